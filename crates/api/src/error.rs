@@ -1,0 +1,176 @@
+//! Errors as clients see them (API-301..327, API-707, API-708).
+
+use http::StatusCode;
+use serde::Serialize;
+
+/// Why an invocation was throttled (API-708).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThrottleReason {
+    /// The account's concurrency in this region is used up.
+    ConcurrentInvocationLimitExceeded,
+}
+
+impl ThrottleReason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
+        }
+    }
+}
+
+/// An error of the API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// A value breaks a constraint of the API model; see [`crate::Violations`].
+    #[error("{0}")]
+    Validation(String),
+    /// A value is refused by the service.
+    #[error("{0}")]
+    InvalidParameterValue(String),
+    /// The body of an `Invoke` is not JSON.
+    #[error("{0}")]
+    InvalidRequestContent(String),
+    /// The body of another request is not the JSON of its shape.
+    #[error("{0}")]
+    Serialization(String),
+    /// What was named does not exist.
+    #[error("{0}")]
+    ResourceNotFound(String),
+    /// It exists already, or another operation is in progress.
+    #[error("{0}")]
+    ResourceConflict(String),
+    /// The revision is not the latest.
+    #[error("{0}")]
+    PreconditionFailed(String),
+    /// The account's storage for packages is full.
+    #[error("{0}")]
+    CodeStorageExceeded(String),
+    /// The payload of an `Invoke` is too large.
+    #[error("{0}")]
+    RequestTooLarge(String),
+    /// The body of another request is too large.
+    #[error("{0}")]
+    RequestEntityTooLarge(String),
+    /// The body of an `Invoke` says that it is not JSON.
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    /// A limit on concurrency or rate was reached.
+    #[error("Rate Exceeded.")]
+    TooManyRequests(ThrottleReason),
+    /// The machine cannot run the function's runtime.
+    #[error("{0}")]
+    InvalidRuntime(String),
+    /// The request carries no credential.
+    #[error("Missing Authentication Token")]
+    MissingAuthenticationToken,
+    /// No operation has this method and path.
+    #[error("{0}")]
+    UnknownOperation(String),
+    /// The daemon is stopping.
+    #[error("{0}")]
+    ServiceUnavailable(String),
+    /// A fault of the daemon or its machine.
+    #[error("{0}")]
+    Service(String),
+}
+
+/// Which member of the body carries the text; the API model has both spellings (API-707).
+enum TextMember {
+    Upper,
+    Lower,
+}
+
+impl ApiError {
+    /// The error's name.
+    pub fn code(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.row().1
+    }
+
+    fn row(&self) -> (&'static str, StatusCode, TextMember) {
+        use TextMember::{Lower, Upper};
+        match self {
+            Self::Validation(_) => ("ValidationException", StatusCode::BAD_REQUEST, Lower),
+            Self::InvalidParameterValue(_) => {
+                ("InvalidParameterValueException", StatusCode::BAD_REQUEST, Lower)
+            }
+            Self::InvalidRequestContent(_) => {
+                ("InvalidRequestContentException", StatusCode::BAD_REQUEST, Lower)
+            }
+            Self::Serialization(_) => ("SerializationException", StatusCode::BAD_REQUEST, Upper),
+            Self::ResourceNotFound(_) => ("ResourceNotFoundException", StatusCode::NOT_FOUND, Upper),
+            Self::ResourceConflict(_) => ("ResourceConflictException", StatusCode::CONFLICT, Lower),
+            Self::PreconditionFailed(_) => {
+                ("PreconditionFailedException", StatusCode::PRECONDITION_FAILED, Lower)
+            }
+            Self::CodeStorageExceeded(_) => ("CodeStorageExceededException", StatusCode::BAD_REQUEST, Lower),
+            Self::RequestTooLarge(_) => ("RequestTooLargeException", StatusCode::PAYLOAD_TOO_LARGE, Lower),
+            Self::RequestEntityTooLarge(_) => {
+                ("RequestEntityTooLargeException", StatusCode::PAYLOAD_TOO_LARGE, Upper)
+            }
+            Self::UnsupportedMediaType(_) => {
+                ("UnsupportedMediaTypeException", StatusCode::UNSUPPORTED_MEDIA_TYPE, Lower)
+            }
+            Self::TooManyRequests(_) => ("TooManyRequestsException", StatusCode::TOO_MANY_REQUESTS, Lower),
+            Self::InvalidRuntime(_) => ("InvalidRuntimeException", StatusCode::BAD_GATEWAY, Upper),
+            Self::MissingAuthenticationToken => {
+                ("MissingAuthenticationTokenException", StatusCode::FORBIDDEN, Lower)
+            }
+            Self::UnknownOperation(_) => ("UnknownOperationException", StatusCode::NOT_FOUND, Lower),
+            Self::ServiceUnavailable(_) => {
+                ("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE, Upper)
+            }
+            Self::Service(_) => ("ServiceException", StatusCode::INTERNAL_SERVER_ERROR, Upper),
+        }
+    }
+
+    /// The JSON body.
+    pub fn body(&self) -> ErrorBody {
+        let text = Some(self.to_string());
+        let (_, status, member) = self.row();
+        let (upper, lower) = match member {
+            TextMember::Upper => (text, None),
+            TextMember::Lower => (None, text),
+        };
+        let reason = match self {
+            Self::TooManyRequests(reason) => Some(reason.as_str()),
+            _ => None,
+        };
+        ErrorBody { fault: if status.is_server_error() { "Service" } else { "User" }, upper, lower, reason }
+    }
+}
+
+/// The JSON of an error.
+#[derive(Debug, Serialize)]
+pub struct ErrorBody {
+    #[serde(rename = "Type")]
+    fault: &'static str,
+    #[serde(rename = "Message", skip_serializing_if = "Option::is_none")]
+    upper: Option<String>,
+    #[serde(rename = "message", skip_serializing_if = "Option::is_none")]
+    lower: Option<String>,
+    #[serde(rename = "Reason", skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// API-707: the member's case depends on the error.
+    #[test]
+    fn bodies_have_the_member_of_the_model() {
+        let body = |e: ApiError| serde_json::to_string(&e.body()).unwrap();
+        assert_eq!(body(ApiError::ResourceNotFound("x".into())), r#"{"Type":"User","Message":"x"}"#);
+        assert_eq!(body(ApiError::ResourceConflict("x".into())), r#"{"Type":"User","message":"x"}"#);
+        assert_eq!(
+            body(ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded)),
+            r#"{"Type":"User","message":"Rate Exceeded.","Reason":"ConcurrentInvocationLimitExceeded"}"#
+        );
+        assert_eq!(body(ApiError::Service("x".into())), r#"{"Type":"Service","Message":"x"}"#);
+    }
+}

@@ -1,0 +1,20 @@
+//! The wire contract of the Lambda API: shapes, routes, errors, paging.
+//!
+//! Everything that a client sees is written here and nowhere else: paths in [`Operation::route`], bodies
+//! in [`requests`] and [`responses`], error codes and their JSON in [`ApiError`], texts of constraint
+//! violations in [`Violations`]. The crate decides nothing: it must not know the store, the engine or
+//! which settings are supported.
+
+mod error;
+mod marker;
+mod operation;
+mod violations;
+
+pub mod requests;
+pub mod responses;
+pub mod runtimes;
+
+pub use error::{ApiError, ThrottleReason};
+pub use marker::Marker;
+pub use operation::{Operation, Route};
+pub use violations::{Violations, patterns};

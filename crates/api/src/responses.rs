@@ -1,0 +1,135 @@
+//! Response bodies. Absent optional members are left out, as AWS does.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// A function version (API-150, with the members that today's clients expect: API-715).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FunctionConfiguration {
+    /// Bare name.
+    pub function_name: String,
+    /// ARN, qualified when a version or alias was asked for.
+    pub function_arn: String,
+    /// Runtime identifier.
+    pub runtime: String,
+    /// Execution role.
+    pub role: String,
+    /// Handler, left out when there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub handler: String,
+    /// Bytes of the zip.
+    pub code_size: u64,
+    /// Free text.
+    pub description: String,
+    /// Seconds.
+    pub timeout: u32,
+    /// MB.
+    pub memory_size: u32,
+    /// `2018-11-27T15:10:45.123+0000`.
+    pub last_modified: String,
+    /// Base64 of the zip's SHA-256.
+    pub code_sha256: String,
+    /// `$LATEST` or a number.
+    pub version: String,
+    /// Environment, left out when never set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentResponse>,
+    /// Tracing.
+    pub tracing_config: TracingConfigResponse,
+    /// Revision.
+    pub revision_id: String,
+    /// `Active` once it can be invoked.
+    pub state: &'static str,
+    /// `Successful` once the last update is in force.
+    pub last_update_status: &'static str,
+    /// `Zip`.
+    pub package_type: &'static str,
+    /// `["x86_64"]`.
+    pub architectures: [&'static str; 1],
+    /// Size of `/tmp`.
+    pub ephemeral_storage: EphemeralStorageResponse,
+    /// SnapStart.
+    pub snap_start: SnapStartResponse,
+    /// Logging.
+    pub logging_config: LoggingConfigResponse,
+}
+
+/// Environment variables.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EnvironmentResponse {
+    /// Name to value.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Tracing.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TracingConfigResponse {
+    /// `PassThrough`.
+    pub mode: &'static str,
+}
+
+/// Size of `/tmp`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EphemeralStorageResponse {
+    /// MB.
+    pub size: u32,
+}
+
+/// SnapStart.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SnapStartResponse {
+    /// `None`.
+    pub apply_on: &'static str,
+    /// `Off`.
+    pub optimization_status: &'static str,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoggingConfigResponse {
+    /// `Text`.
+    pub log_format: &'static str,
+    /// Log group.
+    pub log_group: String,
+}
+
+/// `GetFunction` (API-151).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetFunction {
+    /// The version.
+    pub configuration: FunctionConfiguration,
+    /// Where to download its package.
+    pub code: FunctionCodeLocation,
+    /// Tags of the function, left out when there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Where a package can be downloaded (API-213).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FunctionCodeLocation {
+    /// `S3`.
+    pub repository_type: &'static str,
+    /// A link that needs no credential, for 10 minutes.
+    pub location: String,
+}
+
+/// `ListFunctions` (API-130).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListFunctions {
+    /// One page.
+    pub functions: Vec<FunctionConfiguration>,
+    /// Present when there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+}

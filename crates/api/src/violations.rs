@@ -1,0 +1,98 @@
+//! Constraint violations, with the texts that AWS gives them.
+
+use std::fmt::Display;
+
+use crate::ApiError;
+
+/// Patterns as they appear in error texts (API-050..058).
+pub mod patterns {
+    /// Function name or ARN, dots not allowed.
+    pub const FUNCTION_NAME: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";
+    /// Version or alias.
+    pub const QUALIFIER: &str = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
+    /// Execution role.
+    pub const ROLE: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
+    /// Handler.
+    pub const HANDLER: &str = r"[^\s]+";
+    /// Key of an environment variable.
+    pub const ENVIRONMENT_KEY: &str = r"[a-zA-Z]([a-zA-Z0-9_])+";
+    /// Log group.
+    pub const LOG_GROUP: &str = r"[\.\-_/#A-Za-z0-9]+";
+}
+
+/// Collects violations, because AWS reports all of a request at once.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<String>);
+
+impl Violations {
+    fn add(&mut self, value: impl Display, at: &str, constraint: impl Display) {
+        self.0.push(format!("Value '{value}' at '{at}' failed to satisfy constraint: {constraint}"));
+    }
+
+    /// The value breaks a constraint with a text of its own.
+    pub fn custom(&mut self, value: &str, at: &str, constraint: &str) {
+        self.add(value, at, constraint);
+    }
+
+    /// The value does not match a pattern.
+    pub fn pattern(&mut self, value: &str, at: &str, pattern: &str) {
+        self.add(value, at, format_args!("Member must satisfy regular expression pattern: {pattern}"));
+    }
+
+    /// The value must be one of a set.
+    pub fn enumeration(&mut self, value: &str, at: &str, set: &[&str]) {
+        self.add(value, at, format_args!("Member must satisfy enum value set: [{}]", set.join(", ")));
+    }
+
+    /// The text is longer than `max` characters.
+    pub fn too_long(&mut self, value: &str, at: &str, max: usize) {
+        self.add(value, at, format_args!("Member must have length less than or equal to {max}"));
+    }
+
+    /// The text is shorter than `min` characters.
+    pub fn too_short(&mut self, value: &str, at: &str, min: usize) {
+        self.add(value, at, format_args!("Member must have length greater than or equal to {min}"));
+    }
+
+    /// Checks an inclusive range.
+    pub fn range(&mut self, value: i64, at: &str, min: i64, max: i64) {
+        if value < min {
+            self.add(value, at, format_args!("Member must have value greater than or equal to {min}"));
+        } else if value > max {
+            self.add(value, at, format_args!("Member must have value less than or equal to {max}"));
+        }
+    }
+
+    /// A required member is absent.
+    pub fn missing(&mut self, at: &str) {
+        self.0.push(format!("Value null at '{at}' failed to satisfy constraint: Member must not be null"));
+    }
+
+    /// `Ok` when there are none, else the one error that lists them.
+    pub fn into_result(self) -> Result<(), ApiError> {
+        match self.0.len() {
+            0 => Ok(()),
+            1 => Err(ApiError::Validation(format!("1 validation error detected: {}", self.0[0]))),
+            n => Err(ApiError::Validation(format!("{n} validation errors detected: {}", self.0.join("; ")))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_violations_become_one_error() {
+        let mut v = Violations::default();
+        v.range(127, "memorySize", 128, 10240);
+        v.missing("role");
+        assert_eq!(
+            v.into_result().unwrap_err().to_string(),
+            "2 validation errors detected: Value '127' at 'memorySize' failed to satisfy constraint: Member must \
+             have value greater than or equal to 128; Value null at 'role' failed to satisfy constraint: Member \
+             must not be null"
+        );
+        assert!(Violations::default().into_result().is_ok());
+    }
+}

@@ -1,0 +1,189 @@
+//! The commands, their options and their help.
+
+mod calls;
+mod serve;
+mod value;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use calls::ClientFlags;
+pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs};
+pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
+pub use serve::{DevArgs, ServeFlags};
+pub(crate) use value::Endpoint;
+
+/// AWS Lambda on your own Linux machines.
+///
+/// lambd speaks the AWS Lambda API, so that the AWS CLI, SDKs, SAM, CDK and Terraform work with it
+/// unchanged, and it runs functions unchanged in sandboxes of the Linux kernel: no account, no Docker.
+#[derive(Debug, Parser)]
+#[command(name = "lambd", version, after_help = AFTER_HELP, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start here:
+  lambd dev examples/hello --event '{\"name\":\"Ada\"}'   run a folder of functions, redeploy on save
+  lambd serve                                         run the daemon alone, then in another shell:
+  aws --endpoint-url http://127.0.0.1:4566 lambda list-functions
+  lambd doctor                                        what this machine can and cannot do
+
+Exit status:
+  0  done
+  1  a function failed (invoke, dev --once), or something required is missing (doctor)
+  2  wrong usage, a file with a mistake, or a request that the daemon refused
+  3  nothing listens at the endpoint, or the daemon could not start
+
+Colours appear on a terminal only; NO_COLOR=1 turns them off there too.";
+
+/// The commands of lambd.
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "made once per process")]
+pub enum Command {
+    /// Run the daemon
+    Serve(ServeFlags),
+    /// Run the daemon with the functions of a folder, redeploying them on save
+    Dev(DevArgs),
+    /// Invoke a function and print its response
+    Invoke(InvokeArgs),
+    /// Print what a function wrote to its log
+    Logs(LogsArgs),
+    /// List the functions
+    Functions(FunctionsArgs),
+    /// Tell what this machine can do for functions, and what is missing
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// How to write results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For scripts
+    Json,
+}
+
+/// What to do about a function whose runtime version is not installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum RuntimeSubstitution {
+    /// Run it with the nearest installed version of the same language, and say so
+    #[default]
+    Nearest,
+    /// Refuse to run it
+    Never,
+}
+
+/// How much the daemon's own log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum LogLevel {
+    /// Only failures of the daemon itself
+    Error,
+    /// Also what an operator should look at
+    Warn,
+    /// Also what happens
+    Info,
+    /// Also how it happens
+    Debug,
+    /// Everything
+    Trace,
+}
+
+impl LogLevel {
+    /// The name, as `tracing` filters know it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Cli {
+    /// Whether the command starts a daemon in this process.
+    pub fn starts_daemon(&self) -> bool {
+        matches!(self.command, Command::Serve(_) | Command::Dev(_))
+    }
+
+    /// How much the process should log: what the user asked for, else `info` for `serve` and `warn`
+    /// for everything that has output of its own.
+    pub fn log_level(&self) -> LogLevel {
+        match &self.command {
+            Command::Serve(flags) => flags.log_level.unwrap_or(LogLevel::Info),
+            Command::Dev(args) => args.serve.log_level.unwrap_or(LogLevel::Warn),
+            _ => LogLevel::Warn,
+        }
+    }
+}
+
+/// Parses the process's arguments. On a mistake, and for `--help` and `--version`, prints and exits.
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_description_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_has_help() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            assert!(command.get_after_help().is_some(), "{} shows no example", command.get_name());
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn log_levels_depend_on_the_command() {
+        assert_eq!(parsed("lambd serve").unwrap().log_level(), LogLevel::Info);
+        assert_eq!(parsed("lambd dev .").unwrap().log_level(), LogLevel::Warn);
+        assert_eq!(parsed("lambd dev . --log-level debug").unwrap().log_level(), LogLevel::Debug);
+        assert!(parsed("lambd dev .").unwrap().starts_daemon());
+        assert!(!parsed("lambd doctor").unwrap().starts_daemon());
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for bad in [
+            "lambd",
+            "lambd serv",
+            "lambd serve --listen nowhere",
+            "lambd serve --region nowhere",
+            "lambd serve --account 12",
+            "lambd serve --runtime-substitution sometimes",
+            "lambd invoke",
+            "lambd invoke a --payload {} --payload {}",
+            "lambd invoke a --async --log",
+            "lambd logs a --since soon",
+            "lambd logs a --limit 0",
+            "lambd functions --endpoint localhost",
+            "lambd dev . --once",
+            "lambd completions tcsh",
+        ] {
+            let error = parsed(bad).expect_err(bad);
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Options of the commands that start the daemon.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+use lambd_types::{AccountId, Region};
+
+use super::value::{Document, account, region};
+use super::{LogLevel, RuntimeSubstitution};
+use crate::ports::ServeArgs;
+
+/// Where AWS tools for local work already look.
+pub(crate) const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
+
+/// Options of `lambd serve`, shared by `lambd dev`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = SERVE_HELP)]
+pub struct ServeFlags {
+    /// Address and port to listen on [default: 127.0.0.1:4566]
+    ///
+    /// Port 0 takes any free port. Whoever reaches this address can run code in your sandboxes: keep it
+    /// local.
+    #[arg(long, value_name = "ADDR", env = "LAMBD_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Region of requests that name none
+    #[arg(long, value_name = "REGION", env = "LAMBD_REGION", default_value = "us-east-1", value_parser = region)]
+    pub(crate) region: Region,
+
+    /// Account of requests whose credentials name none, twelve digits
+    #[arg(long, value_name = "ID", env = "LAMBD_ACCOUNT", default_value = "000000000000", value_parser = account)]
+    pub(crate) account: AccountId,
+
+    /// Directory for functions, code and logs
+    ///
+    /// Default: $XDG_DATA_HOME/lambd, else ~/.local/share/lambd. `lambd dev` has a folder of its own for
+    /// each project in dev/ below it: functions and logs are kept from run to run, apart from those of
+    /// `lambd serve` and of other projects.
+    #[arg(long, value_name = "DIR", env = "LAMBD_DATA", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+
+    /// When a function's runtime version is not installed, run the nearest one or refuse
+    #[arg(long, value_name = "RULE", env = "LAMBD_RUNTIME_SUBSTITUTION", value_enum, default_value_t)]
+    pub(crate) runtime_substitution: RuntimeSubstitution,
+
+    /// How much the daemon says about itself on stderr [default: info, with dev warn]
+    #[arg(long, value_name = "LEVEL", env = "LAMBD_LOG_LEVEL", value_enum)]
+    pub(crate) log_level: Option<LogLevel>,
+}
+
+const SERVE_HELP: &str = "\
+Examples:
+  lambd serve                                 listen on 127.0.0.1:4566
+  lambd serve --listen 127.0.0.1:0 --data /tmp/try
+  lambd serve --region eu-central-1 --runtime-substitution never
+
+Then, in another shell, any AWS client:
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
+  aws lambda list-functions
+
+Ctrl-C or SIGTERM stops it: events in flight finish or return to the queue.";
+
+/// Options of `lambd dev`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = DEV_HELP)]
+pub struct DevArgs {
+    /// Folder to search for functions
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+
+    /// Invoke each function with this once after every deploy: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub(crate) event: Option<Document>,
+
+    /// Exit after the invocations of --event: 0 if every function succeeded, else 1
+    #[arg(long, requires = "event")]
+    pub(crate) once: bool,
+
+    /// Send --event only to this function; may be repeated
+    #[arg(long = "function", value_name = "NAME", requires = "event")]
+    pub(crate) functions: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) serve: ServeFlags,
+}
+
+const DEV_HELP: &str = "\
+What it finds in DIR and below (hidden folders and node_modules apart):
+
+  A folder with a lambd.toml:
+    runtime = \"python\"           # the newest installed, as with \"nodejs\"; or \"python3.12\" and so on
+    handler = \"app.handler\"
+    name = \"hello\"               # default: the folder's name
+    memory = 256                 # MB, default 128
+    timeout = 10                 # seconds, default 3
+    build = \"make\"               # run with sh -c in the folder before packaging
+    package = \"dist\"             # what to package, default the folder itself
+    [environment]
+    STAGE = \"dev\"
+
+  A SAM template.yaml, template.yml or template.json with AWS::Serverless::Function resources.
+
+Examples:
+  lambd dev                                           the functions of this folder
+  lambd dev examples/hello --event '{\"name\":\"Ada\"}'     try them at once
+  lambd dev . --event @event.json --once              as a test in CI
+
+It listens on 127.0.0.1:4566, or on a free port if that is taken and --listen is not given.
+Ctrl-C stops it; deployed functions and their logs stay in its data directory.";
+
+impl ServeFlags {
+    /// How `lambd serve` runs the daemon.
+    pub(crate) fn for_serve(&self) -> ServeArgs {
+        self.resolved(self.data_dir())
+    }
+
+    /// How `lambd dev` runs the daemon for the project in `dir`.
+    pub(crate) fn for_dev(&self, dir: &Path) -> ServeArgs {
+        let data = self.data_dir().join("dev").join(project_folder(dir));
+        ServeArgs { log_level: self.log_level.unwrap_or(LogLevel::Warn), ..self.resolved(data) }
+    }
+
+    /// The data directory of `lambd serve`.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(default_data_dir)
+    }
+
+    fn resolved(&self, data: PathBuf) -> ServeArgs {
+        ServeArgs {
+            listen: self.listen.unwrap_or(DEFAULT_LISTEN),
+            region: self.region.clone(),
+            account: self.account.clone(),
+            data,
+            runtime_substitution: self.runtime_substitution,
+            log_level: self.log_level.unwrap_or(LogLevel::Info),
+        }
+    }
+}
+
+/// `$XDG_DATA_HOME/lambd`, else `~/.local/share/lambd`, else (no home at all) `./.lambd`.
+pub(crate) fn default_data_dir() -> PathBuf {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    match (absolute("XDG_DATA_HOME"), absolute("HOME")) {
+        (Some(data), _) => data.join("lambd"),
+        (None, Some(home)) => home.join(".local/share/lambd"),
+        (None, None) => PathBuf::from(".lambd"),
+    }
+}
+
+/// A folder name for a project: its own name for people, and enough of a digest of its path that two
+/// projects of the same name stay apart.
+fn project_folder(dir: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let path = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let name = path.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().into_owned());
+    let digest = lambd_types::Sha256Digest::of(path.as_os_str().as_bytes()).to_hex();
+    format!("{name}-{}", &digest[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn serve(line: &str) -> ServeFlags {
+        match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Serve(flags) => flags,
+            Command::Dev(args) => args.serve,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_local_aws_tools() {
+        let args = serve("lambd serve").for_serve();
+        assert_eq!(args.listen.to_string(), "127.0.0.1:4566");
+        assert_eq!(args.region, Region::default_local());
+        assert_eq!(args.account, AccountId::default_local());
+        assert_eq!(args.runtime_substitution, RuntimeSubstitution::Nearest);
+        assert!(args.data.ends_with("lambd"));
+    }
+
+    #[test]
+    fn dev_keeps_projects_apart() {
+        let flags = serve("lambd dev .");
+        let (a, b) = (flags.for_dev(Path::new("/x/app")).data, flags.for_dev(Path::new("/y/app")).data);
+        assert_ne!(a, b);
+        assert!(a.file_name().unwrap().to_str().unwrap().starts_with("app-"));
+        assert!(a.parent().unwrap().ends_with("lambd/dev"));
+        assert!(serve("lambd dev . --data /d").for_dev(Path::new("/x/app")).data.starts_with("/d/dev"));
+    }
+}

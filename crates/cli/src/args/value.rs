@@ -1,0 +1,170 @@
+//! Values of options, checked while parsing.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use lambd_types::{AccountId, Region};
+
+use crate::failure::Failure;
+
+/// A JSON document and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// The argument itself.
+    Inline(String),
+    /// `@FILE`.
+    File(PathBuf),
+    /// `-`.
+    Stdin,
+}
+
+impl FromStr for Document {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix('@')) {
+            ("-", _) => Ok(Self::Stdin),
+            (_, Some("")) => Err("a file name must follow the @"),
+            (_, Some(file)) => Ok(Self::File(file.into())),
+            (_, None) => Ok(Self::Inline(text.to_owned())),
+        }
+    }
+}
+
+impl Document {
+    /// Reads it, whatever is in it.
+    pub(crate) async fn read(&self) -> Result<Vec<u8>, Failure> {
+        use std::io::Read as _;
+
+        match self {
+            Self::Inline(text) => Ok(text.clone().into_bytes()),
+            Self::File(path) => tokio::fs::read(path)
+                .await
+                .map_err(|source| Failure::Unreadable { path: path.clone(), source }),
+            Self::Stdin => {
+                let read = || {
+                    let mut bytes = Vec::new();
+                    std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+                };
+                // The blocking read ends with the input; nothing else can run out of this thread pool.
+                let bytes =
+                    tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+                bytes.map_err(|source| Failure::Unreadable { path: "standard input".into(), source })
+            }
+        }
+    }
+
+    /// Reads it and refuses what is not JSON.
+    pub(crate) async fn read_json(&self) -> Result<Vec<u8>, Failure> {
+        let bytes = self.read().await?;
+        match serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+            Ok(_) => Ok(bytes),
+            Err(source) => Err(Failure::NotJson { what: self.to_string(), source }),
+        }
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(text) => f.write_str(text),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Stdin => f.write_str("standard input"),
+        }
+    }
+}
+
+/// Where a daemon listens: `http://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// Host and port, as the `Host` header has them.
+    pub(crate) authority: String,
+}
+
+impl Endpoint {
+    /// Host and port for connecting; port 80 where none is given.
+    pub(crate) fn address(&self) -> String {
+        let has_port = self.authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        if has_port { self.authority.clone() } else { format!("{}:80", self.authority) }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: http::Uri = text.parse().map_err(|_| "not a URL such as http://127.0.0.1:4566")?;
+        match (uri.scheme_str(), uri.authority()) {
+            (Some("http"), Some(authority)) if matches!(uri.path(), "" | "/") => {
+                Ok(Self { authority: authority.to_string() })
+            }
+            (Some("https"), _) => {
+                Err("this command speaks plain http only; use the aws command for https endpoints")
+            }
+            _ => Err("not a URL such as http://127.0.0.1:4566"),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+pub(super) fn region(text: &str) -> Result<Region, &'static str> {
+    Region::parse(text).ok_or("not a region such as us-east-1")
+}
+
+pub(super) fn account(text: &str) -> Result<AccountId, &'static str> {
+    AccountId::parse(text).ok_or("not twelve digits")
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+    const FORM: &str = "not a duration such as 30s, 10m, 2h or 7d";
+    let unit = text.chars().next_back().ok_or(FORM)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(FORM),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| FORM)?;
+    Ok(Duration::from_secs(u64::from(count) * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_come_from_three_places() {
+        assert_eq!("-".parse(), Ok(Document::Stdin));
+        assert_eq!("@a.json".parse(), Ok(Document::File("a.json".into())));
+        assert_eq!("{}".parse(), Ok(Document::Inline("{}".into())));
+        assert!("@".parse::<Document>().is_err());
+    }
+
+    #[test]
+    fn endpoints_are_plain_http() {
+        assert_eq!("http://127.0.0.1:4566".parse::<Endpoint>().unwrap().address(), "127.0.0.1:4566");
+        assert_eq!("http://lambda.local/".parse::<Endpoint>().unwrap().address(), "lambda.local:80");
+        assert_eq!("http://[::1]:9".parse::<Endpoint>().unwrap().address(), "[::1]:9");
+        assert_eq!("http://[::1]".parse::<Endpoint>().unwrap().address(), "[::1]:80");
+        for bad in ["", "localhost:4566", "https://a", "http://a/b", "http://", "ftp://a"] {
+            assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_have_one_unit() {
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
+        for bad in ["", "m", "10", "-1m", "1.5h", "10ä", "99999999999d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

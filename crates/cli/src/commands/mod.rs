@@ -1,0 +1,8 @@
+//! One file per command. `lambd dev` has a module of its own.
+
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod functions;
+pub(crate) mod invoke;
+pub(crate) mod logs;
+pub(crate) mod serve;

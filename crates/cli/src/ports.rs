@@ -1,0 +1,138 @@
+//! What the command line needs from the daemon's side. The server crate implements it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+
+use lambd_types::{AccountId, Region};
+
+use crate::args::{LogLevel, RuntimeSubstitution};
+use crate::report::DoctorReport;
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Starts the daemon inside this process.
+pub trait Daemon: Send + Sync {
+    /// Binds the listener, opens the data directory and serves. Resolves once requests are answered.
+    fn start(&self, args: ServeArgs) -> BoxFuture<'_, Result<RunningDaemon, StartError>>;
+}
+
+/// Looks at the machine for `lambd doctor`.
+pub trait Inspector: Send + Sync {
+    /// Examines kernel, isolation, limits, runtimes and the data directory without changing anything.
+    /// The listener's port is examined by the command line itself.
+    fn inspect(&self, data_dir: &Path) -> DoctorReport;
+}
+
+/// How the daemon is to run: the options with every default filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeArgs {
+    /// Address to listen on. Port 0 means any free one.
+    pub listen: SocketAddr,
+    /// Region of requests that name none.
+    pub region: Region,
+    /// Account of requests whose credentials name none.
+    pub account: AccountId,
+    /// Directory for everything that survives a restart; to be created where missing.
+    pub data: PathBuf,
+    /// What to do about a function whose runtime version is not installed.
+    pub runtime_substitution: RuntimeSubstitution,
+    /// How much the daemon's own log says.
+    pub log_level: LogLevel,
+}
+
+/// A daemon that answers requests.
+pub struct RunningDaemon {
+    /// Where it really listens.
+    pub endpoint: SocketAddr,
+    /// The isolation level in force, such as `namespaces`.
+    pub isolation: String,
+    /// The managed runtimes that this machine can run.
+    pub runtimes: Vec<RuntimeFound>,
+    /// The data directory in use.
+    pub data: PathBuf,
+    /// Stops it: no new requests, events in flight finish or return to the queue.
+    pub stop: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>,
+}
+
+impl fmt::Debug for RunningDaemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningDaemon")
+            .field("endpoint", &self.endpoint)
+            .field("isolation", &self.isolation)
+            .field("runtimes", &self.runtimes)
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A managed runtime whose interpreter is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RuntimeFound {
+    /// Lambda's identifier, such as `python3.12` or `nodejs22.x`.
+    pub id: String,
+    /// The interpreter.
+    pub path: PathBuf,
+    /// The interpreter's own version, such as `3.12.4`.
+    pub version: String,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process listens there.
+    #[error("{0} is already in use")]
+    PortInUse(SocketAddr),
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another daemon works with this data directory.
+    #[error("another lambd uses the data directory {}", .0.display())]
+    DataLocked(PathBuf),
+    /// The data directory cannot be created, read or written.
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    DataUnusable {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// No isolation level works on this machine.
+    #[error("no isolation level works here: {0}")]
+    NoIsolation(String),
+    /// A part of the daemon failed to start.
+    #[error("the daemon did not start: {0}")]
+    Part(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StartError {
+    /// What the user can do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::PortInUse(_) => {
+                "stop the other process, or choose another address with --listen 127.0.0.1:PORT \
+                                   (port 0 takes a free one)"
+                    .into()
+            }
+            Self::Listen { .. } => {
+                "choose an address of this machine, and a port above 1023, with --listen".into()
+            }
+            Self::DataLocked(_) => "stop the other lambd, or choose another directory with --data DIR".into(),
+            Self::DataUnusable { .. } => {
+                "make it writable for you, or choose another directory with --data DIR".into()
+            }
+            Self::NoIsolation(_) | Self::Part(_) => {
+                "run `lambd doctor` to see what this machine lacks".into()
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Commands about this machine: `serve`, `doctor`, `completions`, and the help.
+
+use clap::CommandFactory as _;
+use lambd_cli::{Cli, Console, Stop, run_in};
+use serde_json::Value;
+
+use crate::stub::{FakeDaemon, FakeInspector};
+use crate::{cli, lambd, lambd_started, lambd_with};
+
+#[tokio::test]
+async fn serve_says_where_it_is_and_stops_when_told() {
+    let daemon = FakeDaemon::default();
+    let stopped = daemon.stopped.clone();
+    let (captured, stop, task) = lambd_started(&["serve", "--data", "/d"], daemon);
+    let out = captured.out_with("data").await;
+    for part in ["listens on http://127.0.0.1:", "isolation  namespaces", "nodejs20.x, python3.9", "/d"] {
+        assert!(out.contains(part), "{part}\n{out}");
+    }
+    assert!(!*stopped.lock().unwrap());
+    stop.send(()).unwrap();
+    assert_eq!(task.await.unwrap(), 0);
+    assert!(*stopped.lock().unwrap());
+}
+
+#[tokio::test]
+async fn a_daemon_that_cannot_start_says_what_to_do() {
+    let daemon = FakeDaemon { taken: true, ..FakeDaemon::default() };
+    let done = lambd_with(&["serve"], &daemon).await;
+    assert_eq!(done.exit, 3);
+    assert!(
+        done.err.contains("127.0.0.1:4566 is already in use") && done.err.contains("--listen"),
+        "{}",
+        done.err
+    );
+}
+
+async fn doctor(line: &[&str], inspector: &FakeInspector) -> (u8, String) {
+    let (console, captured) = Console::captured();
+    let exit = run_in(cli(line), &FakeDaemon::default(), inspector, console, Stop::never()).await;
+    (exit, captured.out())
+}
+
+#[tokio::test]
+async fn doctor_marks_what_is_missing_and_how_to_have_it() {
+    let listen = ["--listen", "127.0.0.1:0", "--data", "/d"];
+    let (exit, out) = doctor(&[&["doctor"], &listen[..]].concat(), &FakeInspector::healthy()).await;
+    assert_eq!(exit, 0, "{out}");
+    assert!(out.contains("! landlock") && out.contains("✓ namespaces") && out.contains("in force"), "{out}");
+
+    let broken = FakeInspector::without_isolation();
+    let (exit, out) = doctor(&[&["doctor"], &listen[..]].concat(), &broken).await;
+    assert_eq!(exit, 1);
+    assert!(out.contains("✗ namespaces") && out.contains("try: sysctl -w"), "{out}");
+
+    let (exit, out) = doctor(&[&["doctor", "-o", "json"], &listen[..]].concat(), &broken).await;
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((exit, &json["healthy"], &json["dataDir"]), (1, &Value::from(false), &Value::from("/d")));
+    assert_eq!(json["listener"]["verdict"]["status"], "ok");
+}
+
+#[tokio::test]
+async fn doctor_sees_a_port_that_is_in_use() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Whoever listens there hangs up: that is no HTTP server.
+    let hang_up = std::thread::spawn(move || drop(listener.accept()));
+    let (exit, out) = doctor(&["doctor", "--listen", &address], &FakeInspector::healthy()).await;
+    hang_up.join().unwrap();
+    assert_eq!(exit, 0);
+    assert!(out.contains("in use by another program"), "{out}");
+}
+
+#[tokio::test]
+async fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let done = lambd(&["completions", shell]).await;
+        assert_eq!(done.exit, 0);
+        assert!(done.out.contains("lambd") && done.out.contains("invoke"), "{shell}");
+    }
+}
+
+#[test]
+fn help_teaches() {
+    let help = Cli::command().render_long_help().to_string();
+    for part in ["lambd dev examples/hello", "Exit status:", "NO_COLOR"] {
+        assert!(help.contains(part), "{part}\n{help}");
+    }
+}

@@ -1,0 +1,23 @@
+//! `DeleteRetentionPolicy`
+
+use lambd_http::protocol::validation::Checks;
+use serde::Deserialize;
+
+use crate::error::LogsError;
+use crate::names::required_group;
+use crate::service::{Context, finish};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Input {
+    log_group_name: Option<String>,
+}
+
+pub(crate) async fn run(cx: &Context<'_>, input: Input) -> Result<(), LogsError> {
+    let mut checks = Checks::new();
+    let group = required_group(&mut checks, input.log_group_name);
+    finish(checks)?;
+    let group = cx.group(&group).await?;
+    cx.store.logs().set_retention(&group, None).await?;
+    Ok(())
+}

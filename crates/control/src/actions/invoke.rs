@@ -1,0 +1,231 @@
+//! `Invoke` (API-125).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use lambd_api::{ApiError, Route, ThrottleReason, Violations};
+use lambd_http::{AwsRequest, AwsResponse, RequestHead, empty};
+use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::{FunctionKey, limits, random};
+
+use crate::Control;
+use crate::context::service_error;
+use crate::functions::Target;
+use crate::ports::EngineError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InvocationType {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+/// Whether a request asks for asynchronous processing, which has a limit of its own.
+pub(crate) fn is_asynchronous(head: &RequestHead) -> bool {
+    head.header("x-amz-invocation-type") == Some("Event")
+}
+
+pub(crate) async fn call(
+    control: &Control,
+    route: &Route,
+    request: AwsRequest,
+) -> Result<AwsResponse, ApiError> {
+    let AwsRequest { head, body } = request;
+    let target = Target::of(&head, &route.function_name)?;
+    let (invocation_type, log_type) = types(&head)?;
+    let client_context = client_context(&head)?;
+    check_content_type(&head)?;
+    check_json(&body)?;
+
+    let key = target.key()?;
+    let function = control.snapshot(&key).await.map_err(|e| service_error(&e))?;
+    let function = function.ok_or_else(|| target.not_found())?;
+    let event = Event {
+        request_id: head.request_id.clone(),
+        // A function called without a payload gets an empty object.
+        payload: if body.is_empty() { Bytes::from_static(b"{}") } else { body },
+        invoked_arn: target.arn(),
+        trace_id: trace_id(&head),
+        client_context: client_context.filter(|_| invocation_type == InvocationType::RequestResponse),
+    };
+    let engine = control.engine()?;
+    match invocation_type {
+        InvocationType::DryRun => Ok(executed(empty(StatusCode::NO_CONTENT), &key)),
+        InvocationType::Event => {
+            engine.enqueue(key, event).await.map_err(engine_error)?;
+            Ok(empty(StatusCode::ACCEPTED))
+        }
+        InvocationType::RequestResponse => {
+            let outcome = engine.invoke(function, event, log_type).await.map_err(engine_error)?;
+            Ok(executed(answer(outcome), &key))
+        }
+    }
+}
+
+fn types(head: &RequestHead) -> Result<(InvocationType, LogType), ApiError> {
+    let mut violations = Violations::default();
+    let invocation_type = match head.header("x-amz-invocation-type") {
+        None | Some("RequestResponse" | "") => InvocationType::RequestResponse,
+        Some("Event") => InvocationType::Event,
+        Some("DryRun") => InvocationType::DryRun,
+        Some(other) => {
+            violations.enumeration(other, "invocationType", &["Event", "DryRun", "RequestResponse"]);
+            InvocationType::DryRun
+        }
+    };
+    let log_type = match head.header("x-amz-log-type") {
+        None | Some("None" | "") => LogType::None,
+        Some("Tail") => LogType::Tail,
+        Some(other) => {
+            violations.enumeration(other, "logType", &["None", "Tail"]);
+            LogType::None
+        }
+    };
+    violations.into_result()?;
+    Ok((invocation_type, log_type))
+}
+
+fn client_context(head: &RequestHead) -> Result<Option<String>, ApiError> {
+    let Some(header) = head.header("x-amz-client-context") else { return Ok(None) };
+    let invalid = || {
+        ApiError::InvalidRequestContent(
+            "Client context must be a valid Base64-encoded JSON object.".to_owned(),
+        )
+    };
+    let bytes = STANDARD.decode(header).map_err(|_| invalid())?;
+    if bytes.len() > limits::CLIENT_CONTEXT {
+        let max = limits::CLIENT_CONTEXT;
+        return Err(ApiError::InvalidRequestContent(format!("Client context must be at most {max} bytes.")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| invalid())?;
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&text).map_err(|_| invalid())?;
+    // On one line, for it travels on in a header.
+    serde_json::to_string(&object).map(Some).map_err(|_| invalid())
+}
+
+/// Only an explicit type that is not JSON is refused: many clients send none, or the type of plain bytes
+/// (API-702).
+fn check_content_type(head: &RequestHead) -> Result<(), ApiError> {
+    let Some(header) = head.header("content-type") else { return Ok(()) };
+    let essence = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let accepted = essence.is_empty()
+        || essence.ends_with("json")
+        || essence.starts_with("application/x-amz-json")
+        || matches!(
+            essence.as_str(),
+            "application/octet-stream" | "binary/octet-stream" | "application/x-www-form-urlencoded"
+        );
+    if accepted {
+        return Ok(());
+    }
+    Err(ApiError::UnsupportedMediaType(format!(
+        "The content type of the Invoke request body is not JSON: {essence}"
+    )))
+}
+
+/// The payload must be JSON (CORE-249); it is scanned, not parsed into a tree.
+fn check_json(body: &[u8]) -> Result<(), ApiError> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).map(|_| ()).map_err(|error| {
+        let detail = unrecognized_token(body).unwrap_or_else(|| error.to_string());
+        ApiError::InvalidRequestContent(format!("Could not parse request body into json: {detail}"))
+    })
+}
+
+/// The service's own words for the commonest mistake: text without quotes (CORE-249).
+fn unrecognized_token(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let token: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    if !token.starts_with(|c: char| c.is_alphabetic()) || matches!(token.as_str(), "true" | "false" | "null")
+    {
+        return None;
+    }
+    let quoted: String = text.chars().take(500).collect();
+    // The service's parser counts a token that ends the text twice, and one character of what follows.
+    let length = token.chars().count();
+    let column = if length == text.chars().count() { 2 * length + 1 } else { length + 2 };
+    Some(format!(
+        "Unrecognized token '{token}': was expecting ('true', 'false' or 'null')\n at [Source: (byte[])\"{quoted}\"; \
+         line: 1, column: {column}]"
+    ))
+}
+
+/// The caller's tracing header, or a new unsampled one (RT-62).
+fn trace_id(head: &RequestHead) -> String {
+    match head.header("x-amzn-trace-id") {
+        Some(header) => header.to_owned(),
+        None => {
+            let id = random::hex(&random::bytes::<24>());
+            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+            format!("Root=1-{now:08x}-{};Parent={};Sampled=0", &id[..24], &id[24..40])
+        }
+    }
+}
+
+fn executed(mut response: AwsResponse, key: &FunctionKey) -> AwsResponse {
+    if let Ok(version) = HeaderValue::from_str(&key.version.to_string()) {
+        response.headers_mut().insert(HeaderName::from_static("x-amz-executed-version"), version);
+    }
+    response
+}
+
+fn answer(outcome: Outcome) -> AwsResponse {
+    let mut response = Response::new(Full::new(outcome.payload));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(error) = outcome.error {
+        headers.insert(
+            HeaderName::from_static("x-amz-function-error"),
+            HeaderValue::from_static(error.as_str()),
+        );
+    }
+    if let Some(value) = outcome.log_tail.and_then(|tail| HeaderValue::from_str(&STANDARD.encode(tail)).ok())
+    {
+        headers.insert(HeaderName::from_static("x-amz-log-result"), value);
+    }
+    response
+}
+
+fn engine_error(error: EngineError) -> ApiError {
+    match error {
+        EngineError::Throttled => {
+            ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded)
+        }
+        EngineError::Runtime(text) => ApiError::InvalidRuntime(text),
+        EngineError::Fault(text) => {
+            tracing::error!(error = %text, "an invocation failed");
+            ApiError::Service(text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CORE-249, to the letter.
+    #[test]
+    fn the_guide_s_own_mistake_gets_the_guide_s_own_text() {
+        assert_eq!(
+            check_json(b"value").unwrap_err().to_string(),
+            "Could not parse request body into json: Unrecognized token 'value': was expecting ('true', 'false' or \
+             'null')\n at [Source: (byte[])\"value\"; line: 1, column: 11]"
+        );
+    }
+
+    #[test]
+    fn json_of_any_kind_is_a_payload() {
+        for good in ["", "{}", "[1]", "null", "1", "\"x\"", " {\"a\": [true]} "] {
+            assert!(check_json(good.as_bytes()).is_ok(), "{good}");
+        }
+        for bad in ["{", "{}{}", "'x'", "\u{feff}{}", "[1,]", "nul"] {
+            assert!(matches!(check_json(bad.as_bytes()), Err(ApiError::InvalidRequestContent(_))), "{bad}");
+        }
+    }
+}

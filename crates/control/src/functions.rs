@@ -1,0 +1,165 @@
+//! Naming functions, and turning stored rows into what the engine and the client see.
+
+use std::path::PathBuf;
+
+use lambd_api::responses::{
+    EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration, LoggingConfigResponse,
+    SnapStartResponse, TracingConfigResponse,
+};
+use lambd_api::{ApiError, Violations, patterns};
+use lambd_http::RequestHead;
+use lambd_store::functions::FunctionRow;
+use lambd_types::{
+    EphemeralStorage, FunctionKey, FunctionName, FunctionRef, FunctionRefError, FunctionSnapshot, MemorySize,
+    NameError, Qualifier, Scope, Timeout, Version, function_arn,
+};
+
+/// A function as a request names it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) scope: Scope,
+    pub(crate) name: FunctionName,
+    pub(crate) qualifier: Option<Qualifier>,
+}
+
+impl Target {
+    /// From the path and the `Qualifier` parameter (API-005, API-006).
+    pub(crate) fn of(head: &RequestHead, function_name: &str) -> Result<Self, ApiError> {
+        let mut target = Self::parse(&head.caller.scope, function_name)?;
+        let Some(text) = head.query.get("Qualifier") else { return Ok(target) };
+        let qualifier = Qualifier::parse(text).map_err(|error| {
+            let mut violations = Violations::default();
+            match error {
+                NameError::Pattern(text) => violations.pattern(&text, "qualifier", patterns::QUALIFIER),
+                NameError::TooLong(text, max) => violations.too_long(&text, "qualifier", max),
+            }
+            violation(violations)
+        })?;
+        // A version's ARN together with the same qualifier is what Terraform sends (API-714).
+        if target.qualifier.as_ref().is_some_and(|q| *q != qualifier) {
+            let text = "The derived qualifier from the function name does not match the specified qualifier.";
+            return Err(ApiError::InvalidParameterValue(text.to_owned()));
+        }
+        target.qualifier = Some(qualifier);
+        Ok(target)
+    }
+
+    /// From a name or ARN alone.
+    pub(crate) fn parse(scope: &Scope, function_name: &str) -> Result<Self, ApiError> {
+        let parsed = FunctionRef::parse(function_name).map_err(|error| {
+            let mut violations = Violations::default();
+            match error {
+                FunctionRefError::Name(NameError::TooLong(text, max)) => {
+                    violations.too_long(&text, "functionName", max);
+                }
+                FunctionRefError::Form(_) | FunctionRefError::Name(NameError::Pattern(_)) => {
+                    violations.pattern(function_name, "functionName", patterns::FUNCTION_NAME);
+                }
+            }
+            violation(violations)
+        })?;
+        if let Some(region) = parsed.region.filter(|r| *r != scope.region) {
+            return Err(ApiError::ResourceNotFound(format!(
+                "Functions from '{region}' are not reachable in this region ('{}')",
+                scope.region
+            )));
+        }
+        if parsed.account.is_some_and(|account| account != scope.account) {
+            return Err(ApiError::ResourceNotFound(format!("Function not found: {function_name}")));
+        }
+        Ok(Self { scope: scope.clone(), name: parsed.name, qualifier: parsed.qualifier })
+    }
+
+    /// Refuses a qualifier, for operations on the function as a whole.
+    pub(crate) fn unqualified(self) -> Result<Self, ApiError> {
+        match &self.qualifier {
+            None | Some(Qualifier::Version(Version::Latest)) => Ok(self),
+            Some(_) => Err(ApiError::InvalidParameterValue(
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support this \
+                 operation. Please specify either a function name or an unqualified function ARN."
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The ARN as named, qualifier included.
+    pub(crate) fn arn(&self) -> String {
+        let arn = function_arn(&self.scope, &self.name);
+        match &self.qualifier {
+            Some(qualifier) => format!("{arn}:{qualifier}"),
+            None => arn,
+        }
+    }
+
+    /// The version meant.
+    pub(crate) fn key(&self) -> Result<FunctionKey, ApiError> {
+        let version = match &self.qualifier {
+            None => Version::Latest,
+            Some(Qualifier::Version(version)) => *version,
+            Some(Qualifier::Alias(_)) => return Err(self.not_found()),
+        };
+        Ok(FunctionKey { scope: self.scope.clone(), name: self.name.clone(), version })
+    }
+
+    pub(crate) fn not_found(&self) -> ApiError {
+        ApiError::ResourceNotFound(format!("Function not found: {}", self.arn()))
+    }
+}
+
+fn violation(violations: Violations) -> ApiError {
+    match violations.into_result() {
+        Err(error) => error,
+        Ok(()) => ApiError::Service("a violation was expected".to_owned()),
+    }
+}
+
+/// What the engine needs of a row. Stored numbers were checked when they were stored; should a limit have
+/// been lowered since, the default stands in.
+pub(crate) fn snapshot(row: &FunctionRow, code_dir: PathBuf) -> FunctionSnapshot {
+    let configuration = &row.configuration;
+    let environment = configuration.environment.clone().unwrap_or_default();
+    FunctionSnapshot {
+        key: row.key.clone(),
+        revision: row.revision.clone(),
+        arn: function_arn(&row.key.scope, &row.key.name),
+        runtime: configuration.runtime.clone(),
+        handler: configuration.handler.clone(),
+        memory: MemorySize::new(configuration.memory_size.into()).unwrap_or_default(),
+        timeout: Timeout::new(configuration.timeout.into()).unwrap_or_default(),
+        ephemeral_storage: EphemeralStorage::new(configuration.ephemeral_storage.into()).unwrap_or_default(),
+        environment: environment.into_iter().collect::<Vec<_>>().into(),
+        code: row.code,
+        code_dir,
+        log_group: configuration.log_group.clone(),
+    }
+}
+
+/// What the client sees of a row. The ARN is qualified when a qualifier was asked for.
+pub(crate) fn describe(row: &FunctionRow, qualified: bool) -> FunctionConfiguration {
+    let c = &row.configuration;
+    let arn = function_arn(&row.key.scope, &row.key.name);
+    FunctionConfiguration {
+        function_name: row.key.name.to_string(),
+        function_arn: if qualified { format!("{arn}:{}", row.key.version) } else { arn },
+        runtime: c.runtime.clone(),
+        role: c.role.clone(),
+        handler: c.handler.clone(),
+        code_size: row.code_size,
+        description: c.description.clone(),
+        timeout: c.timeout,
+        memory_size: c.memory_size,
+        last_modified: row.last_modified.lambda_iso8601(),
+        code_sha256: row.code.to_base64(),
+        version: row.key.version.to_string(),
+        environment: c.environment.clone().map(|variables| EnvironmentResponse { variables }),
+        tracing_config: TracingConfigResponse { mode: "PassThrough" },
+        revision_id: row.revision.to_string(),
+        state: "Active",
+        last_update_status: "Successful",
+        package_type: "Zip",
+        architectures: ["x86_64"],
+        ephemeral_storage: EphemeralStorageResponse { size: c.ephemeral_storage },
+        snap_start: SnapStartResponse { apply_on: "None", optimization_status: "Off" },
+        logging_config: LoggingConfigResponse { log_format: "Text", log_group: c.log_group.clone() },
+    }
+}

@@ -1,0 +1,20 @@
+//! The rules of functions: one file per API action in `actions`.
+//!
+//! [`LambdaService`] is the Lambda endpoint: it finds the operation of a request, runs its action and
+//! shapes the answer or the error. Actions read and write through `store`, and reach the engine through
+//! [`ports`]. The crate must not know how a function runs, nor any SQL.
+
+mod actions;
+mod context;
+mod download;
+mod functions;
+mod options;
+pub mod ports;
+mod service;
+mod settings;
+mod unsupported;
+
+pub use context::{Control, LookupError};
+pub use download::DownloadService;
+pub use options::ControlOptions;
+pub use service::LambdaService;

@@ -1,0 +1,35 @@
+//! What the rules need from the engine.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope};
+
+/// Why the engine did not take an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineError {
+    /// The account's concurrency is used up.
+    Throttled,
+    /// This machine cannot run the function's runtime.
+    Runtime(String),
+    /// The daemon or its machine failed.
+    Fault(String),
+}
+
+/// Runs functions.
+pub trait Engine: Send + Sync + 'static {
+    /// Processes one event and waits for its end.
+    fn invoke(
+        &self,
+        function: Arc<FunctionSnapshot>,
+        event: Event,
+        log_type: LogType,
+    ) -> BoxFuture<'_, Result<Outcome, EngineError>>;
+    /// Accepts an event to be processed later; it is on disk when this resolves.
+    fn enqueue(&self, key: FunctionKey, event: Event) -> BoxFuture<'_, Result<(), EngineError>>;
+    /// `function` is the new state of its version.
+    fn supersede(&self, function: &FunctionSnapshot);
+    /// The function is gone.
+    fn remove(&self, scope: &Scope, name: &FunctionName);
+}

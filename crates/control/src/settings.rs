@@ -1,0 +1,245 @@
+//! Checking the settings of a version and applying them to its configuration.
+
+use lambd_api::requests::{Environment, Settings};
+use lambd_api::{ApiError, Violations, patterns, runtimes};
+use lambd_store::functions::Configuration;
+use lambd_types::{EphemeralStorage, MemorySize, Timeout, limits};
+
+/// Variables that the platform sets and nobody may change (CORE-154).
+const RESERVED: &[&str] = &[
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "LAMBDA_TASK_ROOT",
+    "LAMBDA_RUNTIME_DIR",
+];
+
+/// Adds the violations of the API model's constraints (§2.2 of the API reference).
+pub(crate) fn check(s: &Settings, violations: &mut Violations) {
+    if let Some(role) = &s.role
+        && !is_role_arn(role)
+    {
+        violations.pattern(role, "role", patterns::ROLE);
+    }
+    if let Some(handler) = &s.handler {
+        if handler.chars().count() > 128 {
+            violations.too_long(handler, "handler", 128);
+        }
+        if handler.is_empty() || handler.contains(char::is_whitespace) {
+            violations.pattern(handler, "handler", patterns::HANDLER);
+        }
+    }
+    if let Some(description) = &s.description
+        && description.chars().count() > 256
+    {
+        violations.too_long(description, "description", 256);
+    }
+    if let Some(timeout) = s.timeout {
+        violations.range(timeout, "timeout", Timeout::MIN, Timeout::MAX);
+    }
+    if let Some(memory) = s.memory_size {
+        violations.range(memory, "memorySize", MemorySize::MIN, MemorySize::MAX);
+    }
+    if let Some(storage) = &s.ephemeral_storage {
+        violations.range(storage.size, "ephemeralStorage.size", EphemeralStorage::MIN, EphemeralStorage::MAX);
+    }
+    if let Some(logging) = &s.logging_config {
+        if let Some(format) = &logging.log_format
+            && !matches!(format.as_str(), "Text" | "JSON")
+        {
+            violations.enumeration(format, "loggingConfig.logFormat", &["JSON", "Text"]);
+        }
+        if let Some(group) = &logging.log_group {
+            check_log_group(group, violations);
+        }
+    }
+    if let Some(mode) = s.tracing_config.as_ref().and_then(|t| t.mode.as_deref())
+        && !matches!(mode, "Active" | "PassThrough")
+    {
+        violations.enumeration(mode, "tracingConfig.mode", &["Active", "PassThrough"]);
+    }
+    let variables = s.environment.as_ref().and_then(|e| e.variables.as_ref());
+    if let Some(bad) = variables.and_then(|v| v.keys().find(|key| !is_variable_name(key))) {
+        let constraint = format!(
+            "Map keys must satisfy constraint: [Member must satisfy regular expression pattern: {}]",
+            patterns::ENVIRONMENT_KEY
+        );
+        violations.custom(bad, "environment.variables", &constraint);
+    }
+}
+
+fn check_log_group(group: &str, violations: &mut Violations) {
+    if group.len() > 512 {
+        violations.too_long(group, "loggingConfig.logGroup", 512);
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-/#".contains(&b);
+    if group.is_empty() || !group.bytes().all(allowed) {
+        violations.pattern(group, "loggingConfig.logGroup", patterns::LOG_GROUP);
+    }
+}
+
+/// Refuses a runtime that functions cannot have (RT-19, RT-35..37).
+pub(crate) fn check_runtime(runtime: &str) -> Result<(), ApiError> {
+    if runtimes::CREATABLE.contains(&runtime) {
+        return Ok(());
+    }
+    Err(ApiError::InvalidParameterValue(if runtimes::DEPRECATED.contains(&runtime) {
+        format!(
+            "The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda \
+             functions. We recommend you use a newer runtime while creating or updating functions."
+        )
+    } else {
+        format!(
+            "Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [{}] or \
+             be a valid ARN",
+            runtimes::CREATABLE.join(", ")
+        )
+    }))
+}
+
+/// Refuses an environment that is too large or touches reserved names (LANG2-192, LANG2-194).
+pub(crate) fn check_environment(environment: &Environment) -> Result<(), ApiError> {
+    let Some(variables) = &environment.variables else { return Ok(()) };
+    let reserved: Vec<&str> = variables.keys().map(String::as_str).filter(|k| RESERVED.contains(k)).collect();
+    if !reserved.is_empty() {
+        return Err(ApiError::InvalidParameterValue(format!(
+            "Lambda was unable to configure your environment variables because the environment variables you have \
+             provided contains reserved keys that are currently not supported for modification. Reserved keys used in \
+             this request: {}",
+            reserved.join(", ")
+        )));
+    }
+    let measured = serde_json::to_string(variables).unwrap_or_default();
+    if measured.len() > limits::ENVIRONMENT {
+        let shown: String = measured.chars().take(50).collect();
+        return Err(ApiError::InvalidParameterValue(format!(
+            "Lambda was unable to configure your environment variables because the environment variables you have \
+             provided exceeded the 4KB limit. String measured: {shown}..."
+        )));
+    }
+    Ok(())
+}
+
+/// Applies checked settings; what they leave out stays.
+pub(crate) fn apply(s: &Settings, to: &mut Configuration) {
+    let number = |value: Option<i64>, slot: &mut u32| {
+        if let Some(value) = value.and_then(|v| u32::try_from(v).ok()) {
+            *slot = value;
+        }
+    };
+    number(s.timeout, &mut to.timeout);
+    number(s.memory_size, &mut to.memory_size);
+    number(s.ephemeral_storage.as_ref().map(|e| e.size), &mut to.ephemeral_storage);
+    let text = |value: Option<&String>, slot: &mut String| {
+        if let Some(value) = value {
+            slot.clone_from(value);
+        }
+    };
+    text(s.role.as_ref(), &mut to.role);
+    text(s.handler.as_ref(), &mut to.handler);
+    text(s.runtime.as_ref(), &mut to.runtime);
+    text(s.description.as_ref(), &mut to.description);
+    text(s.logging_config.as_ref().and_then(|l| l.log_group.as_ref()), &mut to.log_group);
+    if let Some(environment) = &s.environment {
+        // The whole map is replaced (CORE-162); an empty one clears it.
+        to.environment = environment.variables.clone().filter(|v| !v.is_empty());
+    }
+}
+
+/// `arn:aws:iam::123456789012:role/name` (API-058).
+fn is_role_arn(text: &str) -> bool {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let [arn, partition, service, region, account, resource] = fields.as_slice() else { return false };
+    let name =
+        |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_/".contains(&b));
+    *arn == "arn"
+        && partition.starts_with("aws")
+        && *service == "iam"
+        && region.is_empty()
+        && account.len() == 12
+        && account.bytes().all(|b| b.is_ascii_digit())
+        && resource.strip_prefix("role").is_some_and(|r| name(r.strip_prefix('/').unwrap_or(r)))
+}
+
+/// `[a-zA-Z]([a-zA-Z0-9_])+`: two characters at least (API-075).
+fn is_variable_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic())
+        && text.len() > 1
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn role_arns() {
+        for good in
+            ["arn:aws:iam::123456789012:role/lambda-ex", "arn:aws:iam::123456789012:role/service-role/a@b"]
+        {
+            assert!(is_role_arn(good), "{good}");
+        }
+        for bad in [
+            "",
+            "lambda-ex",
+            "arn:aws:iam::1234:role/x",
+            "arn:aws:iam::123456789012:user/x",
+            "arn:aws:iam::123456789012:role/",
+        ] {
+            assert!(!is_role_arn(bad), "{bad}");
+        }
+    }
+
+    /// LANG2-192: 39 bytes for the guide's own sample, so the limit is on the compact JSON.
+    #[test]
+    fn the_environment_is_measured_as_compact_json() {
+        let of = |value: String| Environment { variables: Some(BTreeMap::from([("KEY".to_owned(), value)])) };
+        let overhead = r#"{"KEY":""}"#.len();
+        assert!(check_environment(&of("x".repeat(4096 - overhead))).is_ok());
+        let error = check_environment(&of("x".repeat(4097 - overhead))).unwrap_err();
+        assert!(error.to_string().contains("exceeded the 4KB limit. String measured: {\"KEY\":\"xxx"));
+    }
+
+    /// CORE-152, CORE-154.
+    #[test]
+    fn reserved_and_malformed_names_are_refused() {
+        let reserved = Environment { variables: Some(BTreeMap::from([("AWS_REGION".into(), "x".into())])) };
+        assert!(
+            check_environment(&reserved)
+                .unwrap_err()
+                .to_string()
+                .ends_with("used in this request: AWS_REGION")
+        );
+        for (name, good) in
+            [("AB", true), ("A", false), ("1A", false), ("A-B", false), ("", false), ("a_1", true)]
+        {
+            assert_eq!(is_variable_name(name), good, "{name}");
+        }
+    }
+
+    /// RT-19, RT-37.
+    #[test]
+    fn runtimes_are_creatable_deprecated_or_unknown() {
+        assert!(check_runtime("python2.7").is_ok());
+        assert!(check_runtime("nodejs8.10").unwrap_err().to_string().contains("no longer supported"));
+        assert!(
+            check_runtime("cobol").unwrap_err().to_string().contains("Member must satisfy enum value set")
+        );
+    }
+}

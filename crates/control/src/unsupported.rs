@@ -1,0 +1,75 @@
+//! Settings of today's API that lambd does not act on yet. Accepting one silently would be a lie: each is
+//! refused by name, unless it asks for what happens anyway.
+
+use lambd_api::ApiError;
+use lambd_api::requests::{CreateFunction, FunctionCode, Settings, UpdateFunctionCode};
+
+/// Refuses the settings of a version that have no effect here.
+pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
+    let tracing = s.tracing_config.as_ref().and_then(|t| t.mode.as_deref());
+    let snap_start = s.snap_start.as_ref().and_then(|t| t.apply_on.as_deref());
+    let log_format = s.logging_config.as_ref().and_then(|l| l.log_format.as_deref());
+    let log_level = s
+        .logging_config
+        .as_ref()
+        .is_some_and(|l| l.application_log_level.is_some() || l.system_log_level.is_some());
+    let vpc = s.vpc_config.as_ref().is_some_and(|v| {
+        !v.subnet_ids.is_empty() || !v.security_group_ids.is_empty() || v.ipv6_allowed_for_dual_stack
+    });
+    let some = |text: &Option<String>| text.as_deref().is_some_and(|t| !t.is_empty());
+    first_of([
+        (tracing.is_some_and(|m| m != "PassThrough"), "active tracing (TracingConfig)"),
+        (snap_start.is_some_and(|a| a != "None"), "SnapStart"),
+        (log_format.is_some_and(|f| f != "Text") || log_level, "the JSON log format (LoggingConfig)"),
+        (vpc, "VpcConfig"),
+        (s.dead_letter_config.as_ref().is_some_and(|d| some(&d.target_arn)), "DeadLetterConfig"),
+        (s.layers.as_ref().is_some_and(|l| !l.is_empty()), "Layers"),
+        (some(&s.kms_key_arn), "KMSKeyArn"),
+        (s.file_system_configs.as_ref().is_some_and(|f| !f.is_empty()), "FileSystemConfigs"),
+        (s.image_config.is_some(), "ImageConfig"),
+        (s.capacity_provider_config.is_some(), "CapacityProviderConfig"),
+        (s.durable_config.is_some(), "DurableConfig"),
+    ])
+}
+
+/// Refuses what only `CreateFunction` can ask for.
+pub(crate) fn create(request: &CreateFunction) -> Result<(), ApiError> {
+    first_of([
+        (request.package_type.as_deref().is_some_and(|p| p != "Zip"), "PackageType Image"),
+        (not_x86_64(request.architectures.as_ref()), "architectures other than x86_64"),
+        (request.publish || request.publish_to.is_some(), "publishing versions (Publish)"),
+        (request.code_signing_config_arn.is_some(), "CodeSigningConfigArn"),
+        (request.tenancy_config.is_some(), "TenancyConfig"),
+    ])
+}
+
+/// Refuses what only `UpdateFunctionCode` can ask for.
+pub(crate) fn update_code(request: &UpdateFunctionCode) -> Result<(), ApiError> {
+    first_of([
+        (not_x86_64(request.architectures.as_ref()), "architectures other than x86_64"),
+        (request.publish || request.publish_to.is_some(), "publishing versions (Publish)"),
+    ])
+}
+
+/// Refuses sources of code other than a direct upload.
+pub(crate) fn code(code: &FunctionCode) -> Result<(), ApiError> {
+    first_of([
+        (code.s3_bucket.is_some() || code.s3_key.is_some(), "code in S3 (S3Bucket); upload it as ZipFile"),
+        (code.s3_object_version.is_some(), "code in S3 (S3ObjectVersion); upload it as ZipFile"),
+        (code.image_uri.is_some(), "container images (ImageUri)"),
+        (code.source_kms_key_arn.is_some(), "encrypted packages (SourceKMSKeyArn)"),
+    ])
+}
+
+fn not_x86_64(architectures: Option<&Vec<String>>) -> bool {
+    architectures.is_some_and(|a| a.iter().any(|a| a != "x86_64"))
+}
+
+fn first_of<const N: usize>(rules: [(bool, &str); N]) -> Result<(), ApiError> {
+    match rules.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(ApiError::InvalidParameterValue(format!(
+            "lambd does not support {what} yet; see docs/compatibility.md"
+        ))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,5 @@
+//! What the services of one AWS protocol share.
+
+pub mod json;
+pub mod query;
+pub mod validation;

@@ -1,0 +1,140 @@
+//! Accepting connections and serving requests.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::body::{self, BodyError};
+use crate::router::unknown_service;
+use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestHead, Router, empty};
+
+/// A client that opened a connection sends its request head within this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct ListenError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    /// What the kernel said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// An open listener that does not accept yet, so that the process can be assembled behind it.
+#[derive(Debug)]
+pub struct BoundListener(TcpListener);
+
+impl BoundListener {
+    /// Binds `address`; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+        Ok(Self(listener))
+    }
+
+    /// A listener that was opened elsewhere, for example in another network namespace.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self)
+    }
+
+    /// The address in use.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Serves a router on listeners.
+#[derive(Clone)]
+pub struct Server {
+    router: Router,
+    defaults: CallerDefaults,
+}
+
+impl Server {
+    /// A server of `router`.
+    pub fn new(router: Router, defaults: CallerDefaults) -> Self {
+        Self { router, defaults }
+    }
+
+    /// Accepts until `stop` resolves, then waits up to `grace` for requests in flight to finish.
+    pub async fn run(self, listener: BoundListener, stop: impl Future<Output = ()>, grace: Duration) {
+        let connections = GracefulShutdown::new();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                accepted = listener.0.accept() => match accepted {
+                    Ok((stream, _)) => self.clone().serve(stream, &connections),
+                    Err(error) => {
+                        // Out of descriptors or the like: let others finish before trying again.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                () = &mut stop => break,
+            }
+        }
+        drop(listener);
+        if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+            tracing::warn!("requests were still in flight after {grace:?}; closing their connections");
+        }
+    }
+
+    fn serve(self, stream: TcpStream, connections: &GracefulShutdown) {
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(move |request| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> AwsResponse {
+        let (parts, body) = request.into_parts();
+        let head = RequestHead::new(parts, &self.defaults);
+        let request_id = head.request_id.clone();
+        let mut response = self.dispatch(head, body).await;
+        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+            response.headers_mut().entry(HeaderName::from_static("x-amzn-requestid")).or_insert(value);
+        }
+        response
+    }
+
+    async fn dispatch(&self, head: RequestHead, body: Incoming) -> AwsResponse {
+        let Some(service) = self.router.find(&head) else {
+            return unknown_service(&head);
+        };
+        if !head.caller.is_signed() && !service.is_public(&head) {
+            return service.refuse(&head, Refusal::NotSigned);
+        }
+        let limit = service.body_limit(&head);
+        match body::collect(body, limit).await {
+            Ok(body) => service.clone().call(AwsRequest { head, body }).await,
+            Err(BodyError::TooLarge) => service.refuse(&head, Refusal::BodyTooLarge { limit }),
+            Err(BodyError::Broken(error)) => {
+                tracing::debug!(%error, "a request body broke off");
+                empty(StatusCode::BAD_REQUEST)
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Why an event did not reach its function.
+
+/// The event was not taken; nothing ran.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvokeError {
+    /// The account's concurrency is used up.
+    #[error("all {limit} concurrent executions of the account are in use")]
+    Throttled {
+        /// The limit.
+        limit: usize,
+    },
+    /// This machine cannot run the function's runtime.
+    #[error("{0}")]
+    Runtime(String),
+    /// No execution environment could be made.
+    #[error("{0}")]
+    Environment(String),
+}

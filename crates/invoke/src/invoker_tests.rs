@@ -1,0 +1,160 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use lambd_types::*;
+
+use super::*;
+use crate::ports::Delivery;
+
+/// Instances that answer with their own number after a second; payload `die` ends them.
+#[derive(Default)]
+struct Fake {
+    started: AtomicUsize,
+    dropped: Arc<AtomicUsize>,
+}
+
+struct FakeInstance {
+    number: usize,
+    alive: AtomicBool,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Drop for FakeInstance {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Instances for Fake {
+    fn start(&self, _: Arc<FunctionSnapshot>) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
+        let number = self.started.fetch_add(1, Ordering::SeqCst);
+        let dropped = self.dropped.clone();
+        Box::pin(async move {
+            Ok(Arc::new(FakeInstance { number, alive: AtomicBool::new(true), dropped }) as Arc<dyn Instance>)
+        })
+    }
+}
+
+impl Instance for FakeInstance {
+    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Delivery> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let payload = Bytes::from(self.number.to_string());
+            Delivery {
+                outcome: Outcome { payload, error: None, log_tail: None },
+                reusable: event.payload != "die",
+            }
+        })
+    }
+    fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+}
+
+fn function() -> Arc<FunctionSnapshot> {
+    let scope = Scope { account: AccountId::default_local(), region: Region::default_local() };
+    Arc::new(FunctionSnapshot {
+        key: FunctionKey { scope, name: FunctionName::parse("f").unwrap(), version: Version::Latest },
+        revision: RevisionId::random(),
+        arn: String::new(),
+        runtime: "provided".into(),
+        handler: String::new(),
+        memory: MemorySize::default(),
+        timeout: Timeout::default(),
+        ephemeral_storage: EphemeralStorage::default(),
+        environment: Vec::new().into(),
+        code: Sha256Digest::of(b""),
+        code_dir: "/".into(),
+        log_group: String::new(),
+    })
+}
+
+fn event(payload: &'static str) -> Event {
+    Event {
+        request_id: RequestId::random(),
+        payload: Bytes::from_static(payload.as_bytes()),
+        invoked_arn: String::new(),
+        trace_id: String::new(),
+        client_context: None,
+    }
+}
+
+fn engine(limit: usize) -> (Invoker, Arc<Fake>) {
+    let fake = Arc::new(Fake::default());
+    let options = InvokeOptions { concurrent_executions: limit, ..Default::default() };
+    (Invoker::start(fake.clone(), &options), fake)
+}
+
+async fn invoke(invoker: &Invoker, function: &Arc<FunctionSnapshot>, payload: &'static str) -> Bytes {
+    invoker.invoke(function.clone(), event(payload), LogType::None).await.unwrap().payload
+}
+
+/// CORE-011, RT-26: one instance handles one event at a time and is reused afterwards.
+#[tokio::test(start_paused = true)]
+async fn concurrent_events_get_instances_of_their_own() {
+    let (invoker, fake) = engine(10);
+    let f = function();
+    let (a, b) = tokio::join!(invoke(&invoker, &f, ""), invoke(&invoker, &f, ""));
+    assert_ne!(a, b);
+    invoke(&invoker, &f, "").await;
+    assert_eq!(fake.started.load(Ordering::SeqCst), 2);
+}
+
+/// RT-27: an update makes new instances.
+#[tokio::test(start_paused = true)]
+async fn an_update_stops_idle_instances() {
+    let (invoker, fake) = engine(10);
+    let (old, new) = (function(), function());
+    assert_eq!(invoke(&invoker, &old, "").await, "0");
+    invoker.supersede(&new);
+    assert_eq!(fake.dropped.load(Ordering::SeqCst), 1);
+    assert_eq!(invoke(&invoker, &new, "").await, "1");
+    assert_eq!(invoke(&invoker, &new, "").await, "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_that_failed_are_not_reused() {
+    let (invoker, fake) = engine(10);
+    let f = function();
+    assert_eq!(invoke(&invoker, &f, "die").await, "0");
+    assert_eq!(fake.dropped.load(Ordering::SeqCst), 1);
+    assert_eq!(invoke(&invoker, &f, "").await, "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_instances_expire() {
+    let (invoker, fake) = engine(10);
+    let f = function();
+    invoke(&invoker, &f, "").await;
+    tokio::time::sleep(Duration::from_secs(800)).await;
+    assert_eq!(fake.dropped.load(Ordering::SeqCst), 1);
+}
+
+/// CORE-305: beyond the limit events are refused, and places come back.
+#[tokio::test(start_paused = true)]
+async fn the_account_limit_throttles() {
+    let (invoker, _) = engine(1);
+    let f = function();
+    let first = tokio::spawn({
+        let (invoker, f) = (invoker.clone(), f.clone());
+        async move { invoke(&invoker, &f, "").await }
+    });
+    tokio::task::yield_now().await;
+    let refused = invoker.invoke(f.clone(), event(""), LogType::None).await;
+    assert_eq!(refused.unwrap_err(), InvokeError::Throttled { limit: 1 });
+    first.await.unwrap();
+    invoke(&invoker, &f, "").await;
+}
+
+/// A caller that goes away does not stop its function.
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_invocation_runs_to_its_end() {
+    let (invoker, fake) = engine(10);
+    let f = function();
+    let gone = tokio::time::timeout(Duration::from_millis(10), invoke(&invoker, &f, "")).await;
+    assert!(gone.is_err());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(invoke(&invoker, &f, "").await, "0", "the instance came back to the pool");
+    assert_eq!(fake.started.load(Ordering::SeqCst), 1);
+}

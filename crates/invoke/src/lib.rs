@@ -1,0 +1,22 @@
+//! Admission, instance pools, synchronous and asynchronous invocation.
+//!
+//! Every invocation, whoever asks for it, goes through [`Invoker::invoke`]: a concurrency permit, then a
+//! warm instance of the version or else a new one, then the event. Asynchronous events wait in a durable
+//! queue behind [`ports::EventStore`] and end in the same call. Decisions (which instance, when to retry)
+//! are plain state machines in `machine`; the rest performs them.
+//!
+//! It must not know what an instance is made of, how functions are stored, or anything of HTTP.
+
+mod async_queue;
+mod concurrency;
+mod error;
+mod invoker;
+mod machine;
+mod options;
+pub mod ports;
+
+pub use async_queue::{AsyncQueue, QueueError};
+pub use error::InvokeError;
+pub use invoker::Invoker;
+pub use machine::retry::{Attempt, RetryPolicy};
+pub use options::InvokeOptions;

@@ -1,0 +1,4 @@
+//! Decisions without effects.
+
+pub(crate) mod pool;
+pub(crate) mod retry;

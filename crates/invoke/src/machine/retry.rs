@@ -1,0 +1,107 @@
+//! What becomes of an asynchronous event after an attempt (CORE-254, CORE-255).
+
+use lambd_types::UnixMillis;
+
+/// How often and when an event is tried again.
+#[derive(Debug, Clone)]
+pub struct RetryPolicy {
+    /// Milliseconds before each retry after a function error: 1 minute, then 2. Their number is the
+    /// number of retries.
+    pub after_function_error: Vec<i64>,
+    /// First wait after throttling or a fault, in milliseconds; it doubles each time.
+    pub backoff_first: i64,
+    /// Longest such wait.
+    pub backoff_max: i64,
+    /// Age at which an event is given up: 6 hours.
+    pub max_age: i64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            after_function_error: vec![60_000, 120_000],
+            backoff_first: 1_000,
+            backoff_max: 300_000,
+            max_age: 6 * 3600 * 1000,
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// The function returned.
+    Succeeded,
+    /// The function or its runtime failed.
+    FunctionError,
+    /// It never ran: throttling or a fault of the system.
+    SystemError,
+}
+
+/// What to do with the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It is done.
+    Done,
+    /// Try again at this time.
+    RetryAt(UnixMillis),
+    /// All attempts failed.
+    GiveUpRetries,
+    /// It is too old.
+    GiveUpAge,
+}
+
+impl RetryPolicy {
+    /// Decides. The counts are of earlier attempts, without this one.
+    pub(crate) fn next(
+        &self,
+        attempt: Attempt,
+        function_errors: u32,
+        system_errors: u32,
+        accepted_at: UnixMillis,
+        now: UnixMillis,
+    ) -> Next {
+        let wait = match attempt {
+            Attempt::Succeeded => return Next::Done,
+            Attempt::FunctionError => match self.after_function_error.get(function_errors as usize) {
+                Some(wait) => *wait,
+                None => return Next::GiveUpRetries,
+            },
+            Attempt::SystemError => {
+                // 2^32 times any first wait is past every maximum; more would overflow.
+                self.backoff_first.saturating_mul(1_i64 << system_errors.min(32)).min(self.backoff_max)
+            }
+        };
+        let at = UnixMillis(now.0 + wait);
+        if at.0 - accepted_at.0 > self.max_age { Next::GiveUpAge } else { Next::RetryAt(at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(attempt: Attempt, function_errors: u32, system_errors: u32, now: i64) -> Next {
+        RetryPolicy::default().next(attempt, function_errors, system_errors, UnixMillis(0), UnixMillis(now))
+    }
+
+    /// CORE-254: two more attempts, after one and after two minutes.
+    #[test]
+    fn function_errors_are_retried_twice() {
+        assert_eq!(next(Attempt::FunctionError, 0, 0, 10), Next::RetryAt(UnixMillis(60_010)));
+        assert_eq!(next(Attempt::FunctionError, 1, 5, 10), Next::RetryAt(UnixMillis(120_010)));
+        assert_eq!(next(Attempt::FunctionError, 2, 0, 10), Next::GiveUpRetries);
+        assert_eq!(next(Attempt::Succeeded, 2, 9, 10), Next::Done);
+    }
+
+    /// CORE-255: from one second up to five minutes, for six hours.
+    #[test]
+    fn throttles_back_off_until_the_event_is_too_old() {
+        assert_eq!(next(Attempt::SystemError, 0, 0, 0), Next::RetryAt(UnixMillis(1_000)));
+        assert_eq!(next(Attempt::SystemError, 0, 3, 0), Next::RetryAt(UnixMillis(8_000)));
+        for many in [9, 63, 64, 1000] {
+            assert_eq!(next(Attempt::SystemError, 0, many, 0), Next::RetryAt(UnixMillis(300_000)), "{many}");
+        }
+        assert_eq!(next(Attempt::SystemError, 0, 50, 6 * 3600 * 1000 - 1), Next::GiveUpAge);
+    }
+}

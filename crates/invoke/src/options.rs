@@ -1,0 +1,31 @@
+//! Settings of the engine.
+
+use std::time::Duration;
+
+use lambd_types::limits;
+
+use crate::machine::retry::RetryPolicy;
+
+/// Settings of the engine, with the service's defaults.
+#[derive(Debug, Clone)]
+pub struct InvokeOptions {
+    /// Events being processed at one time in an account and region (CORE-071).
+    pub concurrent_executions: usize,
+    /// An instance without work for this long is stopped.
+    pub idle_timeout: Duration,
+    /// Retries of asynchronous events.
+    pub retry: RetryPolicy,
+    /// Asynchronous events being processed at one time.
+    pub async_in_flight: usize,
+}
+
+impl Default for InvokeOptions {
+    fn default() -> Self {
+        Self {
+            concurrent_executions: limits::CONCURRENT_EXECUTIONS,
+            idle_timeout: Duration::from_secs(600),
+            retry: RetryPolicy::default(),
+            async_in_flight: 64,
+        }
+    }
+}

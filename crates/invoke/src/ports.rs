@@ -1,0 +1,78 @@
+//! What the engine needs from its neighbours.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::{FunctionKey, FunctionSnapshot, RequestId, UnixMillis};
+
+use crate::InvokeError;
+
+/// Starts instances.
+pub trait Instances: Send + Sync + 'static {
+    /// Starts one; it may still be initialising when this resolves.
+    fn start(&self, function: Arc<FunctionSnapshot>)
+    -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>>;
+}
+
+/// One instance. Dropping the last handle ends it.
+pub trait Instance: Send + Sync + 'static {
+    /// Processes one event; the engine gives the next one only after this.
+    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Delivery>;
+    /// Whether its process still runs.
+    fn is_alive(&self) -> bool;
+}
+
+/// The end of one event.
+#[derive(Debug)]
+pub struct Delivery {
+    /// For the caller.
+    pub outcome: Outcome,
+    /// Whether the instance can take another event.
+    pub reusable: bool,
+}
+
+/// Finds the current state of a version, for events that waited.
+pub trait Functions: Send + Sync + 'static {
+    /// `None` when the function was deleted.
+    fn snapshot(&self, key: &FunctionKey) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>>;
+}
+
+/// A neighbour failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct PortError {
+    /// What happened.
+    pub text: String,
+    /// Whether the disk is full.
+    pub disk_full: bool,
+}
+
+/// An asynchronous event in the durable queue.
+#[derive(Debug, Clone)]
+pub struct QueuedEvent {
+    /// The version to invoke.
+    pub key: FunctionKey,
+    /// The event itself; its request id names it in the queue.
+    pub event: Event,
+    /// When it was accepted.
+    pub accepted_at: UnixMillis,
+    /// Attempts that ended in a function error.
+    pub function_errors: u32,
+    /// Attempts that ended in throttling or a fault of the system.
+    pub system_errors: u32,
+}
+
+/// Keeps accepted events across restarts.
+pub trait EventStore: Send + Sync + 'static {
+    /// Adds an event, due at once. It is on disk when this resolves.
+    fn push(&self, event: QueuedEvent) -> BoxFuture<'_, Result<(), PortError>>;
+    /// Up to `limit` events due at `now`, longest due first.
+    fn due(&self, now: UnixMillis, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedEvent>, PortError>>;
+    /// When the next event that is not yet due at `now` will be.
+    fn next_due(&self, now: UnixMillis) -> BoxFuture<'_, Result<Option<UnixMillis>, PortError>>;
+    /// Puts an event back for a later attempt.
+    fn postpone(&self, event: QueuedEvent, until: UnixMillis) -> BoxFuture<'_, Result<(), PortError>>;
+    /// Removes an event after its outcome.
+    fn remove(&self, id: RequestId) -> BoxFuture<'_, Result<(), PortError>>;
+}

@@ -1,0 +1,72 @@
+//! Pid 2 of a sandbox: gives up every right, then becomes the function.
+
+use std::ffi::CString;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::error::{Step, StepError};
+use crate::init::Init;
+use crate::protocol::{self, Event, JailSpec};
+use crate::{fds, identity, rlimits, sys};
+
+/// Exit code of a process that never became the function, as shells use it.
+const EXIT_NOT_STARTED: i32 = 127;
+
+/// Becomes the function. Reports over the control socket if it cannot; the socket is close-on-exec,
+/// so the function itself never has it.
+pub(crate) fn run(init: &Init<'_>, null: BorrowedFd<'_>) -> ! {
+    let event = match prepare(init, null) {
+        Ok(program) => {
+            let error = sys::execve(&program.path, &program.args, &program.env);
+            Event::ExecFailed { errno: error.raw_os_error().unwrap_or(libc::EINVAL) }
+        }
+        Err(StepError { step, errno }) => Event::SetupFailed { step: step.into_owned(), errno },
+    };
+    let _ = protocol::send(init.control, &event, &[]);
+    sys::exit_now(EXIT_NOT_STARTED)
+}
+
+fn prepare(init: &Init<'_>, null: BorrowedFd<'_>) -> Result<Program, StepError> {
+    let spec = &init.request.spec;
+    let program = Program::of(spec)?;
+    // Out of the spawner's session: no terminal, and no process group shared with anything outside.
+    rustix::process::setsid().step("create session")?;
+    fds::replace_stdio(null, init.output).step("set standard files")?;
+    rlimits::apply(spec.data_limit_bytes)?;
+    identity::become_function()?;
+    // As the function's user: it must be a directory that this user may enter.
+    rustix::process::chdir(&spec.cwd).step_with(|| format!("change directory to {}", spec.cwd.display()))?;
+    sys::reset_signals().step("reset signals")?;
+    // no_new_privs is what allows a process without rights to install a filter (seccomp(2)), and it
+    // makes set-user-id programs harmless. The filter comes last: it forbids calls used above.
+    rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
+    init.filter.install()?;
+    Ok(program)
+}
+
+/// The arguments of execve(2).
+struct Program {
+    path: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Program {
+    fn of(spec: &JailSpec) -> Result<Self, StepError> {
+        let path = c_string(spec.command.as_os_str().as_bytes(), "path of command")?;
+        let mut args = vec![path.clone()];
+        for arg in &spec.args {
+            args.push(c_string(arg.as_bytes(), "argument of command")?);
+        }
+        let env = spec
+            .env
+            .iter()
+            .map(|(name, value)| c_string(format!("{name}={value}").as_bytes(), "environment variable"))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { path, args, env })
+    }
+}
+
+fn c_string(bytes: &[u8], step: &'static str) -> Result<CString, StepError> {
+    CString::new(bytes).step(step)
+}

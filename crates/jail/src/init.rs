@@ -1,0 +1,187 @@
+//! Pid 1 of a sandbox: builds it, starts the function's process, and waits.
+//!
+//! The order of the steps is the security property; [`set_up`] says why each is where it is.
+//! Whatever ends this process ends the sandbox: the kernel kills the rest of a pid namespace with
+//! its pid 1 (pid_namespaces(7)).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{DumpableBehavior, Pid, Signal, kill_process};
+
+use crate::error::{Step, StepError};
+use crate::filter::Filter;
+use crate::identity::{self, Lease};
+use crate::protocol::{self, Event, Order, SpawnRequest};
+use crate::sys::{self, Side};
+use crate::{etc, fds, function, mounts, net};
+
+/// What the init gets from the spawner.
+pub(crate) struct Init<'a> {
+    pub(crate) request: &'a SpawnRequest,
+    pub(crate) lease: Lease,
+    /// This sandbox's end of its control socket.
+    pub(crate) control: BorrowedFd<'a>,
+    /// Write end of the function's output.
+    pub(crate) output: BorrowedFd<'a>,
+    /// Readable once the spawner has given ids.
+    pub(crate) released: BorrowedFd<'a>,
+    /// Open `tasks` files of the cgroups (v1) to enter.
+    pub(crate) cgroup_tasks: &'a [OwnedFd],
+    /// Ends when the spawner does.
+    pub(crate) spawner_alive: BorrowedFd<'a>,
+    pub(crate) filter: &'a Filter,
+}
+
+/// Runs the init; never returns into the spawner's code.
+pub(crate) fn run(init: Init<'_>) -> ! {
+    let failed = match start(&init) {
+        Ok(None) => sys::exit_now(0),
+        Ok(Some(function)) => watch(&init, function),
+        Err(error) => error,
+    };
+    let event = Event::SetupFailed { step: failed.step.into_owned(), errno: failed.errno };
+    let _ = protocol::send(init.control, &event, &[]);
+    sys::exit_now(1)
+}
+
+/// Builds the sandbox and starts the function; `None` when the spawner gave up.
+fn start(init: &Init<'_>) -> Result<Option<i32>, StepError> {
+    // Nothing of the spawner's may stay open here; the other end of `released`, for one, would
+    // keep the read below waiting for a spawner that has died.
+    let mut keep = vec![init.control, init.output, init.spawner_alive, init.released];
+    keep.extend(init.cgroup_tasks.iter().map(AsFd::as_fd));
+    fds::close_all_except(&keep).step("close inherited files")?;
+    // Ids are not mapped before the spawner says so; no step below would work.
+    if !matches!(rustix::io::read(init.released, &mut [0; 1]), Ok(1)) {
+        return Ok(None);
+    }
+    enter_cgroups(init.cgroup_tasks)?;
+    fds::close_all_except(&keep[..3]).step("close cgroup files")?;
+    if !set_up(init)? {
+        return Ok(None);
+    }
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .step("open /dev/null")?;
+    // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
+    match unsafe { sys::fork() }.step("fork the function's process")? {
+        Side::Child => function::run(init, null.as_fd()),
+        Side::Parent(pid) => {
+            fds::replace_stdio(null.as_fd(), null.as_fd()).step("replace standard files of init")?;
+            Ok(Some(pid))
+        }
+    }
+}
+
+/// Enters the cgroups (v1) before anything is allocated that they shall account for.
+///
+/// By itself and by `tasks`, not by its parent and `cgroup.procs`: for a process that moves its own
+/// single thread the kernel skips a lock whose holder waits for a grace period of RCU, about six
+/// milliseconds on an idle machine.
+fn enter_cgroups(tasks: &[OwnedFd]) -> Result<(), StepError> {
+    for file in tasks {
+        // Zero means the writer.
+        rustix::io::write(file, b"0").step("enter cgroup")?;
+    }
+    Ok(())
+}
+
+/// Everything up to the fork. `false` when the spawner has died meanwhile.
+fn set_up(init: &Init<'_>) -> Result<bool, StepError> {
+    let spec = &init.request.spec;
+    rustix::thread::set_name(c"lambd-init").step("set process name")?;
+    // Before the change of user: sources may lie where only the daemon's user may look.
+    let view = mounts::capture(spec)?;
+    identity::become_init(init.lease)?;
+    // After the change of user, which clears it (prctl(2), PR_SET_PDEATHSIG). A spawner that died
+    // before this line sends no signal any more; the pipe that ended with it tells instead.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("set parent death signal")?;
+    if has_ended(init.spawner_alive) {
+        return Ok(false);
+    }
+    // Not even a function of the same uid may look into this process or trace it (ptrace(2)): its
+    // memory holds leftovers of other sandboxes' requests. Exec makes the function itself dumpable again.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("make init non-dumpable")?;
+    // Once in its cgroup, so that the namespace's root is that cgroup and not the daemon's.
+    sys::unshare_cgroup_namespace().step("unshare cgroup namespace")?;
+    rustix::system::sethostname(etc::HOST_NAME.as_bytes()).step("set host name")?;
+    net::loopback_up()?;
+    let listeners = net::listeners(&spec.listeners)?;
+    mounts::build(view, spec)?;
+    // All that can fail for a reason of the host is done. The listeners close here with the end of
+    // this function: from now on the daemon alone holds them.
+    let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+    protocol::send(init.control, &Event::Ready, &listeners).step("report the sandbox")?;
+    Ok(true)
+}
+
+/// Gives up what waiting does not need. After the fork, because the function's process needs the
+/// rights once more to give them up itself.
+fn restrict(init: &Init<'_>) -> Result<(), StepError> {
+    identity::restrict_init()?;
+    rustix::thread::set_no_new_privs(true).step("set no_new_privs of init")?;
+    // The output pipe most of all: its reader waits for the end of the function, not of the init.
+    fds::close_all_except(&[init.control, init.spawner_alive]).step("close files of init")
+}
+
+/// Reaps the sandbox's processes until the function's own ends, the daemon closes the control
+/// socket, or the spawner dies.
+fn watch(init: &Init<'_>, function: i32) -> StepError {
+    let children = match restrict(init).and_then(|()| sys::child_signal_fd().step("create signalfd of init"))
+    {
+        Ok(children) => children,
+        Err(error) => return error,
+    };
+    loop {
+        while let Some(child) = sys::reap() {
+            if child.pid == function {
+                report_end(init, &child);
+            }
+        }
+        let mut polled = [
+            PollFd::from_borrowed_fd(children.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(init.control, PollFlags::IN),
+            PollFd::from_borrowed_fd(init.spawner_alive, PollFlags::IN),
+        ];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return StepError::new("wait in init", error),
+        }
+        if !polled[2].revents().is_empty() {
+            sys::exit_now(1);
+        }
+        if !polled[1].revents().is_empty() {
+            obey(init, function);
+        }
+        let _ = rustix::io::read(&children, &mut [0; 1024]);
+    }
+}
+
+/// Reads one order; the end of the control socket ends the sandbox.
+fn obey(init: &Init<'_>, function: i32) {
+    match protocol::receive::<Order>(init.control) {
+        Ok(Some((Order::Terminate, _))) => {
+            if let Some(pid) = Pid::from_raw(function) {
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        Ok(None) | Err(_) => sys::exit_now(1),
+    }
+}
+
+fn report_end(init: &Init<'_>, ended: &sys::Reaped) -> ! {
+    let max_rss_bytes = ended.max_rss_bytes;
+    let event = match ended.status {
+        Ok(code) => Event::Exited { code, max_rss_bytes },
+        Err(signal) => Event::Signaled { signal, max_rss_bytes },
+    };
+    let _ = protocol::send(init.control, &event, &[]);
+    sys::exit_now(0)
+}
+
+fn has_ended(pipe: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
+}

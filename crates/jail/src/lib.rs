@@ -1,0 +1,78 @@
+//! Builds one sandbox from inside: namespaces, mounts, rights, filter, exec.
+//!
+//! This crate is the only one with `unsafe` code and the only one that runs with rights a function
+//! must not have. It is a small, synchronous, single-threaded program inside the `lambd` binary:
+//!
+//! ```text
+//! lambd (daemon, tokio) ── request socket ──▶ lambd-spawner ── clone3(2) ──▶ lambd-init (pid 1 of the sandbox)
+//!        ▲                                                                       │ fork(2)
+//!        └───────────── control socket, one per sandbox ─────────────────────────┤
+//!                                                                                ▼
+//!                                                                        the function's process (pid 2)
+//! ```
+//!
+//! | module       | idea                                                                     |
+//! |--------------|--------------------------------------------------------------------------|
+//! | [`protocol`] | the messages between daemon, spawner and init                            |
+//! | [`fds`]      | file descriptors: passing them along, closing the rest                   |
+//! | `spawner`    | the loop that turns a request into a process in new namespaces           |
+//! | `identity`   | user and group ids, capabilities                                         |
+//! | `init`       | pid 1 of a sandbox: the order of all steps, then waiting                 |
+//! | `mounts`     | the read-only root file system                                           |
+//! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |
+//! | `net`        | the loopback interface and the listeners                                 |
+//! | `function`   | pid 2: gives up every right, then becomes the function                   |
+//! | `rlimits`    | resource limits                                                          |
+//! | `filter`     | the seccomp policy as data                                               |
+//! | `calls`      | the lists of system calls in it                                          |
+//! | `bpf`        | the policy as a program for the kernel                                   |
+//! | [`probe`]    | what this kernel offers                                                  |
+//! | `sys`        | system calls that have no safe wrapper elsewhere: all `unsafe` is there  |
+//!
+//! What it deliberately does not know: Lambda, runtimes, limits' origin, cgroup directories (it is
+//! told which files to write), asynchronous I/O.
+//!
+//! Oldest kernel: Linux 5.12, because of `mount_setattr(2)`.
+
+mod bpf;
+mod calls;
+mod error;
+mod etc;
+pub mod fds;
+mod filter;
+mod function;
+mod identity;
+mod init;
+mod mounts;
+mod net;
+pub mod probe;
+pub mod protocol;
+mod rlimits;
+mod spawner;
+mod sys;
+
+pub use error::StepError;
+
+/// `argv[0]` that turns the binary into the spawner.
+pub const SPAWNER_ARG0: &str = "lambd-spawner";
+
+/// Runs the spawner if this process was started as one, and returns its exit code.
+///
+/// Must be the first thing `main` does: the spawner clones itself, which is sound only while the
+/// process has a single thread.
+///
+/// The daemon starts the spawner by executing its own binary with `argv[0]` set to
+/// [`SPAWNER_ARG0`] and the request socket (`SOCK_SEQPACKET`) as standard input.
+#[must_use = "the caller must exit with the returned code"]
+pub fn run_if_spawner() -> Option<i32> {
+    if std::env::args_os().next()? != SPAWNER_ARG0 {
+        return None;
+    }
+    Some(match spawner::run() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{SPAWNER_ARG0}: {error}");
+            1
+        }
+    })
+}

@@ -1,0 +1,42 @@
+//! The network of a sandbox: a loopback interface, and listeners that the daemon serves.
+//!
+//! A socket belongs to the network namespace it was created in, wherever its descriptor travels. So
+//! the init makes the listeners here and hands them out; the daemon accepts on them from its own
+//! namespace, and no bridge, virtual cable or proxy is needed.
+
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+
+use crate::error::{Step, StepError};
+use crate::sys;
+
+/// Connections that may wait for accept(2); an init opens few.
+const BACKLOG: i32 = 128;
+
+/// Brings the loopback interface up; a new network namespace has it down. The kernel adds 127.0.0.1
+/// and ::1 by itself.
+pub(crate) fn loopback_up() -> Result<(), StepError> {
+    let socket = tcp_socket().step("create socket for loopback")?;
+    sys::loopback_up(socket.as_fd()).step("bring loopback up")
+}
+
+/// Creates listening TCP sockets in the order given.
+pub(crate) fn listeners(addresses: &[SocketAddrV4]) -> Result<Vec<OwnedFd>, StepError> {
+    addresses.iter().map(listener).collect()
+}
+
+fn listener(address: &SocketAddrV4) -> Result<OwnedFd, StepError> {
+    let socket = tcp_socket().step("create listener")?;
+    sockopt::set_socket_reuseaddr(&socket, true).step("set SO_REUSEADDR of listener")?;
+    bind(&socket, address).step_with(|| format!("bind listener to {address}"))?;
+    listen(&socket, BACKLOG).step_with(|| format!("listen on {address}"))?;
+    Ok(socket)
+}
+
+/// Close-on-exec, because the function must not inherit it; non-blocking, because the daemon's
+/// event loop gets it.
+fn tcp_socket() -> rustix::io::Result<OwnedFd> {
+    socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}

@@ -1,0 +1,159 @@
+//! The messages between daemon, spawner and init.
+//!
+//! Two kinds of socket, both `SOCK_SEQPACKET` so that one message is one packet:
+//!
+//! - the **request socket** goes from the daemon to the spawner and carries [`SpawnRequest`]s, each
+//!   with two file descriptors: the sandbox's end of its control socket, and the write end of the
+//!   pipe for its output;
+//! - the **control socket**, one per sandbox, carries everything about that sandbox, in order:
+//!   [`Event`]s to the daemon (from the spawner until the sandbox is released, then from its init)
+//!   and [`Order`]s to the init. Its end of file means to the init that the daemon is gone or wants
+//!   the sandbox gone, and to the daemon that the sandbox is gone.
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::fds;
+
+/// Largest message in bytes. Below the default send buffer of a Unix socket, so that a message
+/// either fits or is refused here by name.
+pub const MAX_MESSAGE: usize = 128 * 1024;
+
+/// Asks the spawner for one sandbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SpawnRequest {
+    /// Name of the sandbox, for messages only.
+    pub id: String,
+    /// What to build and run.
+    pub spec: JailSpec,
+    /// Where the kernel accounts for it.
+    pub cgroup: CgroupPlacement,
+}
+
+/// What to build and run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct JailSpec {
+    /// Absolute path of the program inside the sandbox.
+    pub command: PathBuf,
+    /// Arguments after `argv[0]`, which is the command itself.
+    pub args: Vec<String>,
+    /// The whole environment, in this order.
+    pub env: Vec<(String, String)>,
+    /// Working directory inside the sandbox.
+    pub cwd: PathBuf,
+    /// Read-only views of host directories or files, mounted in this order.
+    pub binds: Vec<Bind>,
+    /// Symbolic links of the root file system, made before the binds.
+    pub symlinks: Vec<Symlink>,
+    /// Size limit of `/tmp` in bytes.
+    pub tmp_bytes: u64,
+    /// Addresses to listen on inside the sandbox; the sockets are served by the daemon.
+    pub listeners: Vec<SocketAddrV4>,
+    /// `RLIMIT_DATA` in bytes for each process, where no cgroup limits memory.
+    pub data_limit_bytes: Option<u64>,
+}
+
+/// A read-only view of a host directory or file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// Absolute path on the host.
+    pub source: PathBuf,
+    /// Absolute path in the sandbox; made if missing.
+    pub target: PathBuf,
+}
+
+/// A symbolic link of the root file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symlink {
+    /// Absolute path of the link in the sandbox.
+    pub link: PathBuf,
+    /// What it points to.
+    pub target: PathBuf,
+}
+
+/// The cgroups a sandbox is put into before its first own instruction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPlacement {
+    /// Version 1: one `tasks` file for each hierarchy.
+    pub v1_tasks_files: Vec<PathBuf>,
+    /// Version 2: the directory, for `CLONE_INTO_CGROUP`.
+    pub v2_directory: Option<PathBuf>,
+}
+
+/// What happened to one sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The spawner made the sandbox's init; a pidfd of it comes along.
+    Spawned {
+        /// Process id of the init in the spawner's pid namespace.
+        pid: i32,
+    },
+    /// A step before exec failed; the sandbox is gone.
+    SetupFailed {
+        /// What was tried.
+        step: String,
+        /// The error number, see errno(3).
+        errno: i32,
+    },
+    /// The sandbox is built; its listeners come along, in the order of the spec.
+    Ready,
+    /// execve(2) refused the command.
+    ExecFailed {
+        /// The error number, see execve(2).
+        errno: i32,
+    },
+    /// The function's process ended by itself.
+    Exited {
+        /// Its exit code.
+        code: i32,
+        /// Largest resident set of any of its processes in bytes.
+        max_rss_bytes: u64,
+    },
+    /// The function's process was ended by a signal.
+    Signaled {
+        /// The signal's number, see signal(7).
+        signal: i32,
+        /// Largest resident set of any of its processes in bytes.
+        max_rss_bytes: u64,
+    },
+}
+
+/// What the daemon asks of a running sandbox's init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Send `SIGTERM` to the function's process.
+    Terminate,
+}
+
+/// Sends one message with file descriptors.
+///
+/// # Errors
+/// `EMSGSIZE` when the message is larger than [`MAX_MESSAGE`], else those of sendmsg(2).
+pub fn send<T: Serialize>(socket: impl AsFd, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    if bytes.len() > MAX_MESSAGE {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    fds::send_packet(socket, &bytes, fds)
+}
+
+/// Receives one message with file descriptors; `None` at the end of the connection.
+///
+/// # Errors
+/// Those of recvmsg(2); `EPROTO` when the packet was cut or is not a message of this type.
+pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut buffer = vec![0; MAX_MESSAGE];
+    let (length, fds) = fds::receive_packet(socket, &mut buffer)?;
+    if length == 0 {
+        return Ok(None);
+    }
+    match serde_json::from_slice(&buffer[..length]) {
+        Ok(message) => Ok(Some((message, fds))),
+        Err(_) => Err(io::Error::from_raw_os_error(libc::EPROTO)),
+    }
+}

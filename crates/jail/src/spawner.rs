@@ -1,0 +1,216 @@
+//! The spawner: turns a request into a process in new namespaces.
+//!
+//! It has one thread, which is what makes cloning sound, and it stays small, which is what makes
+//! cloning fast: the daemon's memory, threads and sockets are never copied into a sandbox.
+//!
+//! It ends when its request socket does. A parent-death signal would be wrong here: prctl(2) ties it
+//! to the *thread* that started the process, and threads of the daemon come and go.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::error::{Step, StepError};
+use crate::filter::Filter;
+use crate::identity::{HostIds, Lease};
+use crate::init::{self, Init};
+use crate::protocol::{self, Event, SpawnRequest};
+use crate::sys::{self, Cloned, Side};
+use crate::{SPAWNER_ARG0, fds};
+
+/// Every namespace but two: time is the host's, and the cgroup namespace is made by the init once it
+/// is in its cgroup, which thereby becomes the root that it sees.
+pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS) as u64;
+
+/// How readily the kernel's out-of-memory killer picks a sandbox instead of the daemon or anything
+/// else on the host, see proc_pid_oom_score_adj(5). Never needs a right, because it only rises.
+const OOM_SCORE_ADJ: &str = "500";
+
+struct Spawner {
+    requests: OwnedFd,
+    /// Readable when a child ended.
+    children: OwnedFd,
+    /// A pipe whose write end is held by this process only, so that the read end tells each init when this
+    /// process is gone.
+    alive: (OwnedFd, OwnedFd),
+    filter: Filter,
+    ids: HostIds,
+    leases: HashMap<i32, Lease>,
+}
+
+/// Runs until the request socket ends.
+pub(crate) fn run() -> Result<(), StepError> {
+    let mut spawner = Spawner::new()?;
+    loop {
+        let (requested, ended) = spawner.wait()?;
+        if ended {
+            spawner.reap();
+        }
+        if requested && !spawner.serve_one()? {
+            return Ok(());
+        }
+    }
+}
+
+impl Spawner {
+    fn new() -> Result<Self, StepError> {
+        rustix::thread::set_name(c"lambd-spawner").step("set process name")?;
+        // A session of its own: Ctrl-C in the daemon's terminal is the daemon's to handle, and the
+        // sandboxes must live until it has drained them. Fails only for a session leader, which is fine.
+        let _ = rustix::process::setsid();
+        sys::ignore_signals(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE]);
+        rustix::process::umask(Mode::from_raw_mode(0o022));
+        fds::close_all_except(&[]).step("close inherited files")?;
+
+        // The request socket leaves the place of standard input, so that no child can mistake it.
+        let requests =
+            rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).step("take over request socket")?;
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .step("open /dev/null")?;
+        rustix::stdio::dup2_stdin(&null).step("replace standard input")?;
+
+        Ok(Self {
+            requests,
+            children: sys::child_signal_fd().step("create signalfd")?,
+            alive: pipe_with(PipeFlags::CLOEXEC).step("create pipe")?,
+            filter: Filter::compile(),
+            ids: HostIds::detect(),
+            leases: HashMap::new(),
+        })
+    }
+
+    /// Waits for a request or the end of a child; says which.
+    fn wait(&self) -> Result<(bool, bool), StepError> {
+        let mut polled =
+            [PollFd::new(&self.requests, PollFlags::IN), PollFd::new(&self.children, PollFlags::IN)];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(StepError::new("wait for requests", error)),
+        }
+        Ok((!polled[0].revents().is_empty(), !polled[1].revents().is_empty()))
+    }
+
+    fn reap(&mut self) {
+        let _ = rustix::io::read(&self.children, &mut [0; 1024]);
+        while let Some(child) = sys::reap() {
+            if let Some(lease) = self.leases.remove(&child.pid) {
+                self.ids.give_back(lease);
+            }
+        }
+    }
+
+    /// Serves one request; `false` at the end of the socket.
+    fn serve_one(&mut self) -> Result<bool, StepError> {
+        let (request, passed) = match protocol::receive::<SpawnRequest>(&self.requests) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(false),
+            // A daemon that was killed with requests under way resets the connection.
+            Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => return Ok(false),
+            Err(error) => return Err(StepError::new("receive request", error)),
+        };
+        let Ok([control, output]) = <[OwnedFd; 2]>::try_from(passed) else {
+            return Err(StepError {
+                step: "receive request: two files expected".into(),
+                errno: libc::EPROTO,
+            });
+        };
+        if let Err(error) = self.spawn(&request, &control, output) {
+            let failed = Event::SetupFailed { step: error.step.into_owned(), errno: error.errno };
+            // A daemon that closed the control socket has lost interest.
+            let _ = protocol::send(&control, &failed, &[]);
+        }
+        Ok(true)
+    }
+
+    fn spawn(&mut self, request: &SpawnRequest, control: &OwnedFd, output: OwnedFd) -> Result<(), StepError> {
+        let home = request
+            .cgroup
+            .v2_directory
+            .as_ref()
+            .map(|path| {
+                rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                    .step_with(|| format!("open cgroup {}", path.display()))
+            })
+            .transpose()?;
+        let tasks = open_tasks(&request.cgroup.v1_tasks_files)?;
+        let (released, release) = pipe_with(PipeFlags::CLOEXEC).step("create pipe")?;
+        let lease = self.ids.take();
+
+        // SAFETY: the spawner runs before any thread exists (see `run_if_spawner`) and starts none.
+        let cloned = match unsafe { sys::clone_process(NAMESPACES, home.as_ref().map(AsFd::as_fd)) } {
+            Ok(Side::Parent(cloned)) => cloned,
+            Ok(Side::Child) => init::run(Init {
+                request,
+                lease,
+                control: control.as_fd(),
+                output: output.as_fd(),
+                released: released.as_fd(),
+                cgroup_tasks: &tasks,
+                spawner_alive: self.alive.0.as_fd(),
+                filter: &self.filter,
+            }),
+            Err(error) => {
+                self.ids.give_back(lease);
+                return Err(StepError::new("clone3 with new namespaces", error));
+            }
+        };
+        self.leases.insert(cloned.pid, lease);
+        let admitted = admit(&cloned, lease).and_then(|()| {
+            let spawned = Event::Spawned { pid: cloned.pid };
+            protocol::send(control, &spawned, &[cloned.pidfd.as_fd()]).step("report the new process")?;
+            rustix::io::write(&release, &[1]).step("release the new process").map(drop)
+        });
+        if admitted.is_err() {
+            let _ = pidfd_send_signal(&cloned.pidfd, Signal::KILL);
+        }
+        admitted
+    }
+}
+
+/// Opens files through which the child enters its cgroups by itself. The rights that count are those
+/// of the process that opened them (cgroups(7), "Cgroups v2 delegation").
+fn open_tasks(paths: &[PathBuf]) -> Result<Vec<OwnedFd>, StepError> {
+    let open = |path: &PathBuf| {
+        rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .step_with(|| format!("open {}", path.display()))
+    };
+    paths.iter().map(open).collect()
+}
+
+/// Gives the waiting child its ids. Its parent must do it: only a process outside may write maps with
+/// more than its own id.
+fn admit(child: &Cloned, lease: Lease) -> Result<(), StepError> {
+    let write = |file: &Path, contents: &str, step: &'static str| {
+        write_once(file, contents).step_with(|| format!("{step} {}", file.display()))
+    };
+    let process = Path::new("/proc").join(child.pid.to_string());
+    // Best effort: a host that hides it in /proc loses a preference, not a limit.
+    let _ = write_once(&process.join("oom_score_adj"), OOM_SCORE_ADJ);
+    if !lease.may_set_groups() {
+        // Before the group map, see user_namespaces(7).
+        write(&process.join("setgroups"), "deny", "forbid setgroups in")?;
+    }
+    write(&process.join("uid_map"), &lease.uid_map(), "write")?;
+    write(&process.join("gid_map"), &lease.gid_map(), "write")?;
+    Ok(())
+}
+
+/// One write(2), as the files of /proc and cgroups demand.
+fn write_once(path: &Path, contents: &str) -> io::Result<()> {
+    File::options().write(true).open(path)?.write_all(contents.as_bytes())
+}
+
+// The name in the process list is cut to 15 bytes by the kernel, see PR_SET_NAME in prctl(2).
+const _: () = assert!(SPAWNER_ARG0.len() <= 15);

@@ -1,0 +1,7 @@
+//! The Runtime API, version 2018-06-01 (RT-57..72).
+
+mod mailbox;
+mod server;
+
+pub(crate) use mailbox::{Dispatch, Mailbox, Reply};
+pub(crate) use server::serve;

@@ -1,0 +1,188 @@
+//! The HTTP side of the Runtime API, served on a listener inside the sandbox.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use super::mailbox::{Dispatch, Mailbox, Refused, Reply};
+use crate::error_document::ErrorDocument;
+
+/// Largest response of a function, in bytes: 6 MB and some for the envelope, as the service has it.
+pub(crate) const RESPONSE_MAX: usize = 6 * 1024 * 1024 + 100;
+
+const PREFIX: &str = "/2018-06-01/runtime/";
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+
+type Answer = Response<Full<Bytes>>;
+
+/// Serves `mailbox` until the future is dropped.
+pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Descriptors ran out; the process inside will try again.
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let mailbox = mailbox.clone();
+        let service = service_fn(move |request| {
+            let mailbox = mailbox.clone();
+            async move { Ok::<_, Infallible>(answer(&mailbox, request).await) }
+        });
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
+            if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+                tracing::trace!(%error, "a runtime's connection ended");
+            }
+        });
+    }
+}
+
+async fn answer(mailbox: &Mailbox, request: Request<Incoming>) -> Answer {
+    let Some(path) = request.uri().path().strip_prefix(PREFIX).map(str::to_owned) else {
+        return error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01");
+    };
+    let method = request.method().clone();
+    if path == "invocation/next" && method == Method::GET {
+        return match mailbox.next().await {
+            Ok(dispatch) => event(*dispatch),
+            Err(refused) => refusal(refused),
+        };
+    }
+    if path == "init/error" && method == Method::POST {
+        return match failure(request).await {
+            Ok(reply) => accepted(mailbox.fail_init(reply)),
+            Err(answer) => answer,
+        };
+    }
+    match path.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
+        Some((id, "response")) if method == Method::POST => match collect(request.into_body()).await {
+            Ok(body) => accepted(mailbox.answer(id, Reply::Response(body))),
+            Err(Unread::TooLarge { size }) => {
+                let _ = mailbox.answer(id, Reply::TooLarge { size });
+                let text = format!("Exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).");
+                error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text)
+            }
+            Err(Unread::Broken) => broken(),
+        },
+        Some((id, "error")) if method == Method::POST => match failure(request).await {
+            Ok(reply) => accepted(mailbox.answer(id, reply)),
+            Err(answer) => answer,
+        },
+        _ => error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01"),
+    }
+}
+
+/// The next event with its headers (RT-59..64).
+fn event(dispatch: Dispatch) -> Answer {
+    let Dispatch { event, deadline } = dispatch;
+    let mut response = Response::new(Full::new(event.payload));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut set = |name: &'static str, value: &str| {
+        // A value that no header can carry is left out: the event itself matters more.
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("lambda-runtime-aws-request-id", event.request_id.as_str());
+    set("lambda-runtime-deadline-ms", &deadline.0.to_string());
+    set("lambda-runtime-invoked-function-arn", &event.invoked_arn);
+    set("lambda-runtime-trace-id", &event.trace_id);
+    if let Some(context) = &event.client_context {
+        set("lambda-runtime-client-context", context);
+    }
+    response
+}
+
+/// An error report: the document when it is one, else what the header tells (RT-68, S-13).
+async fn failure(request: Request<Incoming>) -> Result<Reply, Answer> {
+    let header =
+        request.headers().get(ERROR_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("Unhandled").to_owned();
+    let body = match collect(request.into_body()).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge { .. }) => {
+            return Err(error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                "the error is too large",
+            ));
+        }
+        Err(Unread::Broken) => return Err(broken()),
+    };
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+    let document = if is_json { body } else { ErrorDocument::of_type(&header).to_bytes() };
+    Ok(Reply::Error { document, error_type: header })
+}
+
+enum Unread {
+    TooLarge { size: usize },
+    Broken,
+}
+
+/// Reads a body; what is over the limit is counted and thrown away, so that the runtime sees the answer.
+async fn collect(mut body: Incoming) -> Result<Bytes, Unread> {
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        size += data.len();
+        if size <= RESPONSE_MAX {
+            pieces.push(data);
+        } else {
+            pieces.clear();
+        }
+    }
+    if size > RESPONSE_MAX {
+        return Err(Unread::TooLarge { size });
+    }
+    Ok(match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.swap_remove(0),
+        _ => pieces.concat().into(),
+    })
+}
+
+fn accepted(result: Result<(), Refused>) -> Answer {
+    match result {
+        Ok(()) => json(StatusCode::ACCEPTED, &serde_json::json!({ "status": "OK" })),
+        Err(refused) => refusal(refused),
+    }
+}
+
+fn refusal(refused: Refused) -> Answer {
+    match refused {
+        Refused::InvalidRequestId => error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID"),
+        Refused::InvalidStateTransition => error(
+            StatusCode::FORBIDDEN,
+            "InvalidStateTransition",
+            "this call does not fit what the runtime is doing: answer one event before asking for the next",
+        ),
+    }
+}
+
+fn broken() -> Answer {
+    error(StatusCode::BAD_REQUEST, "InvalidRequest", "the request body broke off")
+}
+
+fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
+    json(status, &serde_json::json!({ "errorMessage": message, "errorType": error_type }))
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    let mut response = Response::new(Full::new(serde_json::to_vec(body).unwrap_or_default().into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

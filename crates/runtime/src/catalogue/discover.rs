@@ -1,0 +1,144 @@
+//! Finding interpreters.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Family, Found, LanguageVersion};
+
+/// An interpreter that takes longer to tell its version is not one to run functions on.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// All interpreters, newest first within a language, the first found of each version.
+pub(super) async fn all() -> Vec<Found> {
+    let mut found = BTreeMap::new();
+    for python in pythons() {
+        found.entry((python.family, std::cmp::Reverse(python.version))).or_insert(python);
+    }
+    for node in nodes().await {
+        found.entry((node.family, std::cmp::Reverse(node.version))).or_insert(node);
+    }
+    found.into_values().collect()
+}
+
+/// Directories that may hold interpreters: the search path first, then version managers.
+fn directories(managers: &[(&str, &str)]) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut all: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    all.extend(["/usr/local/bin", "/usr/bin"].map(PathBuf::from));
+    let home = std::env::home_dir().unwrap_or_default();
+    for (versions, bin) in managers {
+        let mut roots: Vec<PathBuf> = std::fs::read_dir(home.join(versions))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect();
+        // Newer patch releases sort last by name and should win.
+        roots.sort();
+        all.extend(roots.into_iter().rev().map(|root| root.join(bin)));
+    }
+    all
+}
+
+fn pythons() -> Vec<Found> {
+    let managers = [
+        (".pyenv/versions", "bin"),
+        (".local/share/uv/python", "bin"),
+        (".local/share/mise/installs/python", "bin"),
+        (".asdf/installs/python", "bin"),
+    ];
+    let mut found = Vec::new();
+    for dir in directories(&managers) {
+        let names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.file_name());
+        for name in names {
+            let Some(version) = name.to_str().and_then(python_version) else { continue };
+            let Some(program) = program(&dir.join(&name)) else { continue };
+            // `python3.11` may be a link to something else, but a prefix has the version's library.
+            let Some(prefix) = program.parent().and_then(Path::parent) else { continue };
+            let library = format!("python{}.{}", version.0, version.1);
+            if !prefix.join("lib").join(&library).is_dir() {
+                continue;
+            }
+            let prefix = prefix.to_owned();
+            found.push(Found { family: Family::Python, version, program, prefix });
+        }
+    }
+    found
+}
+
+/// `python3.11` is Python 3.11; `python3.11-config` and `python3` are not names of that kind.
+fn python_version(name: &str) -> Option<LanguageVersion> {
+    let minor = name.strip_prefix("python3.")?;
+    minor
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| minor.parse().ok())
+        .flatten()
+        .map(|m| LanguageVersion(3, m))
+}
+
+async fn nodes() -> Vec<Found> {
+    let managers = [
+        (".nvm/versions/node", "bin"),
+        (".local/share/fnm/node-versions", "installation/bin"),
+        (".local/share/mise/installs/node", "bin"),
+        (".asdf/installs/nodejs", "bin"),
+        (".volta/tools/image/node", "bin"),
+    ];
+    let mut programs: Vec<PathBuf> = Vec::new();
+    for dir in directories(&managers) {
+        if let Some(program) = program(&dir.join("node"))
+            && !programs.contains(&program)
+        {
+            programs.push(program);
+        }
+    }
+    let questions = programs.into_iter().map(|program| async move {
+        let version = node_version(&program).await?;
+        let prefix = program.parent()?.parent()?.to_owned();
+        Some(Found { family: Family::NodeJs, version, program, prefix })
+    });
+    futures_util::future::join_all(questions).await.into_iter().flatten().collect()
+}
+
+async fn node_version(program: &Path) -> Option<LanguageVersion> {
+    let mut command = tokio::process::Command::new(program);
+    command.arg("--version").stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(VERSION_TIMEOUT, command.output()).await.ok()?.ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let major = text.trim().strip_prefix('v')?.split('.').next()?.parse().ok()?;
+    Some(LanguageVersion(major, 0))
+}
+
+/// The program behind a path, links resolved, if it is an executable of this machine. Shims of version
+/// managers are scripts; they need their manager, which is not inside a sandbox.
+fn program(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let mut magic = [0; 4];
+    File::open(&path).ok()?.read_exact(&mut magic).ok()?;
+    (magic == *b"\x7fELF").then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_versioned_names_are_interpreters() {
+        assert_eq!(python_version("python3.11"), Some(LanguageVersion(3, 11)));
+        for other in ["python3", "python", "python3.11-config", "python2.7", "python3."] {
+            assert_eq!(python_version(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn this_machine_has_what_the_tests_need() {
+        let found = all().await;
+        for family in [Family::Python, Family::NodeJs] {
+            assert!(found.iter().any(|f| f.family == family), "no {} found; install it", family.name());
+        }
+    }
+}

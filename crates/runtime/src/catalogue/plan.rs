@@ -1,0 +1,95 @@
+//! How a function's process is started.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use lambd_types::FunctionSnapshot;
+
+use super::{Bootstraps, Family, Found};
+use crate::environment::{LANG_DIR, RUNTIME_DIR, TASK_ROOT};
+
+/// Everything about a start that depends on the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchPlan {
+    /// Program inside the sandbox, or why there is none.
+    pub command: Result<PathBuf, String>,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables that the language needs.
+    pub env: Vec<(String, String)>,
+    /// Host directories to show inside: (host path, path inside).
+    pub binds: Vec<(PathBuf, PathBuf)>,
+    /// Links of the root file system: (link, target).
+    pub symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Whether the init phase is billed (RT-51).
+    pub init_is_billed: bool,
+    /// A line for the log of each instance.
+    pub notice: Option<String>,
+}
+
+impl LaunchPlan {
+    /// A custom runtime: the package's own `bootstrap` (RT-43, RT-44).
+    pub(super) fn custom(function: &FunctionSnapshot) -> Self {
+        let path = function.code_dir.join("bootstrap");
+        let command = match std::fs::metadata(&path) {
+            Err(_) => {
+                Err(format!("Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap /opt/bootstrap]"))
+            }
+            Ok(meta) if meta.is_dir() || meta.permissions().mode() & 0o111 == 0 => {
+                Err(format!("fork/exec {TASK_ROOT}/bootstrap: permission denied"))
+            }
+            Ok(_) => Ok(Path::new(TASK_ROOT).join("bootstrap")),
+        };
+        Self {
+            command,
+            args: Vec::new(),
+            env: Vec::new(),
+            binds: Vec::new(),
+            symlinks: Vec::new(),
+            init_is_billed: true,
+            notice: None,
+        }
+    }
+
+    /// A managed runtime: our bootstrap on an interpreter of the host.
+    pub(super) fn managed(found: &Found, bootstraps: &Bootstraps, notice: Option<String>) -> Self {
+        let mut binds = vec![(bootstraps.directory(found.family), RUNTIME_DIR.into())];
+        // Interpreters find their libraries by the place they were built for, so a toolchain keeps its
+        // path; what is below /usr is inside anyway.
+        if !found.prefix.starts_with("/usr") {
+            binds.push((found.prefix.clone(), found.prefix.clone()));
+        }
+        let (args, env) = match found.family {
+            Family::Python => python(found),
+            Family::NodeJs => nodejs(found),
+        };
+        Self {
+            command: Ok(found.program.clone()),
+            args,
+            env,
+            binds,
+            symlinks: vec![(LANG_DIR.into(), found.prefix.clone())],
+            init_is_billed: false,
+            notice,
+        }
+    }
+}
+
+type ArgsAndEnv = (Vec<String>, Vec<(String, String)>);
+
+fn python(_found: &Found) -> ArgsAndEnv {
+    // Without the user's own site directory, which is not inside; with everything else that users of
+    // Python rely on.
+    let args = vec!["-s".to_owned(), format!("{RUNTIME_DIR}/bootstrap.py")];
+    let env = vec![("PYTHONPATH".to_owned(), RUNTIME_DIR.to_owned())];
+    (args, env)
+}
+
+fn nodejs(found: &Found) -> ArgsAndEnv {
+    let major = found.version.0;
+    let args = vec![format!("{RUNTIME_DIR}/bootstrap.cjs")];
+    let node_path = format!(
+        "/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:{RUNTIME_DIR}/node_modules:{RUNTIME_DIR}:{TASK_ROOT}"
+    );
+    (args, vec![("NODE_PATH".to_owned(), node_path)])
+}

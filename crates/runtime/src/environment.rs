@@ -1,0 +1,77 @@
+//! The environment variables of a function (CORE-154, CORE-155).
+
+use lambd_types::{FunctionSnapshot, random};
+
+/// Where code, layers and bootstraps are inside.
+pub(crate) const TASK_ROOT: &str = "/var/task";
+pub(crate) const RUNTIME_DIR: &str = "/var/runtime";
+/// Language toolchain.
+pub(crate) const LANG_DIR: &str = "/var/lang";
+/// Runtime API inside.
+pub(crate) const RUNTIME_API: (std::net::Ipv4Addr, u16) = (std::net::Ipv4Addr::LOCALHOST, 9001);
+/// AWS endpoint inside; the same port as outside.
+pub(crate) const AWS_ENDPOINT: (std::net::Ipv4Addr, u16) = (std::net::Ipv4Addr::LOCALHOST, 4566);
+
+/// The whole environment of a function's process: what the platform sets, what the language adds, and
+/// the user's own variables, which may change all but the reserved ones.
+pub(crate) fn variables(
+    function: &FunctionSnapshot,
+    log_stream: &str,
+    language: &[(String, String)],
+) -> Vec<(String, String)> {
+    let key = &function.key;
+    let region = key.scope.region.as_str();
+    let mut all = vec![
+        ("PATH", format!("{LANG_DIR}/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin")),
+        (
+            "LD_LIBRARY_PATH",
+            format!(
+                "{LANG_DIR}/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
+            ),
+        ),
+        ("LANG", "en_US.UTF-8".to_owned()),
+        ("TZ", ":UTC".to_owned()),
+        ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
+        ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000".to_owned()),
+        ("AWS_ENDPOINT_URL", format!("http://{}:{}", AWS_ENDPOINT.0, AWS_ENDPOINT.1)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect::<Vec<_>>();
+    all.extend(language.iter().cloned());
+    all.extend(function.environment.iter().cloned());
+    let reserved = [
+        ("_HANDLER", function.handler.clone()),
+        ("AWS_REGION", region.to_owned()),
+        ("AWS_DEFAULT_REGION", region.to_owned()),
+        ("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", function.runtime)),
+        ("AWS_LAMBDA_FUNCTION_NAME", key.name.to_string()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory.get().to_string()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", key.version.to_string()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", function.log_group.clone()),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream.to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        // An account number is an access key of its own account: SDK calls from inside land in the
+        // function's account. The secret means nothing to lambd, and is fresh all the same.
+        ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),
+        ("AWS_SECRET_ACCESS_KEY", random::hex(&random::bytes::<20>())),
+        ("AWS_SESSION_TOKEN", random::hex(&random::bytes::<32>())),
+        ("AWS_LAMBDA_RUNTIME_API", format!("{}:{}", RUNTIME_API.0, RUNTIME_API.1)),
+        ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
+        ("LAMBDA_RUNTIME_DIR", RUNTIME_DIR.to_owned()),
+    ];
+    all.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
+    last_of_each(all)
+}
+
+/// A later variable replaces an earlier one of the same name.
+fn last_of_each(all: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::with_capacity(all.len());
+    for (name, value) in all {
+        match out.iter_mut().find(|(n, _)| *n == name) {
+            Some(slot) => slot.1 = value,
+            None => out.push((name, value)),
+        }
+    }
+    out
+}

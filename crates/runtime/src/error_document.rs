@@ -1,0 +1,116 @@
+//! Error documents that the platform itself makes (the function's own come from its runtime).
+
+use bytes::Bytes;
+use lambd_types::RequestId;
+use serde::Serialize;
+
+use crate::ports::Exit;
+
+/// An error document with the field order of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ErrorDocument {
+    #[serde(rename = "errorType")]
+    pub(crate) error_type: String,
+    #[serde(rename = "errorMessage")]
+    pub(crate) message: String,
+}
+
+impl ErrorDocument {
+    fn new(error_type: &str, request_id: &RequestId, text: impl std::fmt::Display) -> Self {
+        Self { error_type: error_type.to_owned(), message: format!("RequestId: {request_id} Error: {text}") }
+    }
+
+    /// The function took longer than its timeout.
+    pub(crate) fn timed_out(request_id: &RequestId, seconds: f64) -> Self {
+        Self::new("Sandbox.Timedout", request_id, format_args!("Task timed out after {seconds:.2} seconds"))
+    }
+
+    /// The process ended before it answered.
+    pub(crate) fn ended(request_id: &RequestId, exit: &Exit) -> Self {
+        match exit {
+            Exit::Exited(0) => {
+                Self::new("Runtime.ExitError", request_id, "Runtime exited without providing a reason")
+            }
+            Exit::Exited(status) => Self::new(
+                "Runtime.ExitError",
+                request_id,
+                format_args!("Runtime exited with error: exit status {status}"),
+            ),
+            Exit::Signaled(signal) => Self::new(
+                "Runtime.ExitError",
+                request_id,
+                format_args!("Runtime exited with error: signal: {}", signal_text(*signal)),
+            ),
+            Exit::OutOfMemory => {
+                Self::new("Runtime.OutOfMemory", request_id, "Runtime exited with error: signal: killed")
+            }
+            Exit::NotStarted(reason) => Self::new("Runtime.InvalidEntrypoint", request_id, reason),
+            Exit::Lost => Self::new("Sandbox.Failure", request_id, "The execution environment was lost"),
+        }
+    }
+
+    /// There is nothing to start.
+    pub(crate) fn invalid_entrypoint(request_id: &RequestId, reason: &str) -> Self {
+        Self::new("Runtime.InvalidEntrypoint", request_id, reason)
+    }
+
+    /// The response is over the limit.
+    pub(crate) fn response_too_large(size: usize, limit: usize) -> Self {
+        Self {
+            error_type: "Function.ResponseSizeTooLarge".to_owned(),
+            message: format!(
+                "Response payload size ({size} bytes) exceeded maximum allowed payload size ({limit} bytes)."
+            ),
+        }
+    }
+
+    /// The runtime reported an error without a readable document (RT-68, S-13).
+    pub(crate) fn of_type(error_type: &str) -> Self {
+        Self { error_type: error_type.to_owned(), message: String::new() }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+/// Signals as Go's runtime, and so the service, words them.
+fn signal_text(signal: i32) -> String {
+    match signal {
+        1 => "hangup".into(),
+        2 => "interrupt".into(),
+        3 => "quit".into(),
+        4 => "illegal instruction".into(),
+        6 => "aborted".into(),
+        7 => "bus error".into(),
+        8 => "floating point exception".into(),
+        9 => "killed".into(),
+        11 => "segmentation fault".into(),
+        13 => "broken pipe".into(),
+        15 => "terminated".into(),
+        31 => "bad system call".into(),
+        n => format!("signal {n}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_have_the_service_s_texts() {
+        let id = RequestId::from_stored("r".into());
+        let text = |exit| String::from_utf8(ErrorDocument::ended(&id, &exit).to_bytes().to_vec()).unwrap();
+        assert_eq!(
+            text(Exit::Exited(1)),
+            r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: r Error: Runtime exited with error: exit status 1"}"#
+        );
+        assert!(text(Exit::Exited(0)).contains("Runtime exited without providing a reason"));
+        assert!(text(Exit::Signaled(11)).contains("signal: segmentation fault"));
+        assert!(text(Exit::OutOfMemory).contains("Runtime.OutOfMemory"));
+        assert_eq!(
+            ErrorDocument::timed_out(&id, 3.0).message,
+            "RequestId: r Error: Task timed out after 3.00 seconds"
+        );
+    }
+}

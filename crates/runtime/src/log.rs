@@ -1,0 +1,186 @@
+//! One instance's log: the output of its process and the platform's lines, in the order in which they
+//! happened.
+//!
+//! A process writes its output before it answers, so what belongs to an invocation is in the pipe when
+//! the answer arrives. Whoever needs it (the background pump, or the end of an invocation) empties the
+//! pipe under one lock; nothing is ever read twice or out of order, and no lock is held across an await.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use lambd_types::invocation::LogEvent;
+use lambd_types::{Clock, limits};
+use tokio::net::unix::pipe;
+
+use crate::ports::LogStream;
+
+/// Longest line kept as one event; longer output is cut into several (CloudWatch's own limit is 256 KB).
+const LINE_MAX: usize = 256 * 1024;
+/// Most that one visit takes from the pipe, so that a flood cannot hold up the end of an invocation.
+const VISIT_MAX: usize = 1024 * 1024;
+
+/// The log of one instance.
+#[derive(Clone)]
+pub(crate) struct InstanceLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pipe: pipe::Receiver,
+    stream: Arc<dyn LogStream>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Output after the last newline.
+    partial: Vec<u8>,
+    /// The end of the current invocation's log, while it is asked for.
+    tail: Option<Vec<u8>>,
+    /// The writing end is closed everywhere.
+    ended: bool,
+}
+
+impl InstanceLog {
+    /// Starts reading `output` in the background.
+    pub(crate) fn start(
+        output: OwnedFd,
+        stream: Arc<dyn LogStream>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let pipe = pipe::Receiver::from_owned_fd(output)?;
+        let log = Self { shared: Arc::new(Shared { pipe, stream, clock, state: Mutex::default() }) };
+        tokio::spawn(log.clone().pump());
+        Ok(log)
+    }
+
+    async fn pump(self) {
+        let shared = &self.shared;
+        while shared.pipe.readable().await.is_ok() {
+            if shared.stream.is_full() {
+                shared.stream.room().await;
+            }
+            let mut state = shared.lock();
+            // Reading through the reactor also tells it when nothing is left.
+            shared.drain_with(&mut state, |buffer| shared.pipe.try_read(buffer));
+            if state.ended {
+                return;
+            }
+        }
+    }
+
+    /// Begins an invocation's part of the log.
+    pub(crate) fn begin(&self, line: String, keep_tail: bool) {
+        let mut state = self.shared.lock();
+        // What background work wrote since the last event comes before this one.
+        self.shared.drain(&mut state);
+        state.tail = keep_tail.then(Vec::new);
+        self.shared.emit(&mut state, vec![line]);
+    }
+
+    /// Adds platform lines after everything that the process has written so far.
+    pub(crate) fn platform(&self, lines: Vec<String>) {
+        let mut state = self.shared.lock();
+        self.shared.drain(&mut state);
+        self.shared.emit(&mut state, lines);
+    }
+
+    /// Ends an invocation's part of the log and returns its tail, if that was asked for.
+    pub(crate) fn finish(&self, lines: Vec<String>) -> Option<Bytes> {
+        let mut state = self.shared.lock();
+        self.shared.drain(&mut state);
+        self.shared.flush_partial(&mut state);
+        self.shared.emit(&mut state, lines);
+        state.tail.take().map(|tail| {
+            let from = tail.len().saturating_sub(limits::LOG_TAIL);
+            Bytes::from(tail).slice(from..)
+        })
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what is in the pipe now. It asks the kernel rather than the reactor, whose notion of
+    /// readiness lags behind what the process has just written.
+    fn drain(&self, state: &mut State) {
+        self.drain_with(state, |buffer| Ok(rustix::io::read(&self.pipe, buffer)?));
+    }
+
+    fn drain_with(&self, state: &mut State, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) {
+        let mut buffer = [0; 16 * 1024];
+        let mut taken = 0;
+        while taken < VISIT_MAX && !state.ended {
+            match read(&mut buffer) {
+                Ok(0) => {
+                    state.ended = true;
+                    self.flush_partial(state);
+                }
+                Ok(n) => {
+                    taken += n;
+                    self.take(state, &buffer[..n]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read a function's output");
+                    state.ended = true;
+                }
+            }
+        }
+    }
+
+    fn take(&self, state: &mut State, mut bytes: &[u8]) {
+        let mut lines = Vec::new();
+        while !bytes.is_empty() {
+            let newline = bytes.iter().position(|b| *b == b'\n').map(|at| at + 1);
+            let room = LINE_MAX - state.partial.len();
+            let end = newline.unwrap_or(bytes.len()).min(room);
+            state.partial.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end..];
+            if state.partial.ends_with(b"\n") || state.partial.len() == LINE_MAX {
+                lines.push(text(std::mem::take(&mut state.partial)));
+            }
+        }
+        self.emit(state, lines);
+    }
+
+    /// A last line without a newline is still a line.
+    fn flush_partial(&self, state: &mut State) {
+        if !state.partial.is_empty() {
+            let mut line = std::mem::take(&mut state.partial);
+            line.push(b'\n');
+            self.emit(state, vec![text(line)]);
+        }
+    }
+
+    fn emit(&self, state: &mut State, lines: Vec<String>) {
+        if lines.is_empty() {
+            return;
+        }
+        if let Some(tail) = &mut state.tail {
+            for line in &lines {
+                tail.extend_from_slice(line.as_bytes());
+            }
+            // Kept short by halves, so that a flood costs no more than its own copying.
+            if tail.len() > 4 * limits::LOG_TAIL {
+                tail.drain(..tail.len() - limits::LOG_TAIL);
+            }
+        }
+        let timestamp = self.clock.now();
+        self.stream.append(lines.into_iter().map(|message| LogEvent { timestamp, message }).collect());
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,208 @@
+//! What this machine offers, for `lambd doctor`.
+
+use std::path::PathBuf;
+
+use lambd_jail::probe as jail;
+
+use crate::cgroups::{Hierarchy, hierarchies};
+
+/// Whether an isolation level can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Availability {
+    /// It works: it was tried.
+    Available,
+    /// It does not.
+    Unavailable {
+        /// What failed.
+        reason: String,
+        /// What the operator can do about it.
+        remedy: String,
+    },
+}
+
+/// Version of a cgroup hierarchy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupVersion {
+    /// One hierarchy per controller.
+    V1,
+    /// One hierarchy for all.
+    V2,
+}
+
+/// One controller of a mounted cgroup hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgroupController {
+    /// Name, for example `memory`.
+    pub name: String,
+    /// Version of the hierarchy it is in.
+    pub version: CgroupVersion,
+    /// Where the hierarchy is mounted.
+    pub mount_point: PathBuf,
+    /// Whether this process may make groups at its top.
+    pub writable: bool,
+}
+
+/// What this machine offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// Release of the running kernel, for example `6.1.0-18-amd64`.
+    pub kernel_release: String,
+    /// Whether this process runs as root.
+    pub root: bool,
+    /// Whether user, mount, pid, network, ipc and uts namespaces can be made together.
+    pub namespaces: bool,
+    /// clone3(2).
+    pub clone3: bool,
+    /// pidfd_open(2).
+    pub pidfd: bool,
+    /// mount_setattr(2).
+    pub mount_setattr: bool,
+    /// close_range(2).
+    pub close_range: bool,
+    /// seccomp(2) filters.
+    pub seccomp: bool,
+    /// Version of the Landlock interface, if enabled.
+    pub landlock_abi: Option<u32>,
+    /// Whether the kernel knows overlayfs (as a loaded module or built in).
+    pub overlayfs: bool,
+    /// Controllers of all mounted cgroup hierarchies.
+    pub cgroup_controllers: Vec<CgroupController>,
+    /// The isolation level `namespaces`: what [`Spawner`](crate::Spawner) needs.
+    pub isolation_namespaces: Availability,
+}
+
+/// Tries what a sandbox needs. Takes a few milliseconds and leaves nothing behind.
+#[must_use]
+pub fn probe() -> ProbeReport {
+    let features = jail::features();
+    let namespaces = jail::namespaces();
+    ProbeReport {
+        kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        root: rustix::process::geteuid().is_root(),
+        namespaces: namespaces.is_ok(),
+        clone3: features.clone3,
+        pidfd: features.pidfd,
+        mount_setattr: features.mount_setattr,
+        close_range: features.close_range,
+        seccomp: features.seccomp,
+        landlock_abi: features.landlock_abi,
+        overlayfs: knows_overlayfs(),
+        cgroup_controllers: hierarchies().iter().flat_map(controllers).collect(),
+        isolation_namespaces: isolation(&features, namespaces),
+    }
+}
+
+fn isolation(features: &jail::Features, namespaces: Result<(), jail::NamespaceFailure>) -> Availability {
+    let missing: Vec<&str> = [
+        (features.clone3, "clone3"),
+        (features.pidfd, "pidfd_open"),
+        (features.close_range, "close_range"),
+        (features.mount_setattr, "mount_setattr"),
+    ]
+    .into_iter()
+    .filter_map(|(present, name)| (!present).then_some(name))
+    .collect();
+    if !missing.is_empty() {
+        return Availability::Unavailable {
+            reason: format!("the kernel or a filter around this process lacks {}", missing.join(", ")),
+            remedy: "run Linux 5.12 or later; in a container, allow these system calls".into(),
+        };
+    }
+    if !features.seccomp {
+        return Availability::Unavailable {
+            reason: "the kernel lacks seccomp filters".into(),
+            remedy: "run a kernel built with CONFIG_SECCOMP_FILTER".into(),
+        };
+    }
+    match namespaces {
+        Ok(()) => Availability::Available,
+        Err(failure) => Availability::Unavailable {
+            reason: format!("cannot {}: {}", failure.step, std::io::Error::from_raw_os_error(failure.errno)),
+            remedy: remedy(&failure, &|path| {
+                std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+            }),
+        },
+    }
+}
+
+/// The usual causes, most specific first; `read` returns a setting of the kernel.
+fn remedy(failure: &jail::NamespaceFailure, read: &dyn Fn(&str) -> Option<String>) -> String {
+    let set = |path: &str, value: &str| read(path).as_deref() == Some(value);
+    if set("/proc/sys/user/max_user_namespaces", "0") {
+        "sysctl user.max_user_namespaces=15000".into()
+    } else if set("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        "sysctl kernel.unprivileged_userns_clone=1, or run as root".into()
+    } else if set("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        "give the lambd binary an AppArmor profile that allows userns, sysctl \
+         kernel.apparmor_restrict_unprivileged_userns=0, or run as root"
+            .into()
+    } else if failure.step.contains("/proc") {
+        "in a container, show the whole /proc (docker: --security-opt systempaths=unconfined)".into()
+    } else {
+        "in a container, allow namespaces (docker: --security-opt seccomp=unconfined --security-opt \
+         apparmor=unconfined, or --privileged)"
+            .into()
+    }
+}
+
+fn knows_overlayfs() -> bool {
+    std::fs::read_to_string("/proc/filesystems")
+        .is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay")))
+}
+
+fn controllers(hierarchy: &Hierarchy) -> Vec<CgroupController> {
+    let (version, names) = match &hierarchy.v1_controllers {
+        None => {
+            let list =
+                std::fs::read_to_string(hierarchy.mount_point.join("cgroup.controllers")).unwrap_or_default();
+            (CgroupVersion::V2, list.split_ascii_whitespace().map(str::to_owned).collect())
+        }
+        Some(options) => {
+            // What is not a controller in the options of a v1 mount.
+            let other = |name: &str| {
+                matches!(name, "rw" | "ro" | "xattr" | "clone_children" | "cpuset_v2_mode" | "noprefix")
+                    || name.contains('=')
+            };
+            (CgroupVersion::V1, options.iter().filter(|name| !other(name)).cloned().collect::<Vec<_>>())
+        }
+    };
+    let writable = rustix::fs::access(&hierarchy.mount_point, rustix::fs::Access::WRITE_OK).is_ok();
+    names
+        .into_iter()
+        .map(|name| CgroupController { name, version, mount_point: hierarchy.mount_point.clone(), writable })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_names_the_setting_that_is_in_the_way() {
+        let clone = jail::NamespaceFailure { step: "create user namespaces", errno: 1 };
+        let proc = jail::NamespaceFailure { step: "mount /proc in a new pid namespace", errno: 1 };
+        let with = |path: &'static str, value: &'static str| {
+            move |asked: &str| (asked == path).then(|| value.to_owned())
+        };
+        assert!(
+            remedy(&clone, &with("/proc/sys/user/max_user_namespaces", "0")).contains("max_user_namespaces")
+        );
+        assert!(
+            remedy(&clone, &with("/proc/sys/kernel/unprivileged_userns_clone", "0"))
+                .contains("unprivileged_userns")
+        );
+        assert!(
+            remedy(&clone, &with("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"))
+                .contains("AppArmor")
+        );
+        assert!(remedy(&proc, &|_| None).contains("systempaths"));
+        assert!(remedy(&clone, &|_| None).contains("seccomp"));
+    }
+
+    #[test]
+    fn a_probe_of_this_machine_names_its_kernel() {
+        let report = probe();
+        assert!(!report.kernel_release.is_empty());
+        assert!(report.clone3 && report.mount_setattr, "{report:?}");
+    }
+}

@@ -1,0 +1,278 @@
+//! A running sandbox: its end, killing it, its memory.
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use lambd_jail::protocol::{Event, Order};
+use rustix::process::{Signal, pidfd_send_signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use crate::cgroups::CgroupSet;
+use crate::channel::{self, Control};
+use crate::process;
+
+/// How a sandbox ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// The program ended with this exit code.
+    Exited(i32),
+    /// The program was ended by this signal, or the sandbox was killed by [`Sandbox::kill`] (9).
+    Signaled(i32),
+    /// The kernel killed the program because the sandbox was over its memory limit.
+    OutOfMemory,
+    /// The program was never started.
+    NotStarted(ExecError),
+    /// The sandbox ended without a report: its spawner or its init was killed from outside.
+    Lost,
+}
+
+/// Why a program was not started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecError {
+    /// `execve`, or a step just before it.
+    pub step: String,
+    /// The error number, see execve(2).
+    pub errno: i32,
+}
+
+impl ExecError {
+    /// The error number's kind: `NotFound`, `PermissionDenied` and others.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        io::Error::from_raw_os_error(self.errno).kind()
+    }
+}
+
+impl fmt::Display for ExecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, io::Error::from_raw_os_error(self.errno))
+    }
+}
+
+/// The process tree of a sandbox, by its init. Killed when dropped.
+pub(crate) struct Tree {
+    pub(crate) pid: i32,
+    pidfd: AsyncFd<OwnedFd>,
+    killed: AtomicBool,
+}
+
+impl Tree {
+    pub(crate) fn new(pid: i32, pidfd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { pid, pidfd: channel::register(pidfd, Interest::READABLE)?, killed: AtomicBool::new(false) })
+    }
+
+    fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+        // Fails only when it is dead already.
+        let _ = pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL);
+    }
+
+    /// Waits until no process is left: a pid namespace's pid 1 ends last.
+    async fn gone(&self) {
+        let _ = self.pidfd.readable().await;
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+struct Shared {
+    tree: Tree,
+    control: Control,
+    cgroups: CgroupSet,
+    /// From the program's resource usage once it has ended; zero before.
+    max_rss_bytes: AtomicU64,
+}
+
+/// A running sandbox. Dropping it kills every process in it and removes its cgroups.
+pub struct Sandbox {
+    id: String,
+    shared: Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    output: Option<OwnedFd>,
+    status: watch::Receiver<Option<ExitStatus>>,
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("id", &self.id).field("pid", &self.pid()).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    pub(crate) fn new(
+        id: String,
+        tree: Tree,
+        control: Control,
+        cgroups: CgroupSet,
+        listeners: Vec<TcpListener>,
+        output: OwnedFd,
+    ) -> Self {
+        let (sender, status) = watch::channel(None);
+        let shared = Arc::new(Shared { tree, control, cgroups, max_rss_bytes: AtomicU64::new(0) });
+        tokio::spawn(watch_end(Arc::clone(&shared), sender));
+        Self { id, shared, listeners, output: Some(output), status }
+    }
+
+    /// The name it was spawned with.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Process id of its init in the daemon's pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.shared.tree.pid
+    }
+
+    /// The listening sockets in the order of the specification, non-blocking and close-on-exec; empty
+    /// when taken before.
+    pub fn take_listeners(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.listeners)
+    }
+
+    /// The read end of the pipe that is the program's standard output and error, non-blocking and
+    /// close-on-exec. It ends when no process of the sandbox is left.
+    ///
+    /// # Panics
+    /// When taken before.
+    pub fn take_output(&mut self) -> OwnedFd {
+        self.output.take().expect("the output of a sandbox is taken once")
+    }
+
+    /// Waits for the end of the sandbox, after which none of its processes is left. May be awaited
+    /// many times and by many.
+    ///
+    /// The future does not keep the sandbox: dropping the [`Sandbox`] is one way to resolve it.
+    pub fn exited(&self) -> impl Future<Output = ExitStatus> + Send + use<> {
+        let mut status = self.status.clone();
+        async move {
+            match status.wait_for(Option::is_some).await {
+                Ok(status) => status.clone().unwrap_or(ExitStatus::Lost),
+                Err(_) => ExitStatus::Lost,
+            }
+        }
+    }
+
+    /// Kills every process of the sandbox at once. Harmless when it has ended.
+    pub fn kill(&self) {
+        self.shared.tree.kill();
+    }
+
+    /// Sends `SIGTERM` to the program, and kills the sandbox if it has not ended after `grace`.
+    /// Returns when it has ended.
+    pub async fn terminate(&self, grace: Duration) {
+        let polite = async {
+            // A sandbox that cannot be told is ending already.
+            if self.shared.control.send(Order::Terminate).await.is_ok() {
+                self.exited().await;
+            }
+        };
+        let _ = tokio::time::timeout(grace, polite).await;
+        self.kill();
+        self.exited().await;
+    }
+
+    /// Largest memory use so far in bytes: of the whole sandbox where a cgroup accounts for it, else
+    /// estimated from the largest resident sets of its processes. `None` when neither is known.
+    #[must_use]
+    pub fn memory_peak_bytes(&self) -> Option<u64> {
+        let at_end = self.shared.max_rss_bytes.load(Ordering::Relaxed);
+        self.shared
+            .cgroups
+            .memory_peak_bytes()
+            .or_else(|| (at_end > 0).then_some(at_end))
+            .or_else(|| process::tree_peak_bytes(self.pid()))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits for the sandbox's own report and then for its last process, and publishes how it ended.
+async fn watch_end(shared: Arc<Shared>, status: watch::Sender<Option<ExitStatus>>) {
+    let mut report = None;
+    // To the end of the socket: the init reports the end of a process that already reported itself
+    // why it did not start. The first report counts.
+    while let Ok(Some((event, _))) = shared.control.receive().await {
+        report = report.or_else(|| reported(&shared, event));
+    }
+    shared.tree.gone().await;
+    status.send_replace(Some(decide(report, shared.cgroups.out_of_memory_kills() > 0, was_killed(&shared))));
+}
+
+fn was_killed(shared: &Shared) -> bool {
+    shared.tree.killed.load(Ordering::Relaxed)
+}
+
+fn reported(shared: &Shared, event: Event) -> Option<ExitStatus> {
+    match event {
+        Event::Spawned { .. } | Event::Ready => None,
+        Event::SetupFailed { step, errno } => Some(ExitStatus::NotStarted(ExecError { step, errno })),
+        Event::ExecFailed { errno } => {
+            Some(ExitStatus::NotStarted(ExecError { step: "execve".into(), errno }))
+        }
+        Event::Exited { code, max_rss_bytes } => {
+            shared.max_rss_bytes.store(max_rss_bytes, Ordering::Relaxed);
+            Some(ExitStatus::Exited(code))
+        }
+        Event::Signaled { signal, max_rss_bytes } => {
+            shared.max_rss_bytes.store(max_rss_bytes, Ordering::Relaxed);
+            Some(ExitStatus::Signaled(signal))
+        }
+    }
+}
+
+/// The status from what was reported, whether the kernel killed for memory, and whether we killed.
+fn decide(report: Option<ExitStatus>, out_of_memory: bool, killed: bool) -> ExitStatus {
+    const SIGKILL: i32 = 9;
+    match report {
+        Some(ExitStatus::Signaled(SIGKILL)) if out_of_memory => ExitStatus::OutOfMemory,
+        Some(status) => status,
+        // Our own kill hits the init, which then cannot report.
+        None if killed => ExitStatus::Signaled(SIGKILL),
+        None if out_of_memory => ExitStatus::OutOfMemory,
+        None => ExitStatus::Lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_follows_the_first_certain_cause() {
+        use ExitStatus::{Exited, Lost, OutOfMemory, Signaled};
+        for (report, out_of_memory, killed, expected) in [
+            (Some(Exited(3)), false, false, Exited(3)),
+            (Some(Exited(3)), true, true, Exited(3)),
+            (Some(Signaled(9)), false, false, Signaled(9)),
+            (Some(Signaled(9)), true, false, OutOfMemory),
+            (Some(Signaled(11)), true, false, Signaled(11)),
+            (None, false, true, Signaled(9)),
+            (None, true, true, Signaled(9)),
+            (None, true, false, OutOfMemory),
+            (None, false, false, Lost),
+        ] {
+            assert_eq!(
+                decide(report.clone(), out_of_memory, killed),
+                expected,
+                "{report:?} {out_of_memory} {killed}"
+            );
+        }
+    }
+}

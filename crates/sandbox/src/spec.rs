@@ -1,0 +1,168 @@
+//! What a sandbox is asked to be.
+
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+
+use lambd_jail::fds::MAX_FDS;
+use lambd_jail::protocol;
+
+use crate::error::SandboxError;
+
+/// What a sandbox is asked to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SandboxSpec {
+    /// Name of the sandbox, unique among those alive; letters, digits, `-`, `_` and `.` only, at
+    /// most 128. It names the cgroup directories.
+    pub id: String,
+    /// Absolute path of the program inside the sandbox.
+    pub command: PathBuf,
+    /// Arguments after `argv[0]`, which is the command itself.
+    pub args: Vec<String>,
+    /// The whole environment, in this order; nothing of the daemon's is added.
+    pub env: Vec<(String, String)>,
+    /// Working directory inside the sandbox.
+    pub cwd: PathBuf,
+    /// Read-only views of host directories or files, mounted in this order; a later one may lie
+    /// inside an earlier one or cover it.
+    pub binds: Vec<Bind>,
+    /// Symbolic links as pairs of absolute link path and target.
+    pub symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Memory limit in bytes for all processes together, including what is written to `/tmp` (see
+    /// [`LimitsInForce`](crate::LimitsInForce) for machines where it holds for each process only).
+    pub memory_bytes: u64,
+    /// Size limit of `/tmp` in bytes.
+    pub tmp_bytes: u64,
+    /// Addresses inside the sandbox whose connections the daemon accepts; at most 32. Only addresses
+    /// of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist there.
+    pub listeners: Vec<SocketAddrV4>,
+}
+
+/// A read-only view of a host directory or file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Absolute path on the host; must exist.
+    pub source: PathBuf,
+    /// Absolute path in the sandbox; made if missing, where its parent is not read-only.
+    pub target: PathBuf,
+}
+
+impl SandboxSpec {
+    /// Refuses what the jail could only refuse later and less clearly.
+    pub(crate) fn check(&self) -> Result<(), SandboxError> {
+        let name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.id.is_empty()
+            || self.id.len() > 128
+            || self.id.starts_with('.')
+            || !self.id.chars().all(name_char)
+        {
+            return Err(invalid("id", format!("{:?} is not a name", self.id)));
+        }
+        absolute("command", &self.command)?;
+        absolute("cwd", &self.cwd)?;
+        for bind in &self.binds {
+            absolute("binds", &bind.source)?;
+            inside("binds", &bind.target)?;
+        }
+        for (link, _) in &self.symlinks {
+            inside("symlinks", link)?;
+        }
+        if let Some((name, _)) = self
+            .env
+            .iter()
+            .find(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0'))
+        {
+            return Err(invalid("env", format!("{name:?} is not a variable")));
+        }
+        if self.listeners.len() > MAX_FDS {
+            return Err(invalid("listeners", format!("{} are more than {MAX_FDS}", self.listeners.len())));
+        }
+        // tmpfs takes a size of zero as "no limit".
+        for (field, bytes) in [("memory_bytes", self.memory_bytes), ("tmp_bytes", self.tmp_bytes)] {
+            if bytes == 0 {
+                return Err(invalid(field, "zero".into()));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn to_jail(&self, data_limit_bytes: Option<u64>) -> protocol::JailSpec {
+        let bind = |bind: &Bind| protocol::Bind { source: bind.source.clone(), target: bind.target.clone() };
+        let link = |(link, target): &(PathBuf, PathBuf)| protocol::Symlink {
+            link: link.clone(),
+            target: target.clone(),
+        };
+        protocol::JailSpec {
+            command: self.command.clone(),
+            args: self.args.clone(),
+            env: self.env.clone(),
+            cwd: self.cwd.clone(),
+            binds: self.binds.iter().map(bind).collect(),
+            symlinks: self.symlinks.iter().map(link).collect(),
+            tmp_bytes: self.tmp_bytes,
+            listeners: self.listeners.clone(),
+            data_limit_bytes,
+        }
+    }
+}
+
+fn absolute(field: &'static str, path: &Path) -> Result<(), SandboxError> {
+    if path.is_absolute() {
+        Ok(())
+    } else {
+        Err(invalid(field, format!("{} is not absolute", path.display())))
+    }
+}
+
+fn inside(field: &'static str, path: &Path) -> Result<(), SandboxError> {
+    absolute(field, path)?;
+    if path.parent().is_none() { Err(invalid(field, "the root cannot be replaced".into())) } else { Ok(()) }
+}
+
+fn invalid(field: &'static str, reason: String) -> SandboxError {
+    SandboxError::InvalidSpec { field, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> SandboxSpec {
+        SandboxSpec {
+            id: "a-1".into(),
+            command: "/bin/true".into(),
+            cwd: "/".into(),
+            memory_bytes: 1,
+            tmp_bytes: 1,
+            ..SandboxSpec::default()
+        }
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        good().check().expect("a good spec passes");
+        type Change = fn(&mut SandboxSpec);
+        let cases: &[(&str, Change)] = &[
+            ("id", |s| s.id = "a/b".into()),
+            ("id", |s| s.id = "..".into()),
+            ("id", |s| s.id = String::new()),
+            ("command", |s| s.command = "true".into()),
+            ("cwd", |s| s.cwd = "tmp".into()),
+            ("binds", |s| s.binds.push(Bind { source: "x".into(), target: "/x".into() })),
+            ("binds", |s| s.binds.push(Bind { source: "/x".into(), target: "/".into() })),
+            ("symlinks", |s| s.symlinks.push(("x".into(), "/x".into()))),
+            ("env", |s| s.env.push(("A=B".into(), String::new()))),
+            ("env", |s| s.env.push(("A".into(), "\0".into()))),
+            ("memory_bytes", |s| s.memory_bytes = 0),
+            ("tmp_bytes", |s| s.tmp_bytes = 0),
+            ("listeners", |s| s.listeners = vec![SocketAddrV4::new([127, 0, 0, 1].into(), 1); 33]),
+        ];
+        for (expected, change) in cases {
+            let mut spec = good();
+            change(&mut spec);
+            match spec.check() {
+                Err(SandboxError::InvalidSpec { field, .. }) => assert_eq!(field, *expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
+}

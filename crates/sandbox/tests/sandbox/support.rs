@@ -1,0 +1,134 @@
+//! Making a sandbox, running a script in it, reading its output.
+
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lambd_sandbox::{Availability, ExitStatus, Sandbox, SandboxSpec, Spawner, SpawnerOptions, probe};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Longest time any single step of a test may take, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary that is spawner and small daemon, see `helper/main.rs`.
+pub(crate) fn helper() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_lambd-sandbox-helper"))
+}
+
+pub(crate) fn start() -> Spawner {
+    start_with(SpawnerOptions::default())
+}
+
+pub(crate) fn start_with(options: SpawnerOptions) -> Spawner {
+    if let Availability::Unavailable { reason, remedy } = probe().isolation_namespaces {
+        panic!("sandboxes cannot be made here: {reason}; remedy: {remedy}");
+    }
+    Spawner::start_with_program(helper(), options).expect("the spawner starts")
+}
+
+/// A sandbox that runs a shell script.
+pub(crate) fn script(text: &str) -> SandboxSpec {
+    program("/bin/sh", &["-c", text])
+}
+
+pub(crate) fn program(command: &str, args: &[&str]) -> SandboxSpec {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    SandboxSpec {
+        id: format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
+        command: PathBuf::from(command),
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+        cwd: PathBuf::from("/"),
+        memory_bytes: 256 * MIB,
+        tmp_bytes: 16 * MIB,
+        ..SandboxSpec::default()
+    }
+}
+
+/// What a finished sandbox left.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: String,
+}
+
+/// Runs a specification with a spawner of its own to the end.
+pub(crate) async fn run(spec: SandboxSpec) -> Finished {
+    let spawner = start();
+    let finished = finish(spawner.spawn(spec).await.expect("the sandbox is made")).await;
+    spawner.shutdown().await;
+    finished
+}
+
+/// Runs a script that must succeed, and returns its output.
+pub(crate) async fn output_of(text: &str) -> String {
+    let finished = run(script(text)).await;
+    assert_eq!(finished.status, ExitStatus::Exited(0), "{}", finished.output);
+    finished.output
+}
+
+/// Waits for the end of a sandbox.
+pub(crate) async fn finish(mut sandbox: Sandbox) -> Finished {
+    let output = read_all(sandbox.take_output()).await;
+    Finished { status: exited(&sandbox).await, output }
+}
+
+pub(crate) async fn exited(sandbox: &Sandbox) -> ExitStatus {
+    tokio::time::timeout(PATIENCE, sandbox.exited()).await.expect("the sandbox ends")
+}
+
+pub(crate) async fn read_all(pipe: OwnedFd) -> String {
+    let mut bytes = Vec::new();
+    let mut pipe = Receiver::from_owned_fd(pipe).expect("the output is a pipe");
+    tokio::time::timeout(PATIENCE, pipe.read_to_end(&mut bytes))
+        .await
+        .expect("the output ends")
+        .expect("it is readable");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads the output up to and including a text.
+pub(crate) async fn read_until(pipe: &mut Receiver, text: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(text) {
+        let mut buffer = [0; 4096];
+        let length = tokio::time::timeout(PATIENCE, pipe.read(&mut buffer)).await.expect("output comes");
+        match length.expect("the output is readable") {
+            0 => panic!("the output ended before {text:?}: {read}"),
+            length => read.push_str(&String::from_utf8_lossy(&buffer[..length])),
+        }
+    }
+    read
+}
+
+pub(crate) fn address(text: &str) -> SocketAddrV4 {
+    text.parse().expect("an address")
+}
+
+/// Polls until a condition holds.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a process exists and is not a zombie.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    })
+}
+
+/// Descendants of a process, itself included.
+pub(crate) fn tree(pid: i32) -> Vec<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let below = children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).flat_map(tree);
+    std::iter::once(pid).chain(below).collect()
+}

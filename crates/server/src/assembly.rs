@@ -1,0 +1,151 @@
+//! Building the daemon: each part from its options and handles to earlier parts, serving last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lambd_cli::{BoxFuture, Daemon, RunningDaemon, RuntimeFound, RuntimeSubstitution, ServeArgs, StartError};
+use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
+use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
+use lambd_identity::{IamService, StsService};
+use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
+use lambd_observe::{Observe, ObserveHandle};
+use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, Substitution};
+use lambd_sandbox::{Availability, Spawner, SpawnerOptions};
+use lambd_store::{DataDir, DataDirError, Store};
+use lambd_types::{Clock, SystemClock};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::health::HealthService;
+use crate::wiring;
+
+/// How long requests in flight may take when the daemon is told to stop.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Starts daemons.
+pub(crate) struct Assembly;
+
+impl Daemon for Assembly {
+    fn start(&self, args: ServeArgs) -> BoxFuture<'_, Result<RunningDaemon, StartError>> {
+        Box::pin(start(args))
+    }
+}
+
+async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
+    // What can be in somebody else's hands comes first: the port and the data directory.
+    let listener = BoundListener::bind(args.listen).await.map_err(listen_error)?;
+    let endpoint = listener.local_addr().map_err(part)?;
+    let dir = DataDir::open(&args.data).map_err(data_error)?;
+    let data = dir.path().to_owned();
+
+    if let Availability::Unavailable { reason, remedy } = lambd_sandbox::probe().isolation_namespaces {
+        return Err(StartError::NoIsolation(format!("{reason}; {remedy}")));
+    }
+    let spawner = Spawner::start(SpawnerOptions::default()).map_err(part)?;
+
+    let bootstraps = Bootstraps::install(&data.join("runtime"))
+        .map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
+    let substitution = match args.runtime_substitution {
+        RuntimeSubstitution::Nearest => Substitution::Nearest,
+        RuntimeSubstitution::Never => Substitution::Never,
+    };
+    let (store, catalogue) = tokio::join!(Store::open(dir), Catalogue::discover(substitution, bootstraps));
+    let store = Arc::new(store.map_err(part)?);
+    store.collect_packages().await.map_err(part)?;
+    let runtimes = catalogue.found().iter().map(found).collect();
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
+    let control = Control::new(store.clone(), clock.clone(), ControlOptions::default());
+
+    let services: Vec<Arc<dyn AwsService>> = vec![
+        Arc::new(LambdaService::new(control.clone())),
+        logs_service,
+        Arc::new(IamService::new(store.clone(), clock.clone())),
+        Arc::new(StsService::new()),
+        Arc::new(DownloadService::new(control.clone())),
+        Arc::new(HealthService),
+    ];
+    let defaults = CallerDefaults { account: args.account, region: args.region };
+    let server = Server::new(Router::new(services), defaults);
+
+    let instances = Instances::new(InstancesOptions {
+        sandboxes: Arc::new(wiring::sandboxes::Sandboxes(spawner.clone())),
+        logs: Arc::new(wiring::logs::Logs(log_writer)),
+        endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
+        catalogue,
+        clock: clock.clone(),
+    });
+    let options = InvokeOptions::default();
+    let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
+    let queue = Arc::new(AsyncQueue::start(
+        Arc::new(wiring::events::StoredEvents(store.clone())),
+        Arc::new(wiring::events::ControlFunctions(control.clone())),
+        invoker.clone(),
+        clock,
+        options,
+    ));
+    control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));
+
+    let (stop_serving, stopped) = oneshot::channel::<()>();
+    let stopped = async move {
+        let _ = stopped.await;
+    };
+    let serving = tokio::spawn(server.run(listener, stopped, GRACE));
+    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, store };
+    Ok(RunningDaemon {
+        endpoint,
+        isolation: "namespaces".to_owned(),
+        runtimes,
+        data,
+        stop: Box::new(move || Box::pin(parts.stop())),
+    })
+}
+
+/// What must be ended in order.
+struct Parts {
+    stop_serving: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    queue: Arc<AsyncQueue>,
+    invoker: Invoker,
+    observe: ObserveHandle,
+    spawner: Spawner,
+    store: Arc<Store>,
+}
+
+impl Parts {
+    async fn stop(self) {
+        // Asynchronous events that are cut off stay in the store for the next daemon.
+        self.queue.stop();
+        let _ = self.stop_serving.send(());
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the listener failed");
+        }
+        self.invoker.shutdown();
+        self.observe.shutdown().await;
+        self.spawner.shutdown().await;
+        self.store.close().await;
+    }
+}
+
+fn found(found: &lambd_runtime::Found) -> RuntimeFound {
+    RuntimeFound { id: found.runtime(), path: found.program.clone(), version: found.version_text() }
+}
+
+fn listen_error(error: ListenError) -> StartError {
+    match error.source.kind() {
+        std::io::ErrorKind::AddrInUse => StartError::PortInUse(error.address),
+        _ => StartError::Listen { address: error.address, source: error.source },
+    }
+}
+
+fn data_error(error: DataDirError) -> StartError {
+    match error {
+        DataDirError::NotWritable { path, source } => StartError::DataUnusable { path, source },
+        DataDirError::Locked { path, .. } => StartError::DataLocked(path),
+    }
+}
+
+fn part(error: impl std::error::Error + Send + Sync + 'static) -> StartError {
+    StartError::Part(Box::new(error))
+}

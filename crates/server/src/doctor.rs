@@ -1,0 +1,151 @@
+//! `lambd doctor`'s view of the machine: `sandbox`, `runtime` and the data directory.
+
+use std::path::Path;
+
+use lambd_cli::{
+    Check, DoctorReport, Inspector, IsolationLevel, IsolationStatus, RuntimeFound, RuntimeMissing,
+};
+use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
+use lambd_sandbox::{Availability, CgroupVersion, ProbeReport};
+
+/// Looks at the machine without changing it.
+pub(crate) struct Doctor;
+
+impl Inspector for Doctor {
+    fn inspect(&self, data_dir: &Path) -> DoctorReport {
+        let probe = lambd_sandbox::probe();
+        let namespaces = match &probe.isolation_namespaces {
+            Availability::Available => IsolationStatus::Available,
+            Availability::Unavailable { reason, remedy } => {
+                IsolationStatus::Unavailable { reason: reason.clone(), remedy: remedy.clone() }
+            }
+        };
+        let in_force = (namespaces == IsolationStatus::Available).then(|| "namespaces".to_owned());
+        let found = runtimes();
+        DoctorReport {
+            kernel_release: probe.kernel_release.clone(),
+            kernel: kernel(&probe),
+            isolation: vec![IsolationLevel { name: "namespaces".to_owned(), status: namespaces }],
+            isolation_in_force: in_force,
+            limits: limits(&probe),
+            missing_runtimes: missing(&found),
+            runtimes: found,
+            data_dir: data_dir.to_owned(),
+            data: data(data_dir),
+        }
+    }
+}
+
+fn kernel(probe: &ProbeReport) -> Vec<Check> {
+    let newer = "boot Linux 5.12 or newer";
+    let required = |name: &str, there: bool| match there {
+        true => Check::ok(name, "there"),
+        false => Check::missing(name, "the kernel does not have it", newer),
+    };
+    let mut checks = vec![
+        required("clone3", probe.clone3),
+        required("pidfd", probe.pidfd),
+        required("mount_setattr", probe.mount_setattr),
+        required("close_range", probe.close_range),
+        match probe.seccomp {
+            true => Check::ok("seccomp", "there"),
+            false => Check::missing(
+                "seccomp",
+                "filters are not supported",
+                "boot a kernel with CONFIG_SECCOMP_FILTER",
+            ),
+        },
+    ];
+    checks.push(match probe.landlock_abi {
+        Some(abi) => Check::ok("Landlock", format!("ABI {abi}")),
+        None => Check::ok("Landlock", "absent; not needed at the level namespaces"),
+    });
+    checks.push(match probe.overlayfs {
+        true => Check::ok("overlayfs", "there"),
+        false => Check::ok("overlayfs", "absent; not needed yet"),
+    });
+    checks
+}
+
+fn limits(probe: &ProbeReport) -> Vec<Check> {
+    let remedy =
+        "run lambd as root, or give its user a delegated cgroup (systemd-run --user --scope -p Delegate=yes)";
+    ["memory", "pids", "cpu", "freezer"]
+        .into_iter()
+        .map(|name| {
+            // In version 2 freezing is part of every cgroup.
+            let usable = probe.cgroup_controllers.iter().find(|c| c.name == name && c.writable);
+            match usable {
+                Some(controller) => {
+                    let version = match controller.version {
+                        CgroupVersion::V1 => "v1",
+                        CgroupVersion::V2 => "v2",
+                    };
+                    Check::ok(name, format!("cgroup {version} at {}", controller.mount_point.display()))
+                }
+                None => Check::degraded(
+                    name,
+                    "no writable cgroup controller; limits fall back to rlimits",
+                    remedy,
+                ),
+            }
+        })
+        .collect()
+}
+
+fn runtimes() -> Vec<RuntimeFound> {
+    // The command runs inside the event loop, and discovery is asynchronous: a thread of its own.
+    let discover = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let bootstraps = Bootstraps::at("/nowhere".into());
+        Some(runtime.block_on(Catalogue::discover(Substitution::Never, bootstraps)))
+    };
+    let catalogue = std::thread::scope(|scope| scope.spawn(discover).join().ok().flatten());
+    let found = catalogue.iter().flat_map(|c| c.found().to_vec());
+    found
+        .map(|f| RuntimeFound { id: f.runtime(), path: f.program.clone(), version: f.version_text() })
+        .collect()
+}
+
+fn missing(found: &[RuntimeFound]) -> Vec<RuntimeMissing> {
+    let creatable = ["python3.13", "python3.12", "nodejs22.x", "nodejs20.x"];
+    let absent = creatable.into_iter().filter(|id| !found.iter().any(|f| f.id == *id));
+    absent
+        .filter_map(|id| {
+            let (family, _) = Family::of(id)?;
+            let name = family.name();
+            let same = found.iter().find(|f| Family::of(&f.id).is_some_and(|(f, _)| f == family));
+            let remedy = match same {
+                Some(other) => {
+                    format!("install this version of {name}; until then {} runs instead", other.id)
+                }
+                None => format!("install {name}, for example with your distribution's package manager"),
+            };
+            Some(RuntimeMissing { id: id.to_owned(), remedy })
+        })
+        .collect()
+}
+
+fn data(dir: &Path) -> Vec<Check> {
+    let remedy = "choose another directory with --data, or change its permissions";
+    let existing = dir.ancestors().find(|a| a.exists()).unwrap_or(Path::new("/"));
+    let writable = match std::fs::metadata(existing) {
+        Ok(meta) if meta.is_dir() => rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok(),
+        _ => false,
+    };
+    let mut checks = vec![match (dir.exists(), writable) {
+        (true, true) => Check::ok("writable", "yes"),
+        (false, true) => Check::ok("writable", "it will be created"),
+        (_, false) => Check::missing("writable", format!("{} cannot be written", existing.display()), remedy),
+    }];
+    if let Ok(stat) = rustix::fs::statvfs(existing) {
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize) / (1024 * 1024);
+        checks.push(match free {
+            1024.. => Check::ok("free space", format!("{} GB", free / 1024)),
+            _ => {
+                Check::degraded("free space", format!("{free} MB"), "free some space: packages and logs grow")
+            }
+        });
+    }
+    checks
+}

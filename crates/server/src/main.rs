@@ -1,0 +1,50 @@
+//! The `lambd` binary: configuration, assembly, signals. No rule of behaviour is here.
+
+mod assembly;
+mod doctor;
+mod health;
+mod wiring;
+
+use std::process::ExitCode;
+
+use lambd_cli::{Cli, LogLevel};
+
+fn main() -> ExitCode {
+    // Before anything else, and before there is a thread: this process may be the spawner.
+    if let Some(code) = lambd_jail::run_if_spawner() {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let cli = lambd_cli::parse();
+    start_logging(&cli);
+    let mut runtime = match cli.starts_daemon() {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        // One request to a daemon needs no threads of its own.
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    match runtime.enable_all().thread_name("lambd").build() {
+        Ok(runtime) => runtime.block_on(lambd_cli::run(cli, &assembly::Assembly, &doctor::Doctor)),
+        Err(error) => {
+            eprintln!("lambd: cannot start the event loop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(cli: &Cli) {
+    use tracing_subscriber::EnvFilter;
+    let level = match cli.log_level() {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    // The libraries below are of interest only to those who ask for everything.
+    let directives =
+        if level == "trace" { level.to_owned() } else { format!("{level},sqlx=warn,hyper=warn") };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(directives))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,47 @@
+//! `control`'s engine: `invoke`.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lambd_control::ports::{Engine, EngineError};
+use lambd_invoke::{AsyncQueue, InvokeError, Invoker};
+use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope};
+
+pub(crate) struct InvokeEngine {
+    pub(crate) invoker: Invoker,
+    pub(crate) queue: Arc<AsyncQueue>,
+}
+
+impl Engine for InvokeEngine {
+    fn invoke(
+        &self,
+        function: Arc<FunctionSnapshot>,
+        event: Event,
+        log_type: LogType,
+    ) -> BoxFuture<'_, Result<Outcome, EngineError>> {
+        Box::pin(async move { self.invoker.invoke(function, event, log_type).await.map_err(translate) })
+    }
+
+    fn enqueue(&self, key: FunctionKey, event: Event) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(async move {
+            self.queue.push(key, event).await.map_err(|error| EngineError::Fault(error.to_string()))
+        })
+    }
+
+    fn supersede(&self, function: &FunctionSnapshot) {
+        self.invoker.supersede(function);
+    }
+
+    fn remove(&self, scope: &Scope, name: &FunctionName) {
+        self.invoker.remove(scope, name);
+    }
+}
+
+fn translate(error: InvokeError) -> EngineError {
+    match error {
+        InvokeError::Throttled { .. } => EngineError::Throttled,
+        InvokeError::Runtime(text) => EngineError::Runtime(text),
+        InvokeError::Environment(text) => EngineError::Fault(text),
+    }
+}

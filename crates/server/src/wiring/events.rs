@@ -1,0 +1,64 @@
+//! `invoke`'s event store and function look-up: `store` and `control`.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lambd_control::Control;
+use lambd_invoke::ports::{EventStore, Functions, PortError, QueuedEvent};
+use lambd_store::events::EventRow;
+use lambd_store::{Store, StoreError};
+use lambd_types::{FunctionKey, FunctionSnapshot, RequestId, UnixMillis};
+
+pub(crate) struct StoredEvents(pub(crate) Arc<Store>);
+
+impl EventStore for StoredEvents {
+    fn push(&self, event: QueuedEvent) -> BoxFuture<'_, Result<(), PortError>> {
+        let due_at = event.accepted_at;
+        Box::pin(async move { self.0.push_event(&row(event, due_at)).await.map_err(port_error) })
+    }
+
+    fn due(&self, now: UnixMillis, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedEvent>, PortError>> {
+        Box::pin(async move {
+            let rows = self.0.due_events(now, limit).await.map_err(port_error)?;
+            Ok(rows.into_iter().map(queued).collect())
+        })
+    }
+
+    fn next_due(&self, now: UnixMillis) -> BoxFuture<'_, Result<Option<UnixMillis>, PortError>> {
+        Box::pin(async move { self.0.next_event_due(now).await.map_err(port_error) })
+    }
+
+    fn postpone(&self, event: QueuedEvent, until: UnixMillis) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(async move { self.0.postpone_event(&row(event, until)).await.map_err(port_error) })
+    }
+
+    fn remove(&self, id: RequestId) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(async move { self.0.remove_event(&id).await.map_err(port_error) })
+    }
+}
+
+fn row(event: QueuedEvent, due_at: UnixMillis) -> EventRow {
+    let QueuedEvent { key, event, accepted_at, function_errors, system_errors } = event;
+    EventRow { key, event, accepted_at, due_at, function_errors, system_errors }
+}
+
+fn queued(row: EventRow) -> QueuedEvent {
+    let EventRow { key, event, accepted_at, due_at: _, function_errors, system_errors } = row;
+    QueuedEvent { key, event, accepted_at, function_errors, system_errors }
+}
+
+fn port_error(error: StoreError) -> PortError {
+    PortError { disk_full: error.is_disk_full(), text: error.to_string() }
+}
+
+pub(crate) struct ControlFunctions(pub(crate) Control);
+
+impl Functions for ControlFunctions {
+    fn snapshot(&self, key: &FunctionKey) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>> {
+        let key = key.clone();
+        Box::pin(async move {
+            let found = self.0.snapshot(&key).await;
+            found.map_err(|error| PortError { text: error.to_string(), disk_full: false })
+        })
+    }
+}

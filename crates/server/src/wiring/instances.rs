@@ -1,0 +1,44 @@
+//! `invoke`'s instances: `runtime`.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lambd_invoke::InvokeError;
+use lambd_invoke::ports::{Delivery, Instance, Instances};
+use lambd_runtime::StartError;
+use lambd_types::FunctionSnapshot;
+use lambd_types::invocation::{Event, LogType};
+
+pub(crate) struct RuntimeInstances(pub(crate) lambd_runtime::Instances);
+
+impl Instances for RuntimeInstances {
+    fn start(
+        &self,
+        function: Arc<FunctionSnapshot>,
+    ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
+        Box::pin(async move {
+            let instance = self.0.start(function).await.map_err(|error| match error {
+                StartError::Runtime(error) => InvokeError::Runtime(error.to_string()),
+                StartError::Sandbox(_) | StartError::Machine(_) => {
+                    InvokeError::Environment(error.to_string())
+                }
+            })?;
+            Ok(Arc::new(RuntimeInstance(instance)) as Arc<dyn Instance>)
+        })
+    }
+}
+
+struct RuntimeInstance(lambd_runtime::Instance);
+
+impl Instance for RuntimeInstance {
+    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Delivery> {
+        Box::pin(async move {
+            let lambd_runtime::Delivery { outcome, reusable } = self.0.deliver(event, log_type).await;
+            Delivery { outcome, reusable }
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        self.0.is_alive()
+    }
+}

@@ -1,0 +1,8 @@
+//! Ports of one crate implemented by another. Nothing here decides: each function translates.
+
+pub(crate) mod endpoint;
+pub(crate) mod engine;
+pub(crate) mod events;
+pub(crate) mod instances;
+pub(crate) mod logs;
+pub(crate) mod sandboxes;

@@ -1,0 +1,144 @@
+//! Opening the databases and bringing their schema up to date.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use crate::DataDir;
+use crate::packages::Packages;
+
+/// The database said no.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A statement failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The schema was written by a newer lambd.
+    #[error(
+        "{path} was written by a newer lambd (schema {found}, this one knows {known}); update lambd or choose another data directory"
+    )]
+    TooNew {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A row holds something that no lambd writes.
+    #[error("a stored {what} is damaged: {detail}")]
+    Damaged {
+        /// What kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The file system said no.
+    #[error("cannot write {path}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether the disk is full, which callers report differently from a fault.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            // SQLITE_FULL
+            Self::Database(sqlx::Error::Database(error)) => error.code().as_deref() == Some("13"),
+            Self::Io { source, .. } => {
+                matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The data directory, opened.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) main: SqlitePool,
+    pub(crate) logs: SqlitePool,
+    packages: Packages,
+    dir: DataDir,
+}
+
+const MAIN_MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/main/0001.sql"), include_str!("../migrations/main/0002.sql")];
+const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
+
+impl Store {
+    /// Opens (or creates) the databases in `dir` and migrates them.
+    pub async fn open(dir: DataDir) -> Result<Self, StoreError> {
+        let main =
+            open_database(&dir.path().join("lambd.db"), SqliteSynchronous::Full, MAIN_MIGRATIONS).await?;
+        let logs =
+            open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
+        let packages = Packages::open(&dir.path().join("code"))?;
+        Ok(Self { main, logs, packages, dir })
+    }
+
+    /// The code packages.
+    pub fn packages(&self) -> &Packages {
+        &self.packages
+    }
+
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Finishes what is being written and closes the databases.
+    pub async fn close(&self) {
+        self.main.close().await;
+        self.logs.close().await;
+    }
+}
+
+async fn open_database(
+    path: &Path,
+    synchronous: SqliteSynchronous,
+    migrations: &[&'static str],
+) -> Result<SqlitePool, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10))
+        .pragma("cache_size", "-1024");
+    // SQLite has one writer; a second connection lets reads go on beside it.
+    let pool = SqlitePoolOptions::new()
+        .min_connections(0)
+        .max_connections(2)
+        .idle_timeout(Duration::from_secs(300))
+        .connect_with(options)
+        .await?;
+    migrate(&pool, path, migrations).await?;
+    Ok(pool)
+}
+
+/// Runs the migrations that `PRAGMA user_version` says are missing, each in a transaction of its own.
+async fn migrate(pool: &SqlitePool, path: &Path, migrations: &[&'static str]) -> Result<(), StoreError> {
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
+    let known = migrations.len() as i64;
+    if found > known {
+        return Err(StoreError::TooNew { path: path.to_owned(), found, known });
+    }
+    for (index, script) in migrations.iter().copied().enumerate().skip(found as usize) {
+        let mut transaction = pool.begin().await?;
+        sqlx::raw_sql(script).execute(&mut *transaction).await?;
+        let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", index + 1));
+        sqlx::raw_sql(version).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}

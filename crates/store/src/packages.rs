@@ -1,0 +1,216 @@
+//! Deployment packages: verified, stored under their digest, unpacked once.
+//!
+//! `packages/<sha256>.zip` is what was uploaded, synced to disk before anything refers to it.
+//! `unpacked/<boot id>/<sha256>/` is a cache of its content, shared read-only by all instances. It is
+//! not synced, which is why it belongs to one boot of the machine: after a power cut it may be
+//! incomplete, and is made again from the zip.
+
+mod unpack;
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lambd_types::{Sha256Digest, random};
+
+pub use unpack::{PackageError, UnpackLimits};
+
+use crate::StoreError;
+
+/// A package that is stored and unpacked.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredPackage {
+    /// Its digest.
+    pub digest: Sha256Digest,
+    /// Bytes of the zip.
+    pub size: u64,
+}
+
+/// The store of packages.
+#[derive(Debug, Clone)]
+pub struct Packages {
+    dirs: Arc<Dirs>,
+}
+
+#[derive(Debug)]
+struct Dirs {
+    packages: PathBuf,
+    unpacked: PathBuf,
+    incoming: PathBuf,
+}
+
+impl Packages {
+    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let all_unpacked = root.join("unpacked");
+        let dirs = Dirs {
+            packages: root.join("packages"),
+            unpacked: all_unpacked.join(boot_id.trim()),
+            incoming: root.join("incoming"),
+        };
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Io { path, source }
+        };
+        // What a killed daemon left half-written, and what an earlier boot unpacked.
+        remove_tree(&dirs.incoming).map_err(io(&dirs.incoming))?;
+        for dir in [&dirs.packages, &dirs.unpacked, &dirs.incoming] {
+            fs::create_dir_all(dir).map_err(io(dir))?;
+        }
+        for entry in fs::read_dir(&all_unpacked).map_err(io(&all_unpacked))?.flatten() {
+            if entry.path() != dirs.unpacked {
+                remove_tree(&entry.path()).map_err(io(&entry.path()))?;
+            }
+        }
+        Ok(Self { dirs: Arc::new(dirs) })
+    }
+
+    /// Verifies, stores and unpacks a zip. When it fails, nothing of it remains.
+    pub async fn add(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let digest = Sha256Digest::of(&zip);
+            let stored = StoredPackage { digest, size: zip.len() as u64 };
+            let target = dirs.zip(digest);
+            if target.exists() && dirs.directory(digest).exists() {
+                return Ok(stored);
+            }
+            dirs.unpack(&zip, digest, limits)?;
+            let written = dirs.write_synced(&zip, &target);
+            if written.is_err() {
+                let _ = remove_tree(&dirs.directory(digest));
+            }
+            written.map_err(|source| PackageError::Io { path: target, source })?;
+            Ok(stored)
+        })
+        .await
+    }
+
+    /// Checks a zip as [`Self::add`] would, and keeps nothing.
+    pub async fn check(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let incoming = Incoming::new(&dirs.incoming);
+            unpack::unpack(&zip, &incoming.0, limits)?;
+            Ok(StoredPackage { digest: Sha256Digest::of(&zip), size: zip.len() as u64 })
+        })
+        .await
+    }
+
+    /// The unpacked content of a stored package, made again if this boot has not unpacked it yet.
+    pub async fn directory(&self, digest: Sha256Digest) -> Result<PathBuf, PackageError> {
+        let directory = self.dirs.directory(digest);
+        if directory.is_dir() {
+            return Ok(directory);
+        }
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let path = dirs.zip(digest);
+            let zip = fs::read(&path).map_err(|source| PackageError::Io { path, source })?;
+            // It was within the limits when it was accepted; they may have been lowered since.
+            dirs.unpack(&zip, digest, UnpackLimits::NONE)?;
+            Ok(dirs.directory(digest))
+        })
+        .await
+    }
+
+    /// The zip as it was uploaded, `None` when there is no such package.
+    pub async fn zip(&self, digest: Sha256Digest) -> io::Result<Option<Bytes>> {
+        match tokio::fs::read(self.dirs.zip(digest)).await {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the packages that `in_use` does not name and returns how many went. Only safe while
+    /// nothing is being added and no instance runs: at start.
+    pub(crate) async fn retain(&self, in_use: Vec<Sha256Digest>) -> io::Result<usize> {
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let keep: std::collections::HashSet<String> =
+                in_use.into_iter().map(Sha256Digest::to_hex).collect();
+            let mut removed = 0;
+            for entry in fs::read_dir(&dirs.packages)?.flatten() {
+                let path = entry.path();
+                let digest = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+                if !keep.contains(digest) {
+                    remove_tree(&dirs.unpacked.join(digest))?;
+                    fs::remove_file(&path)?;
+                    removed += 1;
+                }
+            }
+            Ok(removed)
+        })
+        .await
+    }
+}
+
+impl Dirs {
+    fn zip(&self, digest: Sha256Digest) -> PathBuf {
+        self.packages.join(format!("{}.zip", digest.to_hex()))
+    }
+
+    fn directory(&self, digest: Sha256Digest) -> PathBuf {
+        self.unpacked.join(digest.to_hex())
+    }
+
+    fn unpack(&self, zip: &[u8], digest: Sha256Digest, limits: UnpackLimits) -> Result<(), PackageError> {
+        let incoming = Incoming::new(&self.incoming);
+        unpack::unpack(zip, &incoming.0, limits)?;
+        let target = self.directory(digest);
+        match fs::rename(&incoming.0, &target) {
+            Ok(()) => Ok(()),
+            // Another request unpacked the same package in the meantime: the content is the same.
+            Err(_) if target.is_dir() => Ok(()),
+            Err(source) => Err(PackageError::Io { path: target, source }),
+        }
+    }
+
+    fn write_synced(&self, bytes: &[u8], target: &Path) -> io::Result<()> {
+        let incoming = Incoming::new(&self.incoming);
+        let mut file = File::create(&incoming.0)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&incoming.0, target)?;
+        File::open(&self.packages)?.sync_all()
+    }
+}
+
+/// A name in the incoming directory; whatever still has it at the end is removed.
+struct Incoming(PathBuf);
+
+impl Incoming {
+    fn new(dir: &Path) -> Self {
+        Self(dir.join(random::uuid()))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let _ = remove_tree(&self.0);
+    }
+}
+
+/// Removes a file or directory with all its content; absence is fine.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+#[cfg(test)]
+#[path = "packages_tests.rs"]
+mod tests;

@@ -1,0 +1,246 @@
+//! Unpacking an archive that a stranger made.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Cursor, Read};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use lambd_types::limits;
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+/// How much an archive may unpack to.
+#[derive(Debug, Clone, Copy)]
+pub struct UnpackLimits {
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Files, directories and links.
+    pub entries: usize,
+}
+
+impl UnpackLimits {
+    /// No limit: for archives that were accepted before.
+    pub const NONE: Self = Self { bytes: u64::MAX, entries: usize::MAX };
+}
+
+impl Default for UnpackLimits {
+    fn default() -> Self {
+        Self { bytes: limits::CODE_SIZE_UNZIPPED, entries: limits::CODE_ENTRIES }
+    }
+}
+
+/// Why a package is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// It is no zip archive, or a broken one.
+    #[error("not a readable zip archive: {0}")]
+    NotAZip(String),
+    /// An entry would land outside the package.
+    #[error("entry {entry:?} would be written outside the package")]
+    UnsafePath {
+        /// The entry's name.
+        entry: String,
+    },
+    /// A symbolic link leads out of the package.
+    #[error("symbolic link {entry:?} leads out of the package, to {target:?}")]
+    UnsafeLink {
+        /// The link's name.
+        entry: String,
+        /// Where it points.
+        target: String,
+    },
+    /// It is larger than the limit when unpacked.
+    #[error("unpacked size is over {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// It has too many entries.
+    #[error("more than {limit} entries")]
+    TooManyEntries {
+        /// The limit.
+        limit: usize,
+    },
+    /// The disk said no.
+    #[error("cannot write {path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl PackageError {
+    /// Whether the package is at fault, rather than the machine.
+    pub fn is_bad_package(&self) -> bool {
+        !matches!(self, Self::Io { .. })
+    }
+}
+
+/// Unpacks `zip` into the new directory `target`. On failure `target` may be half-written; the caller
+/// removes it.
+pub(super) fn unpack(zip: &[u8], target: &Path, limits: UnpackLimits) -> Result<(), PackageError> {
+    let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(not_a_zip)?;
+    if archive.len() > limits.entries {
+        return Err(PackageError::TooManyEntries { limit: limits.entries });
+    }
+    make_dir(target, 0o755)?;
+    let mut writer = Unpacker { target, limits, written: 0, links: Vec::new(), directories: Vec::new() };
+    let mut seen = HashSet::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(not_a_zip)?;
+        let name = entry.name().map_err(not_a_zip)?.into_owned();
+        let path = safe_path(&name).ok_or(PackageError::UnsafePath { entry: name.clone() })?;
+        // The mode of an archive made without modes is 0; such files get the usual ones.
+        let mode = entry.unix_mode().map(|m| m & 0o777).filter(|m| *m != 0);
+        if entry.is_dir() {
+            writer.directory(&path, mode.unwrap_or(0o755))?;
+        } else if entry.is_symlink() {
+            writer.link(path, &name, &mut entry)?;
+        } else {
+            // A name that occurs twice would need a rule for which one counts; archivers make no such.
+            if !seen.insert(path.clone()) {
+                return Err(PackageError::NotAZip(format!("entry {name:?} occurs twice")));
+            }
+            if entry.size() > limits.bytes {
+                return Err(PackageError::TooLarge { limit: limits.bytes });
+            }
+            writer.file(&path, mode.unwrap_or(0o644), &mut entry)?;
+        }
+    }
+    writer.finish()
+}
+
+struct Unpacker<'a> {
+    target: &'a Path,
+    limits: UnpackLimits,
+    written: u64,
+    /// Made last: while files are written there is no link to follow.
+    links: Vec<(PathBuf, PathBuf, String)>,
+    /// Modes are set last: a directory may be read-only.
+    directories: Vec<(PathBuf, u32)>,
+}
+
+impl Unpacker<'_> {
+    fn directory(&mut self, path: &Path, mode: u32) -> Result<(), PackageError> {
+        let full = self.target.join(path);
+        make_dir(&full, 0o755)?;
+        self.directories.push((full, mode | 0o700));
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, mode: u32, content: &mut impl Read) -> Result<(), PackageError> {
+        let full = self.target.join(path);
+        if let Some(parent) = full.parent() {
+            make_dir(parent, 0o755)?;
+        }
+        let io = |source| PackageError::Io { path: full.clone(), source };
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&full).map_err(|source| {
+                match source.kind() {
+                    io::ErrorKind::AlreadyExists
+                    | io::ErrorKind::IsADirectory
+                    | io::ErrorKind::NotADirectory => {
+                        PackageError::NotAZip(format!("{} is both a file and a directory", path.display()))
+                    }
+                    _ => io(source),
+                }
+            })?;
+        // Declared sizes may lie: count what really comes out.
+        let room = self.limits.bytes - self.written;
+        let mut buffer = vec![0; 64 * 1024];
+        let mut taken = 0;
+        loop {
+            let n = content.read(&mut buffer).map_err(|e| PackageError::NotAZip(e.to_string()))?;
+            if n == 0 {
+                break;
+            }
+            taken += n as u64;
+            if taken > room {
+                return Err(PackageError::TooLarge { limit: self.limits.bytes });
+            }
+            io::Write::write_all(&mut file, &buffer[..n]).map_err(io)?;
+        }
+        self.written += taken;
+        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(io)
+    }
+
+    fn link(&mut self, path: PathBuf, name: &str, content: &mut impl Read) -> Result<(), PackageError> {
+        let mut target = String::new();
+        let broken = |e: io::Error| PackageError::NotAZip(e.to_string());
+        content.take(4096).read_to_string(&mut target).map_err(broken)?;
+        if !stays_inside(&path, Path::new(&target)) {
+            return Err(PackageError::UnsafeLink { entry: name.to_owned(), target });
+        }
+        self.links.push((path, target.into(), name.to_owned()));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), PackageError> {
+        for (path, link_target, name) in self.links {
+            let full = self.target.join(&path);
+            if let Some(parent) = full.parent() {
+                make_dir(parent, 0o755)?;
+            }
+            symlink(&link_target, &full).map_err(|source| match source.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    PackageError::NotAZip(format!("{name:?} is both a link and something else"))
+                }
+                _ => PackageError::Io { path: full, source },
+            })?;
+        }
+        for (path, mode) in self.directories.into_iter().rev() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+                .map_err(|source| PackageError::Io { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), PackageError> {
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            PackageError::NotAZip(format!("{} is both a file and a directory", path.display()))
+        }
+        _ => PackageError::Io { path: path.to_owned(), source },
+    })
+}
+
+/// The relative path of an entry, `None` when it is absolute, climbs out or is empty.
+fn safe_path(name: &str) -> Option<PathBuf> {
+    if name.contains('\0') || name.starts_with('/') {
+        return None;
+    }
+    // Archivers on Windows write backslashes; a file name that really has one is not worth the risk.
+    let name = name.replace('\\', "/");
+    let mut path = PathBuf::new();
+    for component in Path::new(&name).components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    (!path.as_os_str().is_empty() || name.ends_with('/')).then_some(path)
+}
+
+/// Whether a link at `path` to `target` resolves, by its text alone, to a place inside the package.
+fn stays_inside(path: &Path, target: &Path) -> bool {
+    let mut depth = path.components().count().saturating_sub(1);
+    for component in target.components() {
+        match component {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::ParentDir if depth > 0 => depth -= 1,
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return false,
+        }
+    }
+    !target.as_os_str().is_empty()
+}
+
+fn not_a_zip(error: ZipError) -> PackageError {
+    PackageError::NotAZip(error.to_string())
+}

@@ -1,0 +1,134 @@
+use std::io::Write as _;
+
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::*;
+
+fn zip_of(build: impl FnOnce(&mut ZipWriter<io::Cursor<Vec<u8>>>)) -> Bytes {
+    let mut writer = ZipWriter::new(io::Cursor::new(Vec::new()));
+    build(&mut writer);
+    writer.finish().unwrap().into_inner().into()
+}
+
+fn file(writer: &mut ZipWriter<io::Cursor<Vec<u8>>>, name: &str, mode: u32, content: &[u8]) {
+    writer.start_file(name, SimpleFileOptions::default().unix_permissions(mode)).unwrap();
+    writer.write_all(content).unwrap();
+}
+
+fn open() -> (tempfile::TempDir, Packages) {
+    let dir = tempfile::tempdir().unwrap();
+    let packages = Packages::open(dir.path()).unwrap();
+    (dir, packages)
+}
+
+fn nothing_left(dir: &tempfile::TempDir, packages: &Packages) {
+    for sub in [dir.path().join("packages"), dir.path().join("incoming"), packages.dirs.unpacked.clone()] {
+        assert_eq!(fs::read_dir(&sub).unwrap().count(), 0, "{} is not empty", sub.display());
+    }
+}
+
+async fn refused(zip: Bytes, limits: UnpackLimits) -> PackageError {
+    let (dir, packages) = open();
+    let error = packages.add(zip, limits).await.unwrap_err();
+    nothing_left(&dir, &packages);
+    error
+}
+
+/// RT-46, LANG1-028: modes and links of the archive are kept.
+#[tokio::test]
+async fn content_modes_and_links_survive() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_dir, packages) = open();
+    let zip = zip_of(|w| {
+        file(w, "bootstrap", 0o755, b"#!/bin/sh\n");
+        file(w, "lib/data.txt", 0o644, b"data");
+        w.add_symlink("link", "lib/data.txt", SimpleFileOptions::default()).unwrap();
+    });
+    let stored = packages.add(zip.clone(), UnpackLimits::default()).await.unwrap();
+    let root = packages.directory(stored.digest).await.unwrap();
+    assert_eq!(fs::metadata(root.join("bootstrap")).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(fs::read(root.join("link")).unwrap(), b"data");
+    assert_eq!(packages.zip(stored.digest).await.unwrap(), Some(zip));
+}
+
+#[tokio::test]
+async fn the_unpacked_cache_is_made_again() {
+    let (_dir, packages) = open();
+    let stored = packages.add(zip_of(|w| file(w, "a", 0o644, b"a")), UnpackLimits::default()).await.unwrap();
+    let root = packages.directory(stored.digest).await.unwrap();
+    fs::remove_dir_all(&root).unwrap();
+    assert_eq!(fs::read(packages.directory(stored.digest).await.unwrap().join("a")).unwrap(), b"a");
+}
+
+#[tokio::test]
+async fn garbage_and_truncated_archives_are_refused() {
+    assert!(matches!(
+        refused(Bytes::from_static(b"no zip"), UnpackLimits::default()).await,
+        PackageError::NotAZip(_)
+    ));
+    let whole = zip_of(|w| file(w, "a", 0o644, &[7; 5000]));
+    let cut = whole.slice(..whole.len() - 10);
+    assert!(matches!(refused(cut, UnpackLimits::default()).await, PackageError::NotAZip(_)));
+}
+
+#[tokio::test]
+async fn paths_that_leave_the_package_are_refused() {
+    for name in ["../evil", "/etc/passwd", "a/../../evil", "..\\evil"] {
+        let zip = zip_of(|w| file(w, name, 0o644, b"x"));
+        let error = refused(zip, UnpackLimits::default()).await;
+        assert!(matches!(error, PackageError::UnsafePath { .. }), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn links_that_leave_the_package_are_refused() {
+    for target in ["/etc/passwd", "../outside", "a/../../outside"] {
+        let zip = zip_of(|w| w.add_symlink("link", target, SimpleFileOptions::default()).unwrap());
+        let error = refused(zip, UnpackLimits::default()).await;
+        assert!(matches!(error, PackageError::UnsafeLink { .. }), "{target}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_below_a_link_is_refused() {
+    let zip = zip_of(|w| {
+        w.add_symlink("dir", "other", SimpleFileOptions::default()).unwrap();
+        file(w, "dir/file", 0o644, b"x");
+    });
+    assert!(matches!(refused(zip, UnpackLimits::default()).await, PackageError::NotAZip(_)));
+}
+
+#[tokio::test]
+async fn bombs_are_refused_by_declared_and_by_actual_size() {
+    let limits = UnpackLimits { bytes: 10_000, entries: 10 };
+    let declared = zip_of(|w| file(w, "bomb", 0o644, &[0; 20_000]));
+    assert!(matches!(refused(declared.clone(), limits).await, PackageError::TooLarge { limit: 10_000 }));
+
+    let many = zip_of(|w| {
+        file(w, "half", 0o644, &[0; 6_000]);
+        file(w, "other-half", 0o644, &[0; 6_000]);
+    });
+    assert!(matches!(refused(many, limits).await, PackageError::TooLarge { .. }));
+
+    // The same archive with a lie in the central directory and the local header about the size.
+    let mut lying = declared.to_vec();
+    let size = 20_000u32.to_le_bytes();
+    while let Some(at) = lying.windows(4).position(|w| w == size) {
+        lying[at..at + 4].copy_from_slice(&100u32.to_le_bytes());
+    }
+    assert!(refused(lying.into(), limits).await.is_bad_package());
+
+    let entries = zip_of(|w| (0..11).for_each(|i| file(w, &format!("f{i}"), 0o644, b"")));
+    assert!(matches!(refused(entries, limits).await, PackageError::TooManyEntries { limit: 10 }));
+}
+
+#[tokio::test]
+async fn unreferenced_packages_are_collected() {
+    let (dir, packages) = open();
+    let keep = packages.add(zip_of(|w| file(w, "a", 0o644, b"keep")), UnpackLimits::default()).await.unwrap();
+    packages.add(zip_of(|w| file(w, "a", 0o644, b"drop")), UnpackLimits::default()).await.unwrap();
+    assert_eq!(packages.retain(vec![keep.digest]).await.unwrap(), 1);
+    assert_eq!(fs::read_dir(dir.path().join("packages")).unwrap().count(), 1);
+    assert!(packages.zip(keep.digest).await.unwrap().is_some());
+}

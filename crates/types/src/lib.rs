@@ -1,0 +1,28 @@
+//! Names, ARNs, qualifiers, limits, quantities and the clock of lambd.
+//!
+//! The lowest layer: every other crate speaks in these types. A value that exists is valid, because
+//! only validating constructors make it. Nothing here knows a wire format: there is no serde, and the
+//! `api` crate converts at the edge.
+
+mod arn;
+mod clock;
+mod digest;
+mod function_ref;
+mod ids;
+pub mod invocation;
+pub mod limits;
+mod names;
+mod quantities;
+pub mod random;
+mod snapshot;
+mod timestamp;
+
+pub use arn::{Partition, function_arn};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use digest::{Sha256Digest, Sha256Hasher};
+pub use function_ref::{FunctionRef, FunctionRefError};
+pub use ids::{AccountId, Region, RequestId, RevisionId, Scope};
+pub use names::{FunctionName, NameError, Qualifier, Version};
+pub use quantities::{EphemeralStorage, MemorySize, OutOfRange, Timeout};
+pub use snapshot::{FunctionKey, FunctionSnapshot};
+pub use timestamp::{UnixMillis, iso8601_millis};

@@ -1,0 +1,47 @@
+//! One version of a function as the engine sees it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::{EphemeralStorage, FunctionName, MemorySize, RevisionId, Scope, Sha256Digest, Timeout, Version};
+
+/// What names one function version in the whole system.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FunctionKey {
+    /// Account and region.
+    pub scope: Scope,
+    /// The function.
+    pub name: FunctionName,
+    /// The version.
+    pub version: Version,
+}
+
+/// An immutable copy of everything that running a version needs. A change of `$LATEST` makes a new
+/// snapshot with a new revision; instances of the old one finish their event and are retired.
+#[derive(Debug, Clone)]
+pub struct FunctionSnapshot {
+    /// Which function and version.
+    pub key: FunctionKey,
+    /// Changes with every update; instances are pooled by it.
+    pub revision: RevisionId,
+    /// Unqualified ARN.
+    pub arn: String,
+    /// Runtime identifier, such as `python3.12` or `provided.al2023`.
+    pub runtime: String,
+    /// Handler as configured; empty for custom runtimes that need none.
+    pub handler: String,
+    /// Memory limit.
+    pub memory: MemorySize,
+    /// Time limit of one event.
+    pub timeout: Timeout,
+    /// Size of `/tmp`.
+    pub ephemeral_storage: EphemeralStorage,
+    /// The user's environment variables.
+    pub environment: Arc<Vec<(String, String)>>,
+    /// Digest of the package.
+    pub code: Sha256Digest,
+    /// Where the package is unpacked; mounted read-only at `/var/task`.
+    pub code_dir: PathBuf,
+    /// Log group, `/aws/lambda/<name>` unless configured otherwise.
+    pub log_group: String,
+}

@@ -1,0 +1,2 @@
+// Echo function of the benchmark.
+exports.handler = async (event) => event;

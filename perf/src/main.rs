@@ -1,0 +1,46 @@
+//! Benchmark of lambd: a load generator, a raw HTTP floor beside it, and the report.
+//!
+//! `cargo xtask bench` builds everything and starts this program. It talks to the daemon over the
+//! wire only, like any client, and imports none of its crates. All measurements of one run are
+//! interleaved over several rounds, so that a machine that slows down slows down everything alike;
+//! reported are medians of the rounds and ratios to the floor.
+//!
+//! The floor is a hyper server in a process of its own that echoes request bodies: what the same
+//! HTTP stack can do on this machine when nothing happens behind it.
+
+mod client;
+mod daemon;
+mod error;
+mod floor;
+mod lambda;
+mod options;
+mod report;
+mod run;
+mod stats;
+
+use std::process::ExitCode;
+
+use error::Error;
+use options::Options;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.split_first() {
+        Some((task, [])) if task == floor::TASK => floor::serve(),
+        Some((task, rest)) if task == "run" => Options::parse(rest).and_then(|options| measure(&options)),
+        _ => Err(Error::Usage(options::USAGE.to_owned())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<(), Error> {
+    let report = run::run(options)?;
+    print!("{}", report.table());
+    std::fs::write(&options.json, report.json()).map_err(|e| Error::file(&options.json, e))
+}

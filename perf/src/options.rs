@@ -1,0 +1,104 @@
+//! The command line, and how long each part of a run takes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Error;
+
+pub(crate) const USAGE: &str =
+    "usage: lambd-perf run --lambd PROGRAM --rust ZIP --python ZIP --node ZIP --json FILE [--quick]
+(cargo xtask bench builds all of these and calls this)";
+
+/// What to measure and for how long.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) lambd: PathBuf,
+    pub(crate) rust: PathBuf,
+    pub(crate) python: PathBuf,
+    pub(crate) node: PathBuf,
+    pub(crate) json: PathBuf,
+    pub(crate) quick: bool,
+}
+
+/// The amount of work of one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// How often everything is measured.
+    pub(crate) rounds: usize,
+    /// One connection, one request after the other: stops at whichever comes first.
+    pub(crate) warm_requests: usize,
+    pub(crate) warm_time: Duration,
+    /// Length of a throughput measurement.
+    pub(crate) load_time: Duration,
+    /// Cold starts of each function in a round.
+    pub(crate) cold_starts: usize,
+    /// Starts of a daemon in a round.
+    pub(crate) daemon_starts: usize,
+}
+
+impl Options {
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self, Error> {
+        let usage = |what: String| Error::Usage(format!("{what}\n{USAGE}"));
+        let mut values = std::collections::HashMap::new();
+        let mut quick = false;
+        let mut rest = arguments.iter();
+        while let Some(flag) = rest.next() {
+            if flag == "--quick" {
+                quick = true;
+            } else {
+                let value = rest.next().ok_or_else(|| usage(format!("{flag} needs a value")))?;
+                values.insert(flag.as_str(), PathBuf::from(value));
+            }
+        }
+        let mut take = |flag: &str| values.remove(flag).ok_or_else(|| usage(format!("{flag} is missing")));
+        let options = Self {
+            lambd: take("--lambd")?,
+            rust: take("--rust")?,
+            python: take("--python")?,
+            node: take("--node")?,
+            json: take("--json")?,
+            quick,
+        };
+        match values.keys().next() {
+            Some(extra) => Err(usage(format!("no option {extra}"))),
+            None => Ok(options),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        if self.quick {
+            Plan {
+                rounds: 2,
+                warm_requests: 300,
+                warm_time: Duration::from_millis(1500),
+                load_time: Duration::from_millis(700),
+                cold_starts: 2,
+                daemon_starts: 2,
+            }
+        } else {
+            Plan {
+                rounds: 5,
+                warm_requests: 3000,
+                warm_time: Duration::from_secs(3),
+                load_time: Duration::from_secs(3),
+                cold_starts: 6,
+                daemon_starts: 4,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    #[test]
+    fn every_path_is_required_and_nothing_else_is_taken() {
+        let parse = |line: &str| Options::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let all = "--lambd l --rust r --python p --node n --json j";
+        assert!(parse(all).is_ok_and(|options| !options.quick));
+        assert!(parse(&format!("{all} --quick")).is_ok_and(|options| options.quick));
+        assert!(parse(&format!("{all} --fast yes")).is_err());
+        assert!(parse("--lambd l --rust r").is_err());
+    }
+}

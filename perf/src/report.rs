@@ -1,0 +1,144 @@
+//! What was measured, as a table for people and JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::stats::median;
+
+/// All results of a run; each list has one value per measurement.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) quick: bool,
+    /// The floor first.
+    pub(crate) targets: Vec<Target>,
+    /// Milliseconds from starting the process to the first good answer.
+    pub(crate) startup: Vec<f64>,
+    /// MiB of an idle daemon with its helpers.
+    pub(crate) memory: Vec<f64>,
+}
+
+/// Something that echoes.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) series: Series,
+}
+
+/// Measurements of one target.
+#[derive(Debug, Default)]
+pub(crate) struct Series {
+    /// Microseconds.
+    pub(crate) warm_p50: Vec<f64>,
+    /// Microseconds.
+    pub(crate) warm_p99: Vec<f64>,
+    /// Requests per second.
+    pub(crate) throughput: Vec<f64>,
+    /// Milliseconds; none for the floor.
+    pub(crate) cold: Vec<f64>,
+}
+
+impl Target {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), series: Series::default() }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(quick: bool) -> Self {
+        Self { quick, targets: Vec::new(), startup: Vec::new(), memory: Vec::new() }
+    }
+
+    /// The table that people read.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        let _infallible = writeln!(
+            text,
+            "{:<18}{:>12}{:>9}{:>12}{:>14}{:>9}{:>12}",
+            "", "warm p50", "x floor", "warm p99", "16 conn.", "x floor", "cold p50"
+        );
+        let floor = self.targets.first().map(|target| &target.series);
+        let floor_p50 = floor.map_or(f64::NAN, |series| median(&series.warm_p50));
+        let floor_rate = floor.map_or(f64::NAN, |series| median(&series.throughput));
+        for Target { name, series } in &self.targets {
+            let (p50, p99) = (median(&series.warm_p50), median(&series.warm_p99));
+            let rate = median(&series.throughput);
+            let cold = median(&series.cold);
+            let cold = if cold.is_nan() { "-".to_owned() } else { format!("{cold:.1} ms") };
+            let _infallible = writeln!(
+                text,
+                "{name:<18}{:>12}{:>9.2}{:>12}{:>14}{:>9.3}{cold:>12}",
+                format!("{p50:.0} µs"),
+                p50 / floor_p50,
+                format!("{p99:.0} µs"),
+                format!("{rate:.0} /s"),
+                rate / floor_rate,
+            );
+        }
+        let _infallible = writeln!(text, "\ndaemon ready   {:>8.1} ms", median(&self.startup));
+        let _infallible =
+            writeln!(text, "idle memory    {:>8.1} MiB (Pss, daemon and helpers)", median(&self.memory));
+        if self.quick {
+            text.push_str("(quick run: the shape is right, the numbers are rough)\n");
+        }
+        text
+    }
+
+    /// Every measurement and its median.
+    pub(crate) fn json(&self) -> String {
+        let floor = self.targets.first().map_or(f64::NAN, |target| median(&target.series.warm_p50));
+        let targets: Vec<Value> = self
+            .targets
+            .iter()
+            .map(|Target { name, series }| {
+                json!({
+                    "name": name,
+                    "warm_p50_us": values(&series.warm_p50),
+                    "warm_p99_us": values(&series.warm_p99),
+                    "warm_p50_to_floor": median(&series.warm_p50) / floor,
+                    "throughput_16_per_s": values(&series.throughput),
+                    "cold_ms": values(&series.cold),
+                })
+            })
+            .collect();
+        let report = json!({
+            "format": 1,
+            "quick": self.quick,
+            "cpus": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+            "targets": targets,
+            "daemon_ready_ms": values(&self.startup),
+            "idle_memory_mib": values(&self.memory),
+        });
+        format!("{report:#}\n")
+    }
+}
+
+fn values(all: &[f64]) -> Value {
+    json!({ "median": median(all), "all": all })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Report, Series, Target};
+
+    #[test]
+    fn the_table_shows_ratios_to_the_floor() {
+        let series = |p50, rate| Series {
+            warm_p50: vec![p50],
+            warm_p99: vec![2.0 * p50],
+            throughput: vec![rate],
+            ..Series::default()
+        };
+        let mut report = Report::new(true);
+        report.targets.push(Target { name: "floor".into(), series: series(20.0, 50_000.0) });
+        report.targets.push(Target { name: "python3.11".into(), series: series(150.0, 10_000.0) });
+        report.startup = vec![12.0];
+        report.memory = vec![9.5];
+        let table = report.table();
+        let row = table.lines().find(|line| line.starts_with("python3.11")).unwrap();
+        assert!(row.contains("7.50") && row.contains("0.200") && row.ends_with('-'), "{table}");
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["targets"][1]["warm_p50_to_floor"], 7.5);
+        assert_eq!(json["idle_memory_mib"]["median"], 9.5);
+    }
+}

@@ -1,0 +1,73 @@
+//! What is built before the suites run: the daemon and the packages of the test functions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::Error;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// How to build.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Profile {
+    Debug,
+    Release,
+}
+
+impl Profile {
+    /// The profile's folder in the build directory.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// The programs and packages that black-box tests and the benchmark use.
+#[derive(Debug)]
+pub(crate) struct Artefacts {
+    /// The daemon.
+    pub(crate) lambd: PathBuf,
+    /// A deployment package whose `bootstrap` is the Rust echo function.
+    pub(crate) rust_echo: PathBuf,
+}
+
+/// Builds the daemon and the Rust test function.
+pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts, Error> {
+    let mut cargo = process::cargo();
+    cargo.current_dir(workspace.root()).args(["build", "--quiet"]);
+    cargo.args([
+        "--package",
+        "lambd-server",
+        "--bin",
+        "lambd",
+        "--package",
+        "lambd-rust-echo",
+        "--bin",
+        "rust-echo",
+    ]);
+    if matches!(profile, Profile::Release) {
+        cargo.arg("--release");
+    }
+    process::must(&mut cargo)?;
+    let folder = workspace.test_env().join(profile.folder());
+    fs::create_dir_all(&folder).map_err(|e| Error::file(&folder, e))?;
+    let bootstrap = folder.join("bootstrap");
+    let built = workspace.program(profile.folder(), "rust-echo");
+    fs::copy(&built, &bootstrap).map_err(|e| Error::file(&built, e))?;
+    let _without_strip_the_package_is_only_larger = process::quietly(Command::new("strip").arg(&bootstrap));
+    let rust_echo = package(&folder.join("rust-echo.zip"), &bootstrap)?;
+    Ok(Artefacts { lambd: workspace.program(profile.folder(), "lambd"), rust_echo })
+}
+
+/// Packs one file, with its mode, into a deployment package.
+pub(crate) fn package(zip: &Path, file: &Path) -> Result<PathBuf, Error> {
+    match fs::remove_file(zip) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(zip, error)),
+        _ => {}
+    }
+    process::must(Command::new("python3").args(["-m", "zipfile", "-c"]).arg(zip).arg(file))?;
+    Ok(zip.to_path_buf())
+}

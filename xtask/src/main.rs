@@ -1,0 +1,97 @@
+//! Development tasks of lambd, run as `cargo xtask TASK`.
+//!
+//! `test` runs every suite, `check` holds the sources to the house rules, `ci` does both, `bench`
+//! measures. The tasks only arrange: they prepare what is needed, start the real tools (cargo,
+//! pytest, the load generator in `perf/`) and read their reports. No behaviour of lambd is known
+//! here beyond the names of its packages.
+
+mod artefacts;
+mod bench;
+mod check;
+mod edges;
+mod error;
+mod house;
+mod licences;
+mod markdown;
+mod metadata;
+mod prerequisites;
+mod process;
+mod python;
+mod suites;
+mod summary;
+mod tally;
+mod workspace;
+
+use std::process::ExitCode;
+
+use error::Error;
+use workspace::Workspace;
+
+const HELP: &str = "\
+Development tasks of lambd.
+
+Usage: cargo xtask <TASK> [OPTIONS]
+
+Tasks:
+  test    set up everything that the tests need and run the whole suite
+            --only SUITE      one suite only (may be repeated); see below
+            --filter WORD     only tests whose name contains WORD
+  check   formatting, lints, crate edges, licences, house rules
+  ci      check, then test
+  bench   measure lambd next to a raw HTTP echo server
+            --quick           a short run that shows the shape, not the numbers
+            --json FILE       where to write the results (default: target/bench.json)
+
+Suites: rust, runtimes, conformance, rust-sdk
+
+The build directory is cargo's own (CARGO_TARGET_DIR is honoured); test tools are kept in its
+folder test-env between runs.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode, Error> {
+    let Some((task, rest)) = arguments.split_first() else {
+        println!("{HELP}");
+        return Ok(ExitCode::FAILURE);
+    };
+    if matches!(task.as_str(), "help" | "-h" | "--help") || rest.iter().any(|a| a == "-h" || a == "--help") {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let workspace = Workspace::find()?;
+    let good = match task.as_str() {
+        "test" => suites::run(&workspace, &suites::Selection::parse(rest)?)?,
+        "check" => {
+            nothing_more(task, rest)?;
+            check::run(&workspace)?
+        }
+        "ci" => {
+            nothing_more(task, rest)?;
+            let checked = check::run(&workspace)?;
+            let tested = suites::run(&workspace, &suites::Selection::everything())?;
+            if !checked {
+                println!("the checks failed, see above");
+            }
+            checked && tested
+        }
+        "bench" => bench::run(&workspace, rest)?,
+        other => return Err(Error::usage(format!("no task {other:?}; `cargo xtask help` lists them"))),
+    };
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn nothing_more(task: &str, rest: &[String]) -> Result<(), Error> {
+    match rest.first() {
+        None => Ok(()),
+        Some(extra) => Err(Error::usage(format!("{task} takes no argument {extra:?}"))),
+    }
+}

@@ -1,0 +1,83 @@
+//! The programs that must be on the machine before any test can run.
+//!
+//! What is missing is installed when that is possible without asking (root on a system with
+//! apt-get); otherwise the task ends with the command that does it. Nothing is skipped silently.
+
+use std::process::Command;
+
+use crate::error::Error;
+use crate::process;
+
+/// One thing that the tests need.
+struct Need {
+    /// What to call it in a message.
+    what: &'static str,
+    /// Whether it is there.
+    there: fn() -> bool,
+    /// The Debian package that brings it.
+    package: &'static str,
+}
+
+const PYTHON_CHECK: &str = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
+
+const NEEDS: &[Need] = &[
+    Need {
+        what: "a C compiler (cc)",
+        there: || process::on_path("cc").is_some(),
+        package: "build-essential",
+    },
+    Need {
+        what: "Python 3.10 or newer with the venv module (the pinned boto3 needs it)",
+        there: || process::quietly(Command::new("python3").args(["-c", PYTHON_CHECK])),
+        package: "python3-venv",
+    },
+    Need {
+        what: "Node.js (node)",
+        there: || process::quietly(Command::new("node").arg("--version")),
+        package: "nodejs",
+    },
+    Need { what: "npm", there: || process::on_path("npm").is_some(), package: "npm" },
+    Need { what: "curl", there: || process::on_path("curl").is_some(), package: "curl" },
+    Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },
+];
+
+/// Makes sure that everything is there.
+pub(crate) fn ensure() -> Result<(), Error> {
+    let missing = look();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    if process::on_path("apt-get").is_some() && is_root() {
+        println!("installing {}", packages.join(" "));
+        process::must(apt().arg("update"))?;
+        process::must(apt().args(["install", "--yes", "--no-install-recommends"]).args(&packages))?;
+    }
+    let missing = look();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut message = String::from("the tests need programs that are not on this machine:");
+    for need in &missing {
+        message.push_str("\n  - ");
+        message.push_str(need.what);
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    message.push_str("\ninstall them with (Debian, Ubuntu): sudo apt-get install ");
+    message.push_str(&packages.join(" "));
+    Err(Error::Missing(message))
+}
+
+fn look() -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| !(need.there)()).collect()
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn is_root() -> bool {
+    process::text(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
+}

@@ -1,0 +1,228 @@
+//! The test suites and how each is run.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::artefacts::{self, Artefacts, Profile};
+use crate::error::Error;
+use crate::python::Environment;
+use crate::summary::{self, Outcome};
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+use crate::{prerequisites, process};
+
+/// The package of the suite that uses the AWS SDK for Rust: it needs a built daemon, so it is
+/// not part of the plain workspace run.
+const RUST_SDK_PACKAGE: &str = "lambd-rust-sdk-tests";
+
+/// A suite, in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Suite {
+    /// Unit and integration tests of the crates.
+    Rust,
+    /// The runtimes' bootstraps against a Runtime API of the tests.
+    Runtimes,
+    /// The real daemon, driven by the AWS CLI, boto3 and raw HTTP.
+    Conformance,
+    /// The real daemon, driven by the AWS SDK for Rust.
+    RustSdk,
+}
+
+impl Suite {
+    const ALL: [Self; 4] = [Self::Rust, Self::Runtimes, Self::Conformance, Self::RustSdk];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Runtimes => "runtimes",
+            Self::Conformance => "conformance",
+            Self::RustSdk => "rust-sdk",
+        }
+    }
+}
+
+/// Which tests to run.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    suites: Vec<Suite>,
+    filter: Option<String>,
+}
+
+impl Selection {
+    /// The whole suite.
+    pub(crate) fn everything() -> Self {
+        Self { suites: Suite::ALL.to_vec(), filter: None }
+    }
+
+    /// Reads `--only SUITE` and `--filter WORD`.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self, Error> {
+        let mut only = Vec::new();
+        let mut filter = None;
+        let mut rest: VecDeque<&str> = arguments.iter().map(String::as_str).collect();
+        while let Some(flag) = rest.pop_front() {
+            let mut value = || rest.pop_front().ok_or_else(|| Error::usage(format!("{flag} needs a value")));
+            match flag {
+                "--only" => {
+                    let name = value()?;
+                    let found = Suite::ALL.into_iter().find(|suite| suite.name() == name);
+                    only.push(found.ok_or_else(|| Error::usage(format!("no suite {name:?}")))?);
+                }
+                "--filter" => filter = Some(value()?.to_owned()),
+                other => return Err(Error::usage(format!("test takes no argument {other:?}"))),
+            }
+        }
+        let suites = Suite::ALL.into_iter().filter(|suite| only.is_empty() || only.contains(suite)).collect();
+        Ok(Self { suites, filter })
+    }
+
+    fn needs_daemon(&self) -> bool {
+        self.suites.iter().any(|suite| *suite != Suite::Rust)
+    }
+}
+
+/// Prepares, runs the selected suites, prints the summary. True if nothing failed.
+pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<bool, Error> {
+    prerequisites::ensure()?;
+    fs::create_dir_all(workspace.test_env()).map_err(|e| Error::file(&workspace.test_env(), e))?;
+    let python = Environment::ensure(workspace)?;
+    let artefacts =
+        if selection.needs_daemon() { Some(artefacts::build(workspace, Profile::Debug)?) } else { None };
+    let mut outcomes = Vec::new();
+    for &suite in &selection.suites {
+        println!("\n== {} ==", suite.name());
+        let start = Instant::now();
+        let tally =
+            Runner { workspace, python: &python, artefacts: artefacts.as_ref(), selection }.run(suite)?;
+        let tally = if selection.filter.is_some() { tally } else { tally.not_empty() };
+        outcomes.push(Outcome { suite: suite.name(), tally, took: start.elapsed() });
+    }
+    print!("{}", summary::render(&outcomes));
+    Ok(outcomes.iter().all(|outcome| outcome.tally.failed == 0))
+}
+
+struct Runner<'a> {
+    workspace: &'a Workspace,
+    python: &'a Environment,
+    artefacts: Option<&'a Artefacts>,
+    selection: &'a Selection,
+}
+
+impl Runner<'_> {
+    fn run(&self, suite: Suite) -> Result<Tally, Error> {
+        match suite {
+            Suite::Rust => self.cargo(&["--workspace", "--exclude", RUST_SDK_PACKAGE]),
+            Suite::RustSdk => self.cargo(&["--package", RUST_SDK_PACKAGE]),
+            Suite::Runtimes => {
+                self.npm("tests/runtimes")?;
+                self.pytest("runtimes")
+            }
+            Suite::Conformance => self.pytest("conformance"),
+        }
+    }
+
+    fn cargo(&self, packages: &[&str]) -> Result<Tally, Error> {
+        let mut command = process::cargo();
+        command.current_dir(self.workspace.root()).args(["test", "--no-fail-fast"]).args(packages);
+        command.args(self.selection.filter.iter());
+        self.give_artefacts(&mut command);
+        let (well, output) = shown_and_kept(&mut command)?;
+        Ok(Tally::of_cargo(&output).ended(well))
+    }
+
+    fn pytest(&self, suite: &str) -> Result<Tally, Error> {
+        let report = self.workspace.test_env().join(format!("{suite}.xml"));
+        match fs::remove_file(&report) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file(&report, error));
+            }
+            _ => {}
+        }
+        let mut command = self.python.python();
+        command.current_dir(self.workspace.root()).args([
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--durations=5",
+        ]);
+        command.arg(format!("--junitxml={}", report.display())).arg(format!("tests/{suite}"));
+        if let Some(word) = &self.selection.filter {
+            command.args(["-k", word]);
+        }
+        self.give_artefacts(&mut command);
+        let status = command.stdin(Stdio::null()).status().map_err(|e| process::not_started(&command, &e))?;
+        let found = fs::read_to_string(&report).unwrap_or_default();
+        // pytest ends with 5 when a filter leaves nothing to run.
+        let well = status.success() || (self.selection.filter.is_some() && status.code() == Some(5));
+        Ok(Tally::of_junit(&found).ended(well))
+    }
+
+    /// Installs the npm packages of a suite that has any, unless its lock file is unchanged.
+    fn npm(&self, suite: &str) -> Result<(), Error> {
+        let folder = self.workspace.root().join(suite);
+        let Ok(lock) = fs::read(folder.join("package-lock.json")) else { return Ok(()) };
+        let stamp = folder.join("node_modules/.installed-from");
+        if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+            return Ok(());
+        }
+        process::must(Command::new("npm").current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]))?;
+        fs::create_dir_all(folder.join("node_modules")).map_err(|e| Error::file(&folder, e))?;
+        fs::write(&stamp, lock).map_err(|e| Error::file(&stamp, e))
+    }
+
+    fn give_artefacts(&self, command: &mut Command) {
+        if let Some(artefacts) = self.artefacts {
+            command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
+        }
+        let no_bytecode_in_the_source_tree: PathBuf = self.workspace.test_env().join("pycache");
+        command.env("PYTHONPYCACHEPREFIX", no_bytecode_in_the_source_tree);
+    }
+}
+
+/// Runs a command, shows its standard output while it comes and returns it at the end.
+fn shown_and_kept(command: &mut Command) -> Result<(bool, String), Error> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| process::not_started(command, &e))?;
+    let mut kept = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+    }
+    let status = child.wait().map_err(|e| Error::Program(format!("{}: {e}", process::shown(command))))?;
+    Ok((status.success(), kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Selection, Suite};
+
+    fn parse(line: &str) -> Result<Selection, crate::error::Error> {
+        Selection::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn selections_keep_the_order_of_the_suites() {
+        let selection = parse("--only conformance --filter zip --only rust").unwrap();
+        assert_eq!(selection.suites, [Suite::Rust, Suite::Conformance]);
+        assert_eq!(selection.filter.as_deref(), Some("zip"));
+        assert_eq!(parse("").unwrap().suites, Suite::ALL);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in ["--only", "--only nothing", "--fast"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}
