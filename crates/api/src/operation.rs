@@ -153,6 +153,17 @@ mod tests {
         assert_eq!(route(Method::PATCH, "/2015-03-31/functions"), None);
     }
 
+    /// docs/compatibility.md tells exactly what is offered.
+    #[test]
+    fn the_documentation_lists_every_operation() {
+        let page = include_str!("../../../docs/compatibility.md");
+        let lambda = page.split("## Lambda").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let rows = lambda.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let documented: Vec<&str> = rows.collect();
+        let offered: Vec<&str> = Operation::all().map(Operation::name).collect();
+        assert_eq!(documented, offered);
+    }
+
     #[test]
     fn broken_percent_sequences_are_kept_as_they_are() {
         assert_eq!(percent_decode("a%2"), "a%2");

@@ -34,14 +34,20 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// Output after the last newline.
     partial: Vec<u8>,
-    /// The end of the current invocation's log, while it is asked for.
+    /// The end of the current invocation's log, while it is asked for. Before the first invocation it
+    /// holds what the initialisation wrote, which belongs to that invocation's log.
     tail: Option<Vec<u8>>,
     /// The writing end is closed everywhere.
     ended: bool,
+}
+
+impl State {
+    fn new() -> Self {
+        Self { partial: Vec::new(), tail: Some(Vec::new()), ended: false }
+    }
 }
 
 impl InstanceLog {
@@ -52,7 +58,7 @@ impl InstanceLog {
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let pipe = pipe::Receiver::from_owned_fd(output)?;
-        let log = Self { shared: Arc::new(Shared { pipe, stream, clock, state: Mutex::default() }) };
+        let log = Self { shared: Arc::new(Shared { pipe, stream, clock, state: Mutex::new(State::new()) }) };
         tokio::spawn(log.clone().pump());
         Ok(log)
     }
@@ -77,7 +83,8 @@ impl InstanceLog {
         let mut state = self.shared.lock();
         // What background work wrote since the last event comes before this one.
         self.shared.drain(&mut state);
-        state.tail = keep_tail.then(Vec::new);
+        let of_init = state.tail.take().unwrap_or_default();
+        state.tail = keep_tail.then_some(of_init);
         self.shared.emit(&mut state, vec![line]);
     }
 

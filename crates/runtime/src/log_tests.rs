@@ -38,7 +38,11 @@ async fn output_before_the_answer_lands_between_start_and_end() {
     let tail = log.finish(vec!["END\n".into(), "REPORT\n".into()]).unwrap();
     let expected = ["init\n", "START\n", "one\n", "two without newline\n", "END\n", "REPORT\n"];
     assert_eq!(*recorder.0.lock().unwrap(), expected);
-    assert_eq!(tail, "START\none\ntwo without newline\nEND\nREPORT\n");
+    assert_eq!(tail, "init\nSTART\none\ntwo without newline\nEND\nREPORT\n");
+
+    process.write_all(b"between events\n").unwrap();
+    log.begin("START\n".into(), true);
+    assert_eq!(log.finish(vec!["END\n".into()]).unwrap(), "START\nEND\n");
 }
 
 /// CORE-057: at most the last 4 KB.

@@ -53,6 +53,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let runtimes = catalogue.found().iter().map(found).collect();
+    let prepared = catalogue.clone();
+    tokio::spawn(async move { prepared.prepare().await });
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
@@ -92,10 +94,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         let _ = stopped.await;
     };
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
+    let limits = spawner.limits();
     let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, store };
     Ok(RunningDaemon {
         endpoint,
-        isolation: "namespaces".to_owned(),
+        isolation: format!("namespaces ({limits})"),
         runtimes,
         data,
         stop: Box::new(move || Box::pin(parts.stop())),

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use super::Family;
+use super::{Family, Found};
 
 macro_rules! bootstrap {
     ($family:expr, $directory:literal, $file:literal) => {
@@ -47,6 +48,32 @@ impl Bootstraps {
     /// Bootstraps that are already at `root`.
     pub fn at(root: PathBuf) -> Self {
         Self { root }
+    }
+
+    /// Compiles the Python bootstrap for one interpreter, because inside a sandbox it lies on a read-only
+    /// file system and would be compiled again at every start. Without it starts are some milliseconds
+    /// slower, so a failure is only told to those who debug.
+    pub(super) async fn compile(&self, python: &Found) {
+        let source = self.directory(Family::Python).join("lambd_runtime.py");
+        let tag = format!("cpython-{}{}", python.version.0, python.version.1);
+        let compiled = source.with_file_name("__pycache__").join(format!("lambd_runtime.{tag}.pyc"));
+        let modified = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        if modified(&compiled) >= modified(&source) {
+            return;
+        }
+        let output = tokio::process::Command::new(&python.program)
+            .args(["-I", "-S", "-m", "py_compile"])
+            .arg(&source)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await;
+        match output {
+            Ok(output) if output.status.success() => {}
+            failed => {
+                tracing::debug!(?failed, python = %python.program.display(), "cannot compile the bootstrap")
+            }
+        }
     }
 
     pub(super) fn directory(&self, family: Family) -> PathBuf {

@@ -144,6 +144,13 @@ impl Catalogue {
         Self { found, substitution, bootstraps }
     }
 
+    /// Does what makes later starts faster. Functions may be started before it is done.
+    pub async fn prepare(&self) {
+        for python in self.found.iter().filter(|f| f.family == Family::Python) {
+            self.bootstraps.compile(python).await;
+        }
+    }
+
     /// Interpreters, newest first within a language, at most one a version.
     pub fn found(&self) -> &[Found] {
         &self.found
