@@ -33,7 +33,7 @@ pub trait AwsService: Send + Sync + 'static {
     /// is for this one, judged by path and headers.
     fn recognises(&self, head: &RequestHead) -> bool;
 
-    /// Whether `head` may be served without a credential.
+    /// Whether `head`, if it is for this service, may be served without a credential.
     fn is_public(&self, _head: &RequestHead) -> bool {
         false
     }
@@ -60,10 +60,12 @@ impl Router {
         Self { services: services.into() }
     }
 
-    /// The service for `head`, by credential scope first.
+    /// The service for `head`: a public place by its path, whatever credential came along, then by
+    /// credential scope, then by what the request looks like.
     pub(crate) fn find(&self, head: &RequestHead) -> Option<&Arc<dyn AwsService>> {
-        let by_scope = self.services.iter().find(|s| s.signing_name() == head.caller.service);
-        by_scope.or_else(|| self.services.iter().find(|s| s.recognises(head)))
+        let public = self.services.iter().find(|s| s.recognises(head) && s.is_public(head));
+        let by_scope = || self.services.iter().find(|s| s.signing_name() == head.caller.service);
+        public.or_else(by_scope).or_else(|| self.services.iter().find(|s| s.recognises(head)))
     }
 }
 
