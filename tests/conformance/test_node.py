@@ -127,8 +127,8 @@ FAULTS = {
     "cycle": (
         "exports.handler = async () => { const a = {}; a.a = a; return a }",
         "index.handler",
-        "Runtime.MarshalError|TypeError",
-        r"circular structure",
+        "Runtime.MarshalError|TypeError|Error",
+        r"circular structure|Unable to stringify response body",
     ),
 }  # fmt: skip
 

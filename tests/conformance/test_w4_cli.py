@@ -9,8 +9,8 @@ import urllib.request
 import zipfile
 
 from harness import logs as function_logs
-from harness.clients import ACCOUNT, REGION
-from harness.functions import arn, node_runtime
+from harness.clients import ACCOUNT, REGION, Cli, boto
+from harness.functions import Functions, arn, node_runtime
 
 TRUST = {
     "Version": "2012-10-17",
@@ -59,8 +59,9 @@ def test_end_to_end(cli, logs, name):
     """W4, CORE-055..061, CORE-064, CORE-065, LANG1-040, LANG1-043..046, LANG1-102, EX-6..8, EX-10."""
     role = make_role(cli, f"{name}-role")
     zipped = cli.home / "function.zip"
+    (cli.home / "index.js").write_text(SOURCE)
     with zipfile.ZipFile(zipped, "w") as archive:
-        archive.writestr("index.js", SOURCE)
+        archive.write(cli.home / "index.js", "index.js")
     digest = base64.b64encode(hashlib.sha256(zipped.read_bytes()).digest()).decode()
 
     made = cli.json(
@@ -79,7 +80,7 @@ def test_end_to_end(cli, logs, name):
     assert re.fullmatch(UUID, made["RevisionId"])
     cli.run("lambda", "wait", "function-active-v2", "--function-name", name)
 
-    event = base64.b64encode(b'{"key": "value"}').decode()
+    event = '{"key": "value"}'
     invoked = cli.json(
         "lambda", "invoke", "--function-name", name, "--payload", event, "--log-type", "Tail", "out"
     )
@@ -133,16 +134,19 @@ def test_end_to_end(cli, logs, name):
     assert hashlib.sha256(content).digest() == base64.b64decode(digest)
     assert zipfile.ZipFile(io.BytesIO(content)).read("index.js").decode() == SOURCE
 
-    assert cli.run("lambda", "delete-function", "--function-name", name).stdout.strip() in ("", "{}")
+    deleted = cli.run("lambda", "delete-function", "--function-name", name).stdout
+    assert json.loads(deleted or "{}") in ({}, {"StatusCode": 204})  # newer versions of the command show the status
     gone = cli.run("lambda", "get-function", "--function-name", name, fails=True)
     assert "(ResourceNotFoundException)" in gone.stderr
     assert request in "".join(function_logs.messages(logs, name, stream))
 
 
-def test_list_functions_with_paging(cli, functions, name):
+def test_list_functions_with_paging(own_daemon, tmp_path):
     """CORE-063, CORE-066, EX-9: --max-items gives a NextToken, --starting-token goes on from there."""
-    for number in range(3):
-        functions.python(f"{name}-{number}", "def handler(event, context): pass")
+    cli = Cli(own_daemon.url, tmp_path)
+    functions = Functions(boto(own_daemon.url, "lambda"))
+    for number in range(5):
+        functions.python(f"f-{number}", "def handler(event, context): pass")
     everything = cli.json("lambda", "list-functions")["Functions"]
     seen, token = [], None
     for _ in range(len(everything)):
@@ -154,7 +158,7 @@ def test_list_functions_with_paging(cli, functions, name):
         if not token:
             break
     assert seen == [function["FunctionName"] for function in everything]
-    assert {f"{name}-{number}" for number in range(3)} <= set(seen)
+    assert seen == [f"f-{number}" for number in range(5)]
 
 
 def test_function_error_is_no_error_of_the_command(cli, functions, name):

@@ -128,13 +128,6 @@ def test_the_download_link_needs_no_signature_but_cannot_be_guessed(wire, echo):
         assert reply.body[:2] != b"PK"
 
 
-def test_code_signing_config(wire, echo):
-    """API-713: the one further operation that Terraform needs to read a plain function."""
-    reply = wire.send("GET", f"/2020-06-30/functions/{echo}/code-signing-config")
-    assert reply.status == 200
-    assert reply.json() == {"FunctionName": echo}
-
-
 def test_broken_http(daemon, wire, echo):
     """API-002: what is not HTTP, or ends half-way, does not disturb others."""
     pieces = [

@@ -4,10 +4,13 @@
 //! instead of silently ignoring what a caller asked for.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::ApiError;
@@ -32,6 +35,33 @@ impl<'de> Deserialize<'de> for Blob {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         STANDARD.decode(text.as_bytes()).map(Self).map_err(|_| D::Error::custom("a blob is not valid base64"))
     }
+}
+
+/// Reads an optional JSON object; serde alone would take an array of its members as well.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    struct Object<T>(T);
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+        }
+    }
+
+    struct ObjectVisitor<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|object| object.0))
 }
 
 /// Where the code of a function comes from (API-212, API-503).
@@ -136,16 +166,22 @@ pub struct Settings {
     /// MB.
     pub memory_size: Option<i64>,
     /// Environment variables.
+    #[serde(deserialize_with = "object")]
     pub environment: Option<Environment>,
     /// Size of `/tmp`.
+    #[serde(deserialize_with = "object")]
     pub ephemeral_storage: Option<EphemeralStorage>,
     /// Logging.
+    #[serde(deserialize_with = "object")]
     pub logging_config: Option<LoggingConfig>,
     /// Tracing.
+    #[serde(deserialize_with = "object")]
     pub tracing_config: Option<TracingConfig>,
     /// Dead-letter queue.
+    #[serde(deserialize_with = "object")]
     pub dead_letter_config: Option<DeadLetterConfig>,
     /// VPC.
+    #[serde(deserialize_with = "object")]
     pub vpc_config: Option<VpcConfig>,
     /// Layers.
     pub layers: Option<Vec<String>>,
@@ -153,6 +189,7 @@ pub struct Settings {
     #[serde(rename = "KMSKeyArn")]
     pub kms_key_arn: Option<String>,
     /// SnapStart.
+    #[serde(deserialize_with = "object")]
     pub snap_start: Option<SnapStart>,
     /// File systems.
     pub file_system_configs: Option<Vec<serde_json::Value>>,
@@ -171,6 +208,7 @@ pub struct CreateFunction {
     /// Name or ARN.
     pub function_name: Option<String>,
     /// The code.
+    #[serde(deserialize_with = "object")]
     pub code: Option<FunctionCode>,
     /// `Zip` or `Image`.
     pub package_type: Option<String>,

@@ -13,6 +13,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -41,7 +42,7 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Directories that exist in AWS's environment whether or not something is mounted there.
 const EMPTY_DIRECTORIES: &[&str] =
-    &["/dev/shm", "/mnt", "/opt", "/root", "/run", "/var/runtime", "/var/task", "/var/tmp"];
+    &["/dev/shm", "/mnt", "/opt", "/run", "/var/runtime", "/var/task", "/var/tmp"];
 
 /// What of `/proc` a function must not change. Read-only rather than hidden: programs read it.
 const PROC_READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
@@ -178,6 +179,7 @@ pub(crate) fn build(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
     for directory in EMPTY_DIRECTORIES {
         make_directory(Path::new(directory))?;
     }
+    make_way(Path::new("/root"))?;
     let spec_links = spec.symlinks.iter().map(|link| (&link.link, &link.target));
     for (link, target) in view.links.iter().map(|(link, target)| (link, target)).chain(spec_links) {
         make_link(link, target)?;
@@ -225,7 +227,7 @@ fn enter_empty_root() -> Result<(), StepError> {
 fn attach(captured: Captured) -> Result<(), StepError> {
     let target = &captured.target;
     if captured.is_directory {
-        make_directory(target)?;
+        make_way(target)?;
     } else if std::fs::metadata(target).is_err() {
         write_file(target, "")?;
     }
@@ -271,6 +273,13 @@ fn make_root_read_only() -> Result<(), StepError> {
 
 fn make_directory(path: &Path) -> Result<(), StepError> {
     std::fs::create_dir_all(path).step_with(|| format!("make directory {}", path.display()))
+}
+
+/// Makes a directory to mount on. Directories that are only on the way to it, such as /root on the way to
+/// a toolchain, can be passed but not listed: what is beside the toolchain is nobody's business.
+fn make_way(path: &Path) -> Result<(), StepError> {
+    let mut way = std::fs::DirBuilder::new();
+    way.recursive(true).mode(0o711).create(path).step_with(|| format!("make way to {}", path.display()))
 }
 
 fn make_parent(path: &Path) -> Result<(), StepError> {

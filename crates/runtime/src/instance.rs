@@ -284,7 +284,10 @@ impl Instance {
             biased;
             Ok(result) = init => result.err().map(Ending::Replied),
             exit = running.sandbox.exited() => Some(Ending::Exited(exit)),
-            () = tokio::time::sleep_until(started + limit) => Some(Ending::TimedOut { after: limit }),
+            () = tokio::time::sleep_until(started + limit) => {
+                // Told in terms of the function's timeout, as by the service.
+                Some(Ending::TimedOut { after: self.function.timeout.duration() })
+            }
         }
     }
 

@@ -124,11 +124,11 @@ class Daemon:
         return self.log.read_text(errors="replace")
 
     def files(self) -> set:
-        """The data directory's files, without the database, which changes all the time."""
+        """The data directory's files, without what changes by itself: the database and caches of bytecode."""
         found = set()
         for folder, folders, names in os.walk(self.data):
+            folders[:] = [name for name in folders if name != "__pycache__"]
             for name in folders + names:
-                relative = os.path.relpath(os.path.join(folder, name), self.data)
-                if "sqlite" not in name and not name.endswith((".db", ".db-wal", ".db-shm")):
-                    found.add(relative)
+                if not name.endswith((".db", ".db-wal", ".db-shm")):
+                    found.add(os.path.relpath(os.path.join(folder, name), self.data))
         return found

@@ -44,6 +44,7 @@ impl Daemon {
             .args(["serve", "--listen", &address.to_string(), "--data"])
             .arg(data.path().join("data"))
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()
             .expect("LAMBD_BIN starts");
         let mut daemon = Self { process, address, _data: data };
