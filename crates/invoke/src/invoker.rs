@@ -1,10 +1,12 @@
 //! The one way to a function.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use lambd_types::invocation::{Event, LogType, Outcome};
 use lambd_types::{FunctionName, FunctionSnapshot, Scope};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::concurrency::{Concurrency, Permit};
@@ -22,6 +24,9 @@ struct Inner {
     instances: Arc<dyn Instances>,
     pools: Mutex<Pools<Arc<dyn Instance>>>,
     concurrency: Concurrency,
+    /// An instance became idle while housekeeping slept without a time to wake.
+    idle: Notify,
+    asleep: AtomicBool,
 }
 
 impl Invoker {
@@ -29,8 +34,14 @@ impl Invoker {
     /// called inside a tokio runtime.
     pub fn start(instances: Arc<dyn Instances>, options: &InvokeOptions) -> Self {
         let concurrency = Concurrency::new(options.concurrent_executions);
-        let inner = Arc::new(Inner { instances, pools: Mutex::default(), concurrency });
-        tokio::spawn(expire(Arc::downgrade(&inner), options.idle_timeout));
+        let inner = Arc::new(Inner {
+            instances,
+            pools: Mutex::default(),
+            concurrency,
+            idle: Notify::new(),
+            asleep: AtomicBool::new(false),
+        });
+        tokio::spawn(keep_house(Arc::downgrade(&inner), options.freeze_after, options.idle_timeout));
         Self { inner }
     }
 
@@ -95,6 +106,9 @@ impl Inner {
             true => self.pools().put(&function.key, &function.revision, instance, Instant::now()),
             false => Some(instance),
         };
+        if leftover.is_none() && self.asleep.swap(false, Ordering::AcqRel) {
+            self.idle.notify_one();
+        }
         drop(leftover);
         Ok(delivery.outcome)
     }
@@ -109,13 +123,31 @@ impl Inner {
     }
 }
 
-async fn expire(inner: Weak<Inner>, limit: Duration) {
-    let mut tick = tokio::time::interval((limit / 4).max(Duration::from_millis(100)));
+/// Freezes instances that are idle for a moment and stops those that are idle for long.
+async fn keep_house(inner: Weak<Inner>, grace: Duration, limit: Duration) {
+    // Without an instance to freeze, only stopping is left to do, which is in no hurry.
+    let longest = (limit / 4).max(Duration::from_millis(100));
     loop {
-        tick.tick().await;
-        let Some(inner) = inner.upgrade() else { return };
-        let old = inner.pools().expire(Instant::now(), limit);
+        let Some(strong) = inner.upgrade() else { return };
+        let now = Instant::now();
+        strong.asleep.store(true, Ordering::Release);
+        let (due, next) = strong.pools().freeze(now, grace);
+        for instance in due {
+            instance.freeze();
+        }
+        let old = strong.pools().expire(now, limit);
         drop(old);
+        match next {
+            Some(at) => {
+                strong.asleep.store(false, Ordering::Release);
+                drop(strong);
+                tokio::time::sleep_until(at).await;
+            }
+            None => {
+                let idle = strong.idle.notified();
+                let _ = tokio::time::timeout(longest, idle).await;
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -12,12 +12,14 @@ use crate::ports::Delivery;
 struct Fake {
     started: AtomicUsize,
     dropped: Arc<AtomicUsize>,
+    freezes: Arc<AtomicUsize>,
 }
 
 struct FakeInstance {
     number: usize,
     alive: AtomicBool,
     dropped: Arc<AtomicUsize>,
+    freezes: Arc<AtomicUsize>,
 }
 
 impl Drop for FakeInstance {
@@ -29,9 +31,10 @@ impl Drop for FakeInstance {
 impl Instances for Fake {
     fn start(&self, _: Arc<FunctionSnapshot>) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
-        let dropped = self.dropped.clone();
+        let (dropped, freezes) = (self.dropped.clone(), self.freezes.clone());
         Box::pin(async move {
-            Ok(Arc::new(FakeInstance { number, alive: AtomicBool::new(true), dropped }) as Arc<dyn Instance>)
+            let alive = AtomicBool::new(true);
+            Ok(Arc::new(FakeInstance { number, alive, dropped, freezes }) as Arc<dyn Instance>)
         })
     }
 }
@@ -46,6 +49,9 @@ impl Instance for FakeInstance {
                 reusable: event.payload != "die",
             }
         })
+    }
+    fn freeze(&self) {
+        self.freezes.fetch_add(1, Ordering::SeqCst);
     }
     fn is_alive(&self) -> bool {
         self.alive.load(Ordering::SeqCst)
@@ -129,6 +135,21 @@ async fn idle_instances_expire() {
     invoke(&invoker, &f, "").await;
     tokio::time::sleep(Duration::from_secs(800)).await;
     assert_eq!(fake.dropped.load(Ordering::SeqCst), 1);
+}
+
+/// RT-28: an instance without events is frozen once, soon after its last one.
+#[tokio::test(start_paused = true)]
+async fn idle_instances_are_frozen() {
+    let (invoker, fake) = engine(10);
+    let f = function();
+    let freezes = || fake.freezes.load(Ordering::SeqCst);
+    for round in 1..3 {
+        invoke(&invoker, &f, "").await;
+        invoke(&invoker, &f, "").await;
+        assert_eq!(freezes(), round - 1, "not between back-to-back events");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(freezes(), round);
+    }
 }
 
 /// CORE-305: beyond the limit events are refused, and places come back.

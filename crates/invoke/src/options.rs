@@ -11,6 +11,8 @@ use crate::machine::retry::RetryPolicy;
 pub struct InvokeOptions {
     /// Events being processed at one time in an account and region (CORE-071).
     pub concurrent_executions: usize,
+    /// An instance without work for this long is frozen; back-to-back events do not pay for it.
+    pub freeze_after: Duration,
     /// An instance without work for this long is stopped.
     pub idle_timeout: Duration,
     /// Retries of asynchronous events.
@@ -23,6 +25,7 @@ impl Default for InvokeOptions {
     fn default() -> Self {
         Self {
             concurrent_executions: limits::CONCURRENT_EXECUTIONS,
+            freeze_after: Duration::from_millis(100),
             idle_timeout: Duration::from_secs(600),
             retry: RetryPolicy::default(),
             async_in_flight: 64,

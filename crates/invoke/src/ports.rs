@@ -19,6 +19,8 @@ pub trait Instances: Send + Sync + 'static {
 pub trait Instance: Send + Sync + 'static {
     /// Processes one event; the engine gives the next one only after this.
     fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Delivery>;
+    /// Stops it where it is until its next event.
+    fn freeze(&self);
     /// Whether its process still runs.
     fn is_alive(&self) -> bool;
 }

@@ -48,6 +48,8 @@ struct Spawner {
     filter: Filter,
     ids: HostIds,
     leases: HashMap<i32, Lease>,
+    /// Freezers of living sandboxes by the process id of their init.
+    freezers: HashMap<i32, PathBuf>,
 }
 
 /// Runs until the request socket ends.
@@ -59,6 +61,7 @@ pub(crate) fn run() -> Result<(), StepError> {
             spawner.reap();
         }
         if requested && !spawner.serve_one()? {
+            spawner.thaw_all();
             return Ok(());
         }
     }
@@ -88,6 +91,7 @@ impl Spawner {
             filter: Filter::compile(),
             ids: HostIds::detect(),
             leases: HashMap::new(),
+            freezers: HashMap::new(),
         })
     }
 
@@ -108,6 +112,15 @@ impl Spawner {
             if let Some(lease) = self.leases.remove(&child.pid) {
                 self.ids.give_back(lease);
             }
+            self.freezers.remove(&child.pid);
+        }
+    }
+
+    /// Thaws every sandbox, because a process that cgroup v1 has frozen does not die of a signal: when
+    /// this process ends, all of them have to.
+    fn thaw_all(&self) {
+        for state in self.freezers.values() {
+            let _ = std::fs::write(state, "THAWED");
         }
     }
 
@@ -167,6 +180,9 @@ impl Spawner {
             }
         };
         self.leases.insert(cloned.pid, lease);
+        if let Some(freezer) = freezer(&request.cgroup.v1_tasks_files) {
+            self.freezers.insert(cloned.pid, freezer);
+        }
         let admitted = admit(&cloned, lease).and_then(|()| {
             let spawned = Event::Spawned { pid: cloned.pid };
             protocol::send(control, &spawned, &[cloned.pidfd.as_fd()]).step("report the new process")?;
@@ -177,6 +193,11 @@ impl Spawner {
         }
         admitted
     }
+}
+
+/// The file that freezes a sandbox, among the tasks files of cgroup v1.
+fn freezer(tasks_files: &[PathBuf]) -> Option<PathBuf> {
+    tasks_files.iter().map(|tasks| tasks.with_file_name("freezer.state")).find(|state| state.exists())
 }
 
 /// Opens files through which the child enters its cgroups by itself. The rights that count are those

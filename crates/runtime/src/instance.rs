@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -135,6 +135,7 @@ impl Instances {
                 mailbox,
                 sandbox,
                 ended,
+                activity: Mutex::new(Activity::Idle),
                 tasks: [server, watch],
                 _endpoint: o.endpoint.serve(endpoint),
             })),
@@ -184,8 +185,31 @@ struct Running {
     mailbox: Arc<Mailbox>,
     sandbox: Box<dyn Sandbox>,
     ended: Arc<AtomicBool>,
+    activity: Mutex<Activity>,
     tasks: [AbortHandle; 2],
     _endpoint: Box<dyn Send + Sync>,
+}
+
+/// What an instance is doing, so that it is never frozen while it has an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    Busy,
+    Idle,
+    Frozen,
+}
+
+impl Running {
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event is coming: what is frozen goes on.
+    fn wake(&self) -> std::io::Result<()> {
+        match std::mem::replace(&mut *self.activity(), Activity::Busy) {
+            Activity::Frozen => self.sandbox.thaw(),
+            Activity::Busy | Activity::Idle => Ok(()),
+        }
+    }
 }
 
 impl Drop for Running {
@@ -228,6 +252,19 @@ impl Instance {
         }
     }
 
+    /// Stops an idle instance where it is until its next event (RT-28); background work stops with it.
+    /// An instance that is busy, or still initialising, is left alone.
+    pub fn freeze(&self) {
+        let Body::Running(running) = &self.body else { return };
+        let mut activity = running.activity();
+        if *activity == Activity::Idle {
+            match running.sandbox.freeze() {
+                Ok(()) => *activity = Activity::Frozen,
+                Err(error) => tracing::warn!(%error, "cannot freeze an idle instance"),
+            }
+        }
+    }
+
     /// Hands an event to the function and waits for its end: a response, an error, a timeout or the end
     /// of the process.
     pub async fn deliver(&self, event: Event, log_type: LogType) -> Delivery {
@@ -235,7 +272,15 @@ impl Instance {
             Body::NeverStarted { stream, reason } => {
                 self.report_never_started(&event, stream, reason, log_type)
             }
-            Body::Running(running) => self.run(running, event, log_type).await,
+            Body::Running(running) => {
+                if let Err(error) = running.wake() {
+                    // It stays where it is; the event then times out, and the instance is replaced.
+                    tracing::error!(%error, "cannot thaw an instance");
+                }
+                let delivery = self.run(running, event, log_type).await;
+                *running.activity() = Activity::Idle;
+                delivery
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What instances need from their neighbours.
 
+use std::io;
 use std::net::{SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -68,6 +69,10 @@ pub trait Sandbox: Send + Sync + 'static {
     fn take_output(&mut self) -> Option<OwnedFd>;
     /// Resolves when the process has ended.
     fn exited(&self) -> BoxFuture<'static, Exit>;
+    /// Stops everything inside where it is; where the machine cannot do that, nothing happens.
+    fn freeze(&self) -> io::Result<()>;
+    /// Lets what is frozen go on.
+    fn thaw(&self) -> io::Result<()>;
     /// Ends everything inside at once.
     fn kill(&self);
     /// Most memory that was in use at one time, in bytes, when the machine can tell.

@@ -5,8 +5,11 @@
 //! can tell what a dead one left behind, and a number for each spawner of the daemon.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lambd_jail::protocol::CgroupPlacement;
@@ -128,8 +131,12 @@ impl Cgroups {
         memory_bytes: u64,
         cleaner: &Cleaner,
     ) -> Result<CgroupSet, SandboxError> {
-        let mut set =
-            CgroupSet { groups: Vec::new(), v2: matches!(self, Self::V2 { .. }), cleaner: cleaner.clone() };
+        let mut set = CgroupSet {
+            groups: Vec::new(),
+            v2: matches!(self, Self::V2 { .. }),
+            cleaner: cleaner.clone(),
+            peak: OnceLock::new(),
+        };
         match self {
             Self::Off { .. } => {}
             Self::V1(daemons) => {
@@ -298,6 +305,8 @@ fn remove_stale(parent: &Path) {
     for daemon in subdirectories(parent).filter(|path| is_stale(path)) {
         for sandbox in subdirectories(&daemon).collect::<Vec<_>>() {
             kill_all(&sandbox);
+            // The signal waits while they are frozen.
+            let _ = std::fs::write(sandbox.join("freezer.state"), "THAWED");
             let _ = std::fs::remove_dir(sandbox);
         }
         let _ = std::fs::remove_dir(daemon);
@@ -330,6 +339,7 @@ pub(crate) struct CgroupSet {
     groups: Vec<(&'static str, PathBuf)>,
     v2: bool,
     cleaner: Cleaner,
+    peak: OnceLock<Option<File>>,
 }
 
 impl CgroupSet {
@@ -363,10 +373,28 @@ impl CgroupSet {
             .map(|(_, path)| path.as_path())
     }
 
-    /// Largest memory use so far in bytes, if the kernel accounts for it.
+    /// Stops all processes where they are, or lets them go on. Without a freezer nothing happens.
+    pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
+        let group = self.groups.iter().find(|(name, _)| matches!(*name, "freezer" | "unified"));
+        let Some((_, group)) = group else { return Ok(()) };
+        match (self.v2, frozen) {
+            (true, true) => std::fs::write(group.join("cgroup.freeze"), "1"),
+            (true, false) => std::fs::write(group.join("cgroup.freeze"), "0"),
+            (false, true) => std::fs::write(group.join("freezer.state"), "FROZEN"),
+            (false, false) => std::fs::write(group.join("freezer.state"), "THAWED"),
+        }
+    }
+
+    /// Largest memory use so far in bytes, if the kernel accounts for it. Asked for after every event,
+    /// so the file stays open.
     pub(crate) fn memory_peak_bytes(&self) -> Option<u64> {
-        let file = if self.v2 { "memory.peak" } else { "memory.max_usage_in_bytes" };
-        std::fs::read_to_string(self.memory_group()?.join(file)).ok()?.trim().parse().ok()
+        let file = self.peak.get_or_init(|| {
+            let name = if self.v2 { "memory.peak" } else { "memory.max_usage_in_bytes" };
+            File::open(self.memory_group()?.join(name)).ok()
+        });
+        let mut text = [0; 32];
+        let length = file.as_ref()?.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
     }
 
     /// How many processes the kernel killed for want of memory.

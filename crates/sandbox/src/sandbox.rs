@@ -92,6 +92,7 @@ struct Shared {
     cgroups: CgroupSet,
     /// From the program's resource usage once it has ended; zero before.
     max_rss_bytes: AtomicU64,
+    frozen: AtomicBool,
 }
 
 /// A running sandbox. Dropping it kills every process in it and removes its cgroups.
@@ -119,7 +120,13 @@ impl Sandbox {
         output: OwnedFd,
     ) -> Self {
         let (sender, status) = watch::channel(None);
-        let shared = Arc::new(Shared { tree, control, cgroups, max_rss_bytes: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            tree,
+            control,
+            cgroups,
+            max_rss_bytes: AtomicU64::new(0),
+            frozen: AtomicBool::new(false),
+        });
         tokio::spawn(watch_end(Arc::clone(&shared), sender));
         Self { id, shared, listeners, output: Some(output), status }
     }
@@ -165,9 +172,34 @@ impl Sandbox {
         }
     }
 
+    /// Stops every process of the sandbox where it is, until [`Self::thaw`]. Where no freezer is in
+    /// force ([`crate::LimitsInForce`]) nothing happens.
+    ///
+    /// # Errors
+    /// What the kernel answered; the sandbox may then still run.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.shared.frozen.store(true, Ordering::Relaxed);
+        self.shared.cgroups.set_frozen(true)
+    }
+
+    /// Lets a frozen sandbox go on where it stopped.
+    ///
+    /// # Errors
+    /// What the kernel answered; the sandbox is then still frozen.
+    pub fn thaw(&self) -> io::Result<()> {
+        if self.shared.frozen.swap(false, Ordering::Relaxed) {
+            return self.shared.cgroups.set_frozen(false);
+        }
+        Ok(())
+    }
+
     /// Kills every process of the sandbox at once. Harmless when it has ended.
     pub fn kill(&self) {
         self.shared.tree.kill();
+        // A frozen process dies when it is thawed, before it runs again.
+        if let Err(error) = self.thaw() {
+            tracing::warn!(sandbox = %self.id, %error, "cannot thaw a killed sandbox");
+        }
     }
 
     /// Sends `SIGTERM` to the program, and kills the sandbox if it has not ended after `grace`.

@@ -73,7 +73,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let instances = Instances::new(InstancesOptions {
         sandboxes: Arc::new(wiring::sandboxes::Sandboxes(spawner.clone())),
-        logs: Arc::new(wiring::logs::Logs(log_writer)),
+        logs: Arc::new(wiring::logs::Logs(log_writer.clone())),
         endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
         catalogue,
         clock: clock.clone(),
@@ -81,7 +81,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let options = InvokeOptions::default();
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
     let queue = Arc::new(AsyncQueue::start(
-        Arc::new(wiring::events::StoredEvents(store.clone())),
+        Arc::new(wiring::events::StoredEvents { store: store.clone(), logs: log_writer.clone() }),
         Arc::new(wiring::events::ControlFunctions(control.clone())),
         invoker.clone(),
         clock,

@@ -16,10 +16,16 @@ fn main() -> ExitCode {
     }
     let cli = lambd_cli::parse();
     start_logging(&cli);
-    let mut runtime = match cli.starts_daemon() {
-        true => tokio::runtime::Builder::new_multi_thread(),
+    let mut runtime = if cli.starts_daemon() {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        // The functions need the other half of the machine; and an event that changes threads on its way
+        // waits for one to wake up.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        runtime.worker_threads(cores.div_ceil(2));
+        runtime
+    } else {
         // One request to a daemon needs no threads of its own.
-        false => tokio::runtime::Builder::new_current_thread(),
+        tokio::runtime::Builder::new_current_thread()
     };
     match runtime.enable_all().thread_name("lambd").build() {
         Ok(runtime) => runtime.block_on(lambd_cli::run(cli, &assembly::Assembly, &doctor::Doctor)),

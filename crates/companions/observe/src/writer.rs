@@ -24,6 +24,10 @@ const EVENT_COST: usize = 64;
 /// Most appends that go into one transaction.
 const BATCH: usize = 1024;
 
+/// How long appends gather before they are written together, unless somebody asks for them or there are
+/// many. A transaction for each invocation would cost more than the invocation.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// Failures are reported at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -48,6 +52,8 @@ enum Command {
 struct Backlog {
     bytes: AtomicUsize,
     room: Notify,
+    /// What has gathered should be written now.
+    hurry: Notify,
     dropped: AtomicU64,
 }
 
@@ -73,7 +79,9 @@ impl LogWriter {
             return;
         }
         let cost = events.iter().map(|e| e.message.len() + EVENT_COST).sum();
-        self.backlog.bytes.fetch_add(cost, Ordering::AcqRel);
+        if self.backlog.bytes.fetch_add(cost, Ordering::AcqRel) > BACKLOG_LIMIT / 2 {
+            self.backlog.hurry.notify_one();
+        }
         let command = Command::Append { stream: stream.clone(), events, cost };
         if self.queue.send(command).is_err() {
             // After shutdown.
@@ -108,6 +116,7 @@ impl LogWriter {
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         if self.queue.send(Command::Flush(done)).is_ok() {
+            self.backlog.hurry.notify_one();
             // An error means that the writer has stopped; nothing more will be written.
             let _ = written.await;
         }
@@ -130,10 +139,19 @@ struct Task {
 }
 
 impl Task {
-    /// Takes whatever is queued, writes it, and looks again: batches grow with the load by themselves.
+    /// Lets appends gather for a moment, writes them, and looks again.
     async fn run(mut self) {
         let mut commands = Vec::new();
         while self.commands.recv_many(&mut commands, BATCH).await > 0 {
+            let asked_for = commands.iter().any(|command| matches!(command, Command::Flush(_)));
+            if !asked_for && commands.len() < BATCH && !self.commands.is_closed() {
+                // While it waits here, appending wakes nobody.
+                let _ = tokio::time::timeout(GATHER, self.backlog.hurry.notified()).await;
+                let more = self.commands.len().min(BATCH);
+                if more > 0 {
+                    self.commands.recv_many(&mut commands, more).await;
+                }
+            }
             let batch = Batch::of(commands.drain(..));
             self.write(&batch).await;
             self.backlog.release(batch.cost);

@@ -17,7 +17,14 @@ pub(crate) struct Pools<T> {
 struct Version<T> {
     revision: RevisionId,
     /// The most recently used last: it is taken first, so that the rest can expire.
-    idle: Vec<(T, Instant)>,
+    idle: Vec<Idle<T>>,
+}
+
+#[derive(Debug)]
+struct Idle<T> {
+    instance: T,
+    since: Instant,
+    frozen: bool,
 }
 
 impl<T> Default for Pools<T> {
@@ -30,9 +37,7 @@ impl<T> Pools<T> {
     /// The most recently used idle instance of a revision.
     pub(crate) fn take(&mut self, key: &FunctionKey, revision: &RevisionId) -> Option<T> {
         match self.versions.get_mut(key) {
-            Some(version) if version.revision == *revision => {
-                version.idle.pop().map(|(instance, _)| instance)
-            }
+            Some(version) if version.revision == *revision => version.idle.pop().map(|idle| idle.instance),
             Some(_) => None,
             None => {
                 let version = Version { revision: revision.clone(), idle: Vec::new() };
@@ -52,7 +57,7 @@ impl<T> Pools<T> {
     ) -> Option<T> {
         match self.versions.get_mut(key) {
             Some(version) if version.revision == *revision => {
-                version.idle.push((instance, now));
+                version.idle.push(Idle { instance, since: now, frozen: false });
                 None
             }
             _ => Some(instance),
@@ -63,13 +68,13 @@ impl<T> Pools<T> {
     pub(crate) fn supersede(&mut self, key: &FunctionKey, revision: &RevisionId) -> Vec<T> {
         let version = Version { revision: revision.clone(), idle: Vec::new() };
         let old = self.versions.insert(key.clone(), version);
-        old.into_iter().flat_map(|v| v.idle).map(|(instance, _)| instance).collect()
+        old.into_iter().flat_map(|v| v.idle).map(|idle| idle.instance).collect()
     }
 
     /// Forgets a function with all its versions and returns their idle instances.
     pub(crate) fn remove(&mut self, scope: &Scope, name: &FunctionName) -> Vec<T> {
         let gone = self.versions.extract_if(|key, _| key.scope == *scope && key.name == *name);
-        gone.flat_map(|(_, v)| v.idle).map(|(instance, _)| instance).collect()
+        gone.flat_map(|(_, v)| v.idle).map(|idle| idle.instance).collect()
     }
 
     /// Returns the instances that were idle for longer than `limit`.
@@ -77,15 +82,36 @@ impl<T> Pools<T> {
         let mut gone = Vec::new();
         for version in self.versions.values_mut() {
             // Sorted by the time of their last use.
-            let keep_from = version.idle.partition_point(|(_, since)| now - *since >= limit);
-            gone.extend(version.idle.drain(..keep_from).map(|(instance, _)| instance));
+            let keep_from = version.idle.partition_point(|idle| now - idle.since >= limit);
+            gone.extend(version.idle.drain(..keep_from).map(|idle| idle.instance));
         }
         gone
     }
 
+    /// Returns the instances that became idle `grace` ago and were not returned before, and when there
+    /// will be others.
+    pub(crate) fn freeze(&mut self, now: Instant, grace: Duration) -> (Vec<T>, Option<Instant>)
+    where
+        T: Clone,
+    {
+        let (mut due, mut next) = (Vec::new(), None::<Instant>);
+        let warm =
+            self.versions.values_mut().flat_map(|version| &mut version.idle).filter(|idle| !idle.frozen);
+        for idle in warm {
+            let at = idle.since + grace;
+            if at <= now {
+                idle.frozen = true;
+                due.push(idle.instance.clone());
+            } else {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        (due, next)
+    }
+
     /// Empties everything.
     pub(crate) fn drain(&mut self) -> Vec<T> {
-        self.versions.drain().flat_map(|(_, v)| v.idle).map(|(instance, _)| instance).collect()
+        self.versions.drain().flat_map(|(_, v)| v.idle).map(|idle| idle.instance).collect()
     }
 }
 
@@ -114,6 +140,22 @@ mod tests {
         assert_eq!(pools.expire(start + minute, minute), ["old"]);
         assert_eq!(pools.take(&key, &revision), Some("new"));
         assert_eq!(pools.take(&key, &revision), None);
+    }
+
+    /// RT-28: each idle instance is frozen once, after the grace.
+    #[tokio::test(start_paused = true)]
+    async fn idle_instances_are_frozen_after_a_grace() {
+        let (mut pools, key, revision) = (Pools::default(), key("f"), RevisionId::random());
+        pools.take(&key, &revision);
+        let (start, grace) = (Instant::now(), Duration::from_millis(100));
+        pools.put(&key, &revision, "a", start);
+        pools.put(&key, &revision, "b", start + grace / 2);
+        assert_eq!(pools.freeze(start, grace), (vec![], Some(start + grace)));
+        assert_eq!(pools.freeze(start + grace, grace), (vec!["a"], Some(start + grace / 2 + grace)));
+        assert_eq!(pools.freeze(start + grace * 2, grace), (vec!["b"], None));
+        assert_eq!(pools.take(&key, &revision), Some("b"));
+        pools.put(&key, &revision, "b", start + grace * 2);
+        assert_eq!(pools.freeze(start + grace * 3, grace), (vec!["b"], None), "again after it was used");
     }
 
     #[tokio::test(start_paused = true)]

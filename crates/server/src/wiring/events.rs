@@ -5,35 +5,43 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use lambd_control::Control;
 use lambd_invoke::ports::{EventStore, Functions, PortError, QueuedEvent};
+use lambd_observe::LogWriter;
 use lambd_store::events::EventRow;
 use lambd_store::{Store, StoreError};
 use lambd_types::{FunctionKey, FunctionSnapshot, RequestId, UnixMillis};
 
-pub(crate) struct StoredEvents(pub(crate) Arc<Store>);
+pub(crate) struct StoredEvents {
+    pub(crate) store: Arc<Store>,
+    pub(crate) logs: LogWriter,
+}
 
 impl EventStore for StoredEvents {
     fn push(&self, event: QueuedEvent) -> BoxFuture<'_, Result<(), PortError>> {
         let due_at = event.accepted_at;
-        Box::pin(async move { self.0.push_event(&row(event, due_at)).await.map_err(port_error) })
+        Box::pin(async move { self.store.push_event(&row(event, due_at)).await.map_err(port_error) })
     }
 
     fn due(&self, now: UnixMillis, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedEvent>, PortError>> {
         Box::pin(async move {
-            let rows = self.0.due_events(now, limit).await.map_err(port_error)?;
+            let rows = self.store.due_events(now, limit).await.map_err(port_error)?;
             Ok(rows.into_iter().map(queued).collect())
         })
     }
 
     fn next_due(&self, now: UnixMillis) -> BoxFuture<'_, Result<Option<UnixMillis>, PortError>> {
-        Box::pin(async move { self.0.next_event_due(now).await.map_err(port_error) })
+        Box::pin(async move { self.store.next_event_due(now).await.map_err(port_error) })
     }
 
     fn postpone(&self, event: QueuedEvent, until: UnixMillis) -> BoxFuture<'_, Result<(), PortError>> {
-        Box::pin(async move { self.0.postpone_event(&row(event, until)).await.map_err(port_error) })
+        Box::pin(async move { self.store.postpone_event(&row(event, until)).await.map_err(port_error) })
     }
 
     fn remove(&self, id: RequestId) -> BoxFuture<'_, Result<(), PortError>> {
-        Box::pin(async move { self.0.remove_event(&id).await.map_err(port_error) })
+        Box::pin(async move {
+            // An event that is done has its log: nobody else is left to tell what became of it.
+            self.logs.flush().await;
+            self.store.remove_event(&id).await.map_err(port_error)
+        })
     }
 }
 

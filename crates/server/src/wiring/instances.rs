@@ -38,6 +38,10 @@ impl Instance for RuntimeInstance {
         })
     }
 
+    fn freeze(&self) {
+        self.0.freeze();
+    }
+
     fn is_alive(&self) -> bool {
         self.0.is_alive()
     }

@@ -1,5 +1,6 @@
 //! `runtime`'s sandboxes: `sandbox`.
 
+use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
@@ -48,6 +49,14 @@ impl ports::Sandbox for Sandbox {
         Box::pin(async move { translate(exited.await) })
     }
 
+    fn freeze(&self) -> io::Result<()> {
+        self.sandbox.freeze()
+    }
+
+    fn thaw(&self) -> io::Result<()> {
+        self.sandbox.thaw()
+    }
+
     fn kill(&self) {
         self.sandbox.kill();
     }
@@ -62,16 +71,15 @@ fn translate(status: ExitStatus) -> Exit {
         ExitStatus::Exited(code) => Exit::Exited(code),
         ExitStatus::Signaled(signal) => Exit::Signaled(signal),
         ExitStatus::OutOfMemory => Exit::OutOfMemory,
-        ExitStatus::NotStarted(error) => Exit::NotStarted(format!(
-            "fork/exec: {}",
-            error_text(std::io::Error::from_raw_os_error(error.errno))
-        )),
+        ExitStatus::NotStarted(error) => {
+            Exit::NotStarted(format!("fork/exec: {}", error_text(io::Error::from_raw_os_error(error.errno))))
+        }
         ExitStatus::Lost => Exit::Lost,
     }
 }
 
 /// The kernel's words without the number that the standard library adds.
-fn error_text(error: std::io::Error) -> String {
+fn error_text(error: io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
