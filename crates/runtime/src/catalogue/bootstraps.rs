@@ -71,7 +71,7 @@ impl Bootstraps {
         match output {
             Ok(output) if output.status.success() => {}
             failed => {
-                tracing::debug!(?failed, python = %python.program.display(), "cannot compile the bootstrap")
+                tracing::debug!(?failed, python = %python.program.display(), "cannot compile the bootstrap");
             }
         }
     }
