@@ -96,8 +96,13 @@ pub enum StartError {
         source: io::Error,
     },
     /// Another daemon works with this data directory.
-    #[error("another lambd uses the data directory {}", .0.display())]
-    DataLocked(PathBuf),
+    #[error("another lambd{} uses the data directory {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
+    DataLocked {
+        /// The directory.
+        path: PathBuf,
+        /// The other daemon, when it told.
+        pid: Option<u32>,
+    },
     /// The data directory cannot be created, read or written.
     #[error("cannot use the data directory {}: {source}", path.display())]
     DataUnusable {
@@ -126,7 +131,9 @@ impl StartError {
             Self::Listen { .. } => {
                 "choose an address of this machine, and a port above 1023, with --listen".into()
             }
-            Self::DataLocked(_) => "stop the other lambd, or choose another directory with --data DIR".into(),
+            Self::DataLocked { .. } => {
+                "stop the other lambd, or choose another directory with --data DIR".into()
+            }
             Self::DataUnusable { .. } => {
                 "make it writable for you, or choose another directory with --data DIR".into()
             }

@@ -93,7 +93,6 @@ impl AwsService for LambdaService {
         let operation = Operation::route(&head.method, &head.path).map(|r| r.operation);
         error_response(&match why {
             Refusal::NotSigned => ApiError::MissingAuthenticationToken,
-            Refusal::Draining => ApiError::ServiceUnavailable("lambd is stopping".to_owned()),
             Refusal::BodyTooLarge { limit } => {
                 let text = |name: &str| {
                     format!("Request must be smaller than {limit} bytes for the {name} operation")

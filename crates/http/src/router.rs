@@ -20,8 +20,6 @@ pub enum Refusal {
     },
     /// The request carries no credential (API-001).
     NotSigned,
-    /// The daemon is shutting down.
-    Draining,
 }
 
 /// One AWS endpoint.

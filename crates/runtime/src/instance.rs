@@ -297,7 +297,9 @@ impl Instance {
                     report::start_line(&request_id, self.function.key.version),
                     log_type == LogType::Tail,
                 );
-                return self.conclude(running, &request_id, ending, Duration::ZERO, init_duration);
+                let delivery = self.conclude(running, &request_id, ending, Duration::ZERO, init_duration);
+                // Its process will exit, or cannot be used by anybody.
+                return Delivery { reusable: false, ..delivery };
             }
         }
         running
@@ -352,8 +354,7 @@ impl Instance {
                 (Err(document), Status::Error(error_type))
             }
             Ending::Replied(Reply::TooLarge { size }) => {
-                let limit = 6 * 1024 * 1024 + 100;
-                platform_error(ErrorDocument::response_too_large(size, limit))
+                platform_error(ErrorDocument::response_too_large(size, api::RESPONSE_MAX))
             }
             Ending::TimedOut { after } => {
                 reusable = false;
@@ -369,8 +370,6 @@ impl Instance {
                 platform_error(document)
             }
         };
-        // An init that failed leaves a process that will exit, or one that nobody can use.
-        reusable &= init.is_none() || !duration.is_zero();
         lines.push(report::end_line(request_id));
         let report = Report {
             request_id,

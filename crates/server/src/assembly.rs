@@ -145,7 +145,7 @@ fn listen_error(error: ListenError) -> StartError {
 fn data_error(error: DataDirError) -> StartError {
     match error {
         DataDirError::NotWritable { path, source } => StartError::DataUnusable { path, source },
-        DataDirError::Locked { path, .. } => StartError::DataLocked(path),
+        DataDirError::Locked { path, pid } => StartError::DataLocked { path, pid },
     }
 }
 

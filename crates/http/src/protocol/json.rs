@@ -116,11 +116,6 @@ impl JsonError {
                 "MissingAuthenticationTokenException",
                 "Missing Authentication Token".into(),
             ),
-            Refusal::Draining => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ServiceUnavailableException",
-                "lambd is shutting down".into(),
-            ),
         };
         Self { status, code: Cow::Borrowed(code), message }
     }

@@ -267,9 +267,6 @@ impl QueryError {
                 "MissingAuthenticationToken",
                 "Request is missing Authentication Token",
             ),
-            Refusal::Draining => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "lambd is shutting down")
-            }
         }
     }
 }

@@ -4,4 +4,4 @@ mod mailbox;
 mod server;
 
 pub(crate) use mailbox::{Dispatch, Mailbox, Reply};
-pub(crate) use server::serve;
+pub(crate) use server::{RESPONSE_MAX, serve};
