@@ -9,6 +9,7 @@ use bytes::Bytes;
 use lambd_types::invocation::{Event, FunctionError, LogType, Outcome};
 use lambd_types::{Clock, FunctionSnapshot, RequestId, UnixMillis, limits, random};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -215,8 +216,19 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.sandbox.kill();
-        for task in &self.tasks {
-            task.abort();
+        // The Runtime API is served until the last process is dead: one that saw its connection break
+        // would still have the time to complain in the log.
+        let (exited, tasks) = (self.sandbox.exited(), self.tasks.clone());
+        let end = move || tasks.iter().for_each(AbortHandle::abort);
+        match Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    exited.await;
+                    end();
+                });
+            }
+            // The event loop is gone, and every task with it.
+            Err(_) => end(),
         }
     }
 }
