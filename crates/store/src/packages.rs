@@ -55,13 +55,13 @@ impl Packages {
             move |source| StoreError::Io { path, source }
         };
         // What a killed daemon left half-written, and what an earlier boot unpacked.
-        remove_tree(&dirs.incoming).map_err(io(&dirs.incoming))?;
+        tidy(&dirs.incoming);
         for dir in [&dirs.packages, &dirs.unpacked, &dirs.incoming] {
             fs::create_dir_all(dir).map_err(io(dir))?;
         }
         for entry in fs::read_dir(&all_unpacked).map_err(io(&all_unpacked))?.flatten() {
             if entry.path() != dirs.unpacked {
-                remove_tree(&entry.path()).map_err(io(&entry.path()))?;
+                tidy(&entry.path());
             }
         }
         Ok(Self { dirs: Arc::new(dirs) })
@@ -77,9 +77,9 @@ impl Packages {
             if target.exists() && dirs.directory(digest).exists() {
                 return Ok(stored);
             }
-            dirs.unpack(&zip, digest, limits)?;
-            let written = dirs.write_synced(&zip, &target);
-            if written.is_err() {
+            let made = dirs.unpack(&zip, digest, limits)?;
+            let written = if target.exists() { Ok(()) } else { dirs.write_synced(&zip, &target) };
+            if written.is_err() && made {
                 let _ = remove_tree(&dirs.directory(digest));
             }
             written.map_err(|source| PackageError::Io { path: target, source })?;
@@ -157,14 +157,14 @@ impl Dirs {
         self.unpacked.join(digest.to_hex())
     }
 
-    fn unpack(&self, zip: &[u8], digest: Sha256Digest, limits: UnpackLimits) -> Result<(), PackageError> {
+    /// `false` when another request unpacked the same package in the meantime.
+    fn unpack(&self, zip: &[u8], digest: Sha256Digest, limits: UnpackLimits) -> Result<bool, PackageError> {
         let incoming = Incoming::new(&self.incoming);
         unpack::unpack(zip, &incoming.0, limits)?;
         let target = self.directory(digest);
         match fs::rename(&incoming.0, &target) {
-            Ok(()) => Ok(()),
-            // Another request unpacked the same package in the meantime: the content is the same.
-            Err(_) if target.is_dir() => Ok(()),
+            Ok(()) => Ok(true),
+            Err(_) if target.is_dir() => Ok(false),
             Err(source) => Err(PackageError::Io { path: target, source }),
         }
     }
@@ -191,6 +191,13 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         let _ = remove_tree(&self.0);
+    }
+}
+
+/// Removes what an earlier process left. What cannot be removed only takes space: it stops no start.
+fn tidy(path: &Path) {
+    if let Err(error) = remove_tree(path) {
+        tracing::warn!(%error, path = %path.display(), "cannot remove leftovers; remove them by hand");
     }
 }
 

@@ -90,6 +90,38 @@ async fn links_that_leave_the_package_are_refused() {
     }
 }
 
+/// A link made through another link must not reach beyond the package, whatever the texts say.
+#[tokio::test]
+async fn links_through_links_are_refused() {
+    let (dir, packages) = open();
+    let link = |w: &mut ZipWriter<_>, name: &str, target: &str| {
+        w.add_symlink(name, target, SimpleFileOptions::default()).unwrap();
+    };
+    let climbing = zip_of(|w| {
+        link(w, "a", ".");
+        link(w, "a/a/a/a/l", "../../../..");
+        link(w, "l/made/owned", "../x");
+    });
+    assert!(packages.add(climbing, UnpackLimits::default()).await.unwrap_err().is_bad_package());
+    assert!(!dir.path().join("unpacked/made").exists() && !dir.path().join("made").exists());
+    nothing_left(&dir, &packages);
+    for target in ["x/../../y", "x/.."] {
+        let error = refused(zip_of(|w| link(w, "d/l", target)), UnpackLimits::default()).await;
+        assert!(matches!(error, PackageError::UnsafeLink { .. }), "{target}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_no_file_can_have_are_the_archive_s_fault() {
+    for name in ["x".repeat(300), "d/".repeat(101) + "x"] {
+        let zip = zip_of(|w| file(w, &name, 0o644, b""));
+        assert!(refused(zip, UnpackLimits::default()).await.is_bad_package(), "{name}");
+    }
+    let target = "y".repeat(5000);
+    let zip = zip_of(|w| w.add_symlink("l", &target, SimpleFileOptions::default()).unwrap());
+    assert!(refused(zip, UnpackLimits::default()).await.is_bad_package());
+}
+
 #[tokio::test]
 async fn a_file_below_a_link_is_refused() {
     let zip = zip_of(|w| {

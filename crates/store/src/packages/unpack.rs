@@ -10,6 +10,11 @@ use lambd_types::limits;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+/// Deepest path in a package: removing a tree takes an open file a level.
+const DEPTH_MAX: usize = 100;
+/// Longest target of a link, PATH_MAX without its end.
+const LINK_MAX: u64 = 4095;
+
 /// How much an archive may unpack to.
 #[derive(Debug, Clone, Copy)]
 pub struct UnpackLimits {
@@ -119,7 +124,7 @@ struct Unpacker<'a> {
     limits: UnpackLimits,
     written: u64,
     /// Made last: while files are written there is no link to follow.
-    links: Vec<(PathBuf, PathBuf, String)>,
+    links: Vec<(PathBuf, PathBuf)>,
     /// Modes are set last: a directory may be read-only.
     directories: Vec<(PathBuf, u32)>,
 }
@@ -138,17 +143,9 @@ impl Unpacker<'_> {
             make_dir(parent, 0o755)?;
         }
         let io = |source| PackageError::Io { path: full.clone(), source };
+        let mut options = OpenOptions::new();
         let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&full).map_err(|source| {
-                match source.kind() {
-                    io::ErrorKind::AlreadyExists
-                    | io::ErrorKind::IsADirectory
-                    | io::ErrorKind::NotADirectory => {
-                        PackageError::NotAZip(format!("{} is both a file and a directory", path.display()))
-                    }
-                    _ => io(source),
-                }
-            })?;
+            options.write(true).create_new(true).mode(0o600).open(&full).map_err(|e| refused(path, e))?;
         // Declared sizes may lie: count what really comes out.
         let room = self.limits.bytes - self.written;
         let mut buffer = vec![0; 64 * 1024];
@@ -171,26 +168,27 @@ impl Unpacker<'_> {
     fn link(&mut self, path: PathBuf, name: &str, content: &mut impl Read) -> Result<(), PackageError> {
         let mut target = String::new();
         let broken = |e: io::Error| PackageError::NotAZip(e.to_string());
-        content.take(4096).read_to_string(&mut target).map_err(broken)?;
+        let length = content.take(LINK_MAX + 1).read_to_string(&mut target).map_err(broken)?;
+        if length as u64 > LINK_MAX || target.contains('\0') {
+            return Err(PackageError::NotAZip(format!("the target of link {name:?} is no path")));
+        }
         if !stays_inside(&path, Path::new(&target)) {
             return Err(PackageError::UnsafeLink { entry: name.to_owned(), target });
         }
-        self.links.push((path, target.into(), name.to_owned()));
+        self.links.push((path, target.into()));
         Ok(())
     }
 
     fn finish(self) -> Result<(), PackageError> {
-        for (path, link_target, name) in self.links {
-            let full = self.target.join(&path);
-            if let Some(parent) = full.parent() {
-                make_dir(parent, 0o755)?;
+        // All directories are made before the first link, so that none is made through a link; a link in
+        // the place of such a directory then finds it taken.
+        for (path, _) in &self.links {
+            if let Some(parent) = path.parent() {
+                make_dir(&self.target.join(parent), 0o755)?;
             }
-            symlink(&link_target, &full).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    PackageError::NotAZip(format!("{name:?} is both a link and something else"))
-                }
-                _ => PackageError::Io { path: full, source },
-            })?;
+        }
+        for (path, link_target) in self.links {
+            symlink(&link_target, self.target.join(&path)).map_err(|e| refused(&path, e))?;
         }
         for (path, mode) in self.directories.into_iter().rev() {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode))
@@ -201,15 +199,25 @@ impl Unpacker<'_> {
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), PackageError> {
-    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-            PackageError::NotAZip(format!("{} is both a file and a directory", path.display()))
-        }
-        _ => PackageError::Io { path: path.to_owned(), source },
-    })
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|e| refused(path, e))
 }
 
-/// The relative path of an entry, `None` when it is absolute, climbs out or is empty.
+/// What it means that the kernel did not make an entry: the archive's fault, or the machine's.
+fn refused(path: &Path, source: io::Error) -> PackageError {
+    use io::ErrorKind as Kind;
+    let shown = path.file_name().unwrap_or_default().to_string_lossy();
+    match source.kind() {
+        Kind::AlreadyExists | Kind::NotADirectory | Kind::IsADirectory => {
+            PackageError::NotAZip(format!("{shown} is two different things"))
+        }
+        Kind::InvalidFilename | Kind::InvalidInput => {
+            PackageError::NotAZip(format!("no file can be called {shown}"))
+        }
+        _ => PackageError::Io { path: path.to_owned(), source },
+    }
+}
+
+/// The relative path of an entry, `None` when it is absolute, climbs out, is empty or is too deep.
 fn safe_path(name: &str) -> Option<PathBuf> {
     if name.contains('\0') || name.starts_with('/') {
         return None;
@@ -224,17 +232,20 @@ fn safe_path(name: &str) -> Option<PathBuf> {
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
         }
     }
-    (!path.as_os_str().is_empty() || name.ends_with('/')).then_some(path)
+    let named = !path.as_os_str().is_empty() || name.ends_with('/');
+    (named && path.components().count() <= DEPTH_MAX).then_some(path)
 }
 
-/// Whether a link at `path` to `target` resolves, by its text alone, to a place inside the package.
+/// Whether a link at `path` to `target` resolves, by its text alone, to a place inside the package. `..`
+/// is allowed only at the start, where what is climbed out of are directories and not other links.
 fn stays_inside(path: &Path, target: &Path) -> bool {
     let mut depth = path.components().count().saturating_sub(1);
+    let mut named = false;
     for component in target.components() {
         match component {
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => named = true,
             Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
+            Component::ParentDir if depth > 0 && !named => depth -= 1,
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return false,
         }
     }
