@@ -1,6 +1,7 @@
 //! Asynchronous events: durable before they are accepted, then invoked like all others.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::machine::retry::{Attempt, Next};
-use crate::ports::{EventStore, Functions, PortError, QueuedEvent};
+use crate::ports::{Busy, EventStore, Functions, PortError, QueuedEvent};
 use crate::{InvokeOptions, Invoker};
 
 /// Longest sleep of the dispatcher: clocks of machines jump, and a due time must not be slept through.
@@ -35,10 +36,30 @@ struct Inner {
     invoker: Invoker,
     clock: Arc<dyn Clock>,
     options: InvokeOptions,
-    /// Events of this daemon that are being processed; the store still has them.
-    in_flight: Mutex<HashSet<String>>,
+    in_flight: Mutex<InFlight>,
     /// Something changed: an event arrived, or one ended.
     changed: Notify,
+    /// The daemon is stopping and has waited long enough: what fails now fails because of that.
+    cut_off: AtomicBool,
+}
+
+/// Events of this daemon that are being processed; the store still has them. Only the dispatcher adds.
+#[derive(Default)]
+struct InFlight(HashMap<String, FunctionKey>);
+
+impl InFlight {
+    fn of_function(&self, key: &FunctionKey) -> usize {
+        self.0.values().filter(|other| other.scope == key.scope && other.name == key.name).count()
+    }
+
+    fn busy(&self, per_function: usize) -> Busy {
+        let full = self.0.values().filter(|key| self.of_function(key) >= per_function);
+        let functions: HashSet<_> = full.map(|key| (key.scope.clone(), key.name.clone())).collect();
+        Busy {
+            events: self.0.keys().cloned().map(RequestId::from_stored).collect(),
+            functions: functions.into_iter().collect(),
+        }
+    }
 }
 
 impl AsyncQueue {
@@ -50,9 +71,16 @@ impl AsyncQueue {
         clock: Arc<dyn Clock>,
         options: InvokeOptions,
     ) -> Self {
-        let in_flight = Mutex::default();
-        let inner =
-            Arc::new(Inner { store, functions, invoker, clock, options, in_flight, changed: Notify::new() });
+        let inner = Arc::new(Inner {
+            store,
+            functions,
+            invoker,
+            clock,
+            options,
+            in_flight: Mutex::default(),
+            changed: Notify::new(),
+            cut_off: AtomicBool::new(false),
+        });
         let dispatcher = tokio::spawn(inner.clone().dispatch()).abort_handle();
         Self { inner, dispatcher }
     }
@@ -66,21 +94,41 @@ impl AsyncQueue {
         Ok(())
     }
 
-    /// Takes no further events from the store; those being processed stay there until they end, so what
-    /// a stopping daemon cuts off is processed again by the next one.
-    pub fn stop(&self) {
+    /// Starts no further events and waits up to `grace` for those in flight. What is cut off after that
+    /// stays in the store as it is and is processed by the next daemon.
+    pub async fn stop(&self, grace: Duration) {
         self.dispatcher.abort();
+        let all_done = async {
+            while !self.inner.in_flight().0.is_empty() {
+                self.inner.changed.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(grace, all_done).await;
+        self.inner.cut_off.store(true, Ordering::Release);
     }
 }
 
 impl Drop for AsyncQueue {
     fn drop(&mut self) {
-        self.stop();
+        self.dispatcher.abort();
+    }
+}
+
+/// Takes an event out of those in flight, however its processing ends.
+struct Leave {
+    inner: Arc<Inner>,
+    id: RequestId,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.inner.in_flight().0.remove(self.id.as_str());
+        self.inner.changed.notify_one();
     }
 }
 
 impl Inner {
-    fn in_flight(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn in_flight(&self) -> MutexGuard<'_, InFlight> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,19 +152,26 @@ impl Inner {
     /// Starts every due event that there is room for; returns how long nothing else will be due.
     async fn dispatch_due(self: &Arc<Self>) -> Result<Duration, PortError> {
         let now = self.clock.now();
-        let busy = self.in_flight().len();
-        let room = self.options.async_in_flight.saturating_sub(busy);
-        if room == 0 {
-            return Ok(LONGEST_SLEEP);
-        }
-        // Events in flight are still due in the store: ask for enough to see past them.
-        for queued in self.store.due(now, busy + room).await? {
-            let id = queued.event.request_id.as_str().to_owned();
-            if self.in_flight().len() >= self.options.async_in_flight {
+        let per_function = self.options.async_in_flight_per_function;
+        loop {
+            // Asked before the store is: an event that ends in between is then not started again.
+            let (room, busy) = {
+                let in_flight = self.in_flight();
+                (self.options.async_in_flight.saturating_sub(in_flight.0.len()), in_flight.busy(per_function))
+            };
+            if room == 0 {
+                return Ok(LONGEST_SLEEP);
+            }
+            let due = self.store.due(now, room, busy).await?;
+            if due.is_empty() {
                 break;
             }
-            if self.in_flight().insert(id) {
-                tokio::spawn(self.clone().process(queued));
+            for queued in due {
+                let mut in_flight = self.in_flight();
+                if in_flight.of_function(&queued.key) < per_function {
+                    in_flight.0.insert(queued.event.request_id.to_string(), queued.key.clone());
+                    tokio::spawn(self.clone().process(queued));
+                }
             }
         }
         let next = self.store.next_due(now).await?;
@@ -126,20 +181,19 @@ impl Inner {
 
     async fn process(self: Arc<Self>, queued: QueuedEvent) {
         let id = queued.event.request_id.clone();
-        let settled = match self.attempt(&queued).await {
-            Some(attempt) => self.settle(queued, attempt).await,
-            None => {
-                tracing::warn!(request_id = %id, function = %queued.key.name, "dropped an event of a deleted function");
-                self.store.remove(id.clone()).await
+        let _leave = Leave { inner: self.clone(), id: id.clone() };
+        let attempt = self.attempt(&queued).await;
+        if attempt != Some(Attempt::Succeeded) && self.cut_off.load(Ordering::Acquire) {
+            return;
+        }
+        // The event ran once; only its outcome is recorded again until that succeeds.
+        while let Err(error) = self.settle(queued.clone(), attempt).await {
+            if self.cut_off.load(Ordering::Acquire) {
+                return;
             }
-        };
-        if let Err(error) = settled {
-            // It stays due in the store and will be processed again: at least once.
-            tracing::error!(request_id = %id, %error, "cannot record the outcome of an event");
+            tracing::error!(request_id = %id, %error, "cannot record the outcome of an event; trying again");
             tokio::time::sleep(AFTER_FAULT).await;
         }
-        self.in_flight().remove(id.as_str());
-        self.changed.notify_one();
     }
 
     /// `None` when the function is gone.
@@ -161,8 +215,13 @@ impl Inner {
         })
     }
 
-    async fn settle(&self, mut queued: QueuedEvent, attempt: Attempt) -> Result<(), PortError> {
-        let id: RequestId = queued.event.request_id.clone();
+    async fn settle(&self, mut queued: QueuedEvent, attempt: Option<Attempt>) -> Result<(), PortError> {
+        let id = queued.event.request_id.clone();
+        let name = queued.key.name.clone();
+        let Some(attempt) = attempt else {
+            tracing::warn!(request_id = %id, function = %name, "dropped an event of a deleted function");
+            return self.store.remove(id).await;
+        };
         let (errors, faults) = (queued.function_errors, queued.system_errors);
         match self.options.retry.next(attempt, errors, faults, queued.accepted_at, self.clock.now()) {
             Next::Done => self.store.remove(id).await,
@@ -174,9 +233,13 @@ impl Inner {
                 self.store.postpone(queued, at).await
             }
             Next::GiveUpRetries | Next::GiveUpAge => {
-                tracing::warn!(request_id = %id, function = %queued.key.name, "dropped an event after its last attempt");
+                tracing::warn!(request_id = %id, function = %name, "dropped an event after its last attempt");
                 self.store.remove(id).await
             }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "async_queue_tests.rs"]
+mod tests;

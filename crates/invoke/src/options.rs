@@ -19,6 +19,8 @@ pub struct InvokeOptions {
     pub retry: RetryPolicy,
     /// Asynchronous events being processed at one time.
     pub async_in_flight: usize,
+    /// The same of one function, so that a slow one leaves room for others.
+    pub async_in_flight_per_function: usize,
 }
 
 impl Default for InvokeOptions {
@@ -29,6 +31,7 @@ impl Default for InvokeOptions {
             idle_timeout: Duration::from_secs(600),
             retry: RetryPolicy::default(),
             async_in_flight: 64,
+            async_in_flight_per_function: 16,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionKey, FunctionSnapshot, RequestId, UnixMillis};
+use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, RequestId, Scope, UnixMillis};
 
 use crate::InvokeError;
 
@@ -65,12 +65,26 @@ pub struct QueuedEvent {
     pub system_errors: u32,
 }
 
+/// What is not to be started now.
+#[derive(Debug, Clone, Default)]
+pub struct Busy {
+    /// Events that are being processed; the store still has them.
+    pub events: Vec<RequestId>,
+    /// Functions that have enough of them.
+    pub functions: Vec<(Scope, FunctionName)>,
+}
+
 /// Keeps accepted events across restarts.
 pub trait EventStore: Send + Sync + 'static {
     /// Adds an event, due at once. It is on disk when this resolves.
     fn push(&self, event: QueuedEvent) -> BoxFuture<'_, Result<(), PortError>>;
-    /// Up to `limit` events due at `now`, longest due first.
-    fn due(&self, now: UnixMillis, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedEvent>, PortError>>;
+    /// Up to `limit` events due at `now` that `busy` does not hold back, longest due first.
+    fn due(
+        &self,
+        now: UnixMillis,
+        limit: usize,
+        busy: Busy,
+    ) -> BoxFuture<'_, Result<Vec<QueuedEvent>, PortError>>;
     /// When the next event that is not yet due at `now` will be.
     fn next_due(&self, now: UnixMillis) -> BoxFuture<'_, Result<Option<UnixMillis>, PortError>>;
     /// Puts an event back for a later attempt.

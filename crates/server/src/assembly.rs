@@ -118,15 +118,15 @@ struct Parts {
 
 impl Parts {
     async fn stop(self) {
-        // Asynchronous events that are cut off stay in the store for the next daemon.
-        self.queue.stop();
         let _ = self.stop_serving.send(());
-        if let Err(error) = self.serving.await {
+        let (served, ()) = tokio::join!(self.serving, self.queue.stop(GRACE));
+        if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
         }
         self.invoker.shutdown();
-        self.observe.shutdown().await;
+        // The last instances go with the spawner, and their last lines into the log.
         self.spawner.shutdown().await;
+        self.observe.shutdown().await;
         self.store.close().await;
     }
 }

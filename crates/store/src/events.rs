@@ -46,13 +46,32 @@ impl Store {
         Ok(())
     }
 
-    /// Up to `limit` events due at `now`, longest due first.
-    pub async fn due_events(&self, now: UnixMillis, limit: usize) -> Result<Vec<EventRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM async_event WHERE due_at <= ? ORDER BY due_at LIMIT ?")
-            .bind(now.0)
-            .bind(limit as i64)
-            .fetch_all(&self.main)
-            .await?;
+    /// Up to `limit` events due at `now`, longest due first; neither those with one of the ids in
+    /// `events`, nor those of `functions`.
+    pub async fn due_events(
+        &self,
+        now: UnixMillis,
+        limit: usize,
+        events: &[RequestId],
+        functions: &[(Scope, FunctionName)],
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let list = |texts: Vec<String>| serde_json::Value::from(texts).to_string();
+        let events = list(events.iter().map(ToString::to_string).collect());
+        let name =
+            |(scope, name): &(Scope, FunctionName)| format!("{}/{}/{name}", scope.account, scope.region);
+        let functions = list(functions.iter().map(name).collect());
+        let rows = sqlx::query(
+            "SELECT * FROM async_event WHERE due_at <= ?
+             AND request_id NOT IN (SELECT value FROM json_each(?))
+             AND account || '/' || region || '/' || name NOT IN (SELECT value FROM json_each(?))
+             ORDER BY due_at LIMIT ?",
+        )
+        .bind(now.0)
+        .bind(events)
+        .bind(functions)
+        .bind(limit as i64)
+        .fetch_all(&self.main)
+        .await?;
         rows.iter().map(decode).collect()
     }
 
@@ -156,13 +175,17 @@ mod tests {
         let ids = |rows: Vec<EventRow>| {
             rows.into_iter().map(|r| r.event.request_id.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(ids(store.due_events(UnixMillis(30), 10).await.unwrap()), ["early", "middle"]);
+        assert_eq!(ids(store.due_events(UnixMillis(30), 10, &[], &[]).await.unwrap()), ["early", "middle"]);
+        let busy = [RequestId::from_stored("early".into())];
+        assert_eq!(ids(store.due_events(UnixMillis(30), 10, &busy, &[]).await.unwrap()), ["middle"]);
+        let function = [(row("x", 0).key.scope, row("x", 0).key.name)];
+        assert_eq!(ids(store.due_events(UnixMillis(30), 10, &[], &function).await.unwrap()), [] as [&str; 0]);
         assert_eq!(store.next_event_due(UnixMillis(30)).await.unwrap(), Some(UnixMillis(50)));
         let again = EventRow { function_errors: 1, ..row("early", 40) };
         store.postpone_event(&again).await.unwrap();
         store.remove_event(&RequestId::from_stored("middle".into())).await.unwrap();
-        assert_eq!(ids(store.due_events(UnixMillis(30), 10).await.unwrap()), [] as [&str; 0]);
-        let due = store.due_events(UnixMillis(40), 10).await.unwrap();
+        assert_eq!(ids(store.due_events(UnixMillis(30), 10, &[], &[]).await.unwrap()), [] as [&str; 0]);
+        let due = store.due_events(UnixMillis(40), 10, &[], &[]).await.unwrap();
         assert_eq!((due[0].function_errors, &due[0].event.payload[..]), (1, &b"{\"a\":1}"[..]));
     }
 }

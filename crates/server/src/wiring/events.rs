@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lambd_control::Control;
-use lambd_invoke::ports::{EventStore, Functions, PortError, QueuedEvent};
+use lambd_invoke::ports::{Busy, EventStore, Functions, PortError, QueuedEvent};
 use lambd_observe::LogWriter;
 use lambd_store::events::EventRow;
 use lambd_store::{Store, StoreError};
@@ -21,10 +21,15 @@ impl EventStore for StoredEvents {
         Box::pin(async move { self.store.push_event(&row(event, due_at)).await.map_err(port_error) })
     }
 
-    fn due(&self, now: UnixMillis, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedEvent>, PortError>> {
+    fn due(
+        &self,
+        now: UnixMillis,
+        limit: usize,
+        busy: Busy,
+    ) -> BoxFuture<'_, Result<Vec<QueuedEvent>, PortError>> {
         Box::pin(async move {
-            let rows = self.store.due_events(now, limit).await.map_err(port_error)?;
-            Ok(rows.into_iter().map(queued).collect())
+            let rows = self.store.due_events(now, limit, &busy.events, &busy.functions).await;
+            Ok(rows.map_err(port_error)?.into_iter().map(queued).collect())
         })
     }
 
