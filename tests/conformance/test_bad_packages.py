@@ -53,6 +53,12 @@ BAD = {
     "link to absolute path": lambda: link("evil", "/etc/passwd"),
     "link to parent": lambda: link("evil", "../../evil"),
     "link out and back": lambda: link("a/evil", "../../b"),
+    "link through links": lambda: packages.package(
+        {"app.py": GOOD, "a": ".", "a/a/a/a/l": "../../../..", "l/made/owned": "../x"},
+        {"a": packages.LINK, "a/a/a/a/l": packages.LINK, "l/made/owned": packages.LINK},
+    ),
+    "name too long": lambda: packages.package({"app.py": GOOD, "x" * 300: "x"}),
+    "too deep": lambda: packages.package({"app.py": GOOD, "d/" * 1900 + "x": "x"}),
     "file through link": lambda: packages.package(
         {"app.py": GOOD, "evil": "/tmp", "evil/lambd-evil": "x"}, {"evil": packages.LINK}
     ),

@@ -1,6 +1,7 @@
 """The AWS endpoint as a function sees it."""
 
 from harness import packages
+from harness.clients import boto
 from harness.functions import python_runtime
 
 CALLER = """
@@ -30,3 +31,36 @@ def test_a_function_calls_another_through_the_endpoint(functions, name):
         "called by": name,
         "as": f"arn:aws:lambda:us-east-1:000000000000:function:{name}-callee",
     }
+
+
+SNOOP = """
+import json, os, urllib.error, urllib.request
+
+def handler(event, context):
+    credential = f"{event['account']}/20260101/us-east-1/lambda/aws4_request"
+    request = urllib.request.Request(
+        f"{os.environ['AWS_ENDPOINT_URL']}/2015-03-31/functions/{event['name']}/configuration",
+        headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+"""
+
+
+def test_a_function_cannot_act_as_another_account(functions, daemon, name):
+    """LANG1-005: from inside, the account is the function's own, whatever access key is shown."""
+    other = "999999999999"
+    theirs = boto(daemon.url, "lambda", key=other)
+    theirs.create_function(
+        FunctionName=f"{name}-theirs",
+        Runtime=python_runtime(),
+        Handler="app.handler",
+        Role=f"arn:aws:iam::{other}:role/r",
+        Code={"ZipFile": packages.package({"app.py": CALLEE})},
+    )
+    functions.create(name, packages.package({"app.py": SNOOP}), python_runtime(), Timeout=20)
+    assert functions.invoke(name, {"account": other, "name": f"{name}-theirs"}).good() == 404
+    assert functions.invoke(name, {"account": other, "name": name}).good() == 200

@@ -64,6 +64,13 @@ fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
     Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|object| object.0))
 }
 
+/// Reads a member whose `null` means that it is absent.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// Where the code of a function comes from (API-212, API-503).
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -120,10 +127,13 @@ pub struct DeadLetterConfig {
 #[serde(rename_all = "PascalCase", default)]
 pub struct VpcConfig {
     /// Subnets.
+    #[serde(deserialize_with = "or_default")]
     pub subnet_ids: Vec<String>,
     /// Security groups.
+    #[serde(deserialize_with = "or_default")]
     pub security_group_ids: Vec<String>,
     /// Dual stack.
+    #[serde(deserialize_with = "or_default")]
     pub ipv6_allowed_for_dual_stack: bool,
 }
 
@@ -215,6 +225,7 @@ pub struct CreateFunction {
     /// Processor architecture.
     pub architectures: Option<Vec<String>>,
     /// Publish version 1 at once.
+    #[serde(deserialize_with = "or_default")]
     pub publish: bool,
     /// Where to publish to.
     pub publish_to: Option<String>,
@@ -247,8 +258,10 @@ pub struct UpdateFunctionCode {
     /// Update only if this is the latest revision.
     pub revision_id: Option<String>,
     /// Validate only.
+    #[serde(deserialize_with = "or_default")]
     pub dry_run: bool,
     /// Publish a version afterwards.
+    #[serde(deserialize_with = "or_default")]
     pub publish: bool,
     /// Where to publish to.
     pub publish_to: Option<String>,

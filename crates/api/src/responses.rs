@@ -33,7 +33,7 @@ pub struct FunctionConfiguration {
     pub code_sha256: String,
     /// `$LATEST` or a number.
     pub version: String,
-    /// Environment, left out when never set.
+    /// Environment, left out when there are no variables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentResponse>,
     /// Tracing.

@@ -121,10 +121,13 @@ impl Control {
 
     /// A version has a new row: the next event runs on it. The caller holds [`Self::changes`].
     pub(crate) async fn publish_change(&self, row: &FunctionRow) -> Result<(), ApiError> {
-        let snapshot = self.load(row).await.map_err(|e| service_error(&e))?;
+        let loaded = self.load(row).await;
         let mut snapshots = self.inner.snapshots.write().unwrap_or_else(PoisonError::into_inner);
-        snapshots.by_key.insert(row.key.clone(), snapshot.clone());
+        // Whatever comes of loading it: the row is committed, and what was there before is no longer true.
+        snapshots.by_key.remove(&row.key);
         snapshots.generation += 1;
+        let snapshot = loaded.map_err(|e| service_error(&e))?;
+        snapshots.by_key.insert(row.key.clone(), snapshot.clone());
         drop(snapshots);
         if let Some(engine) = self.inner.engine.get() {
             engine.supersede(&snapshot);

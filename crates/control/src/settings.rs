@@ -38,7 +38,7 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
         if handler.chars().count() > 128 {
             violations.too_long(handler, "handler", 128);
         }
-        if handler.is_empty() || handler.contains(char::is_whitespace) {
+        if handler.is_empty() || handler.contains(|c: char| c.is_whitespace() || c == '\0') {
             violations.pattern(handler, "handler", patterns::HANDLER);
         }
     }
@@ -120,6 +120,12 @@ pub(crate) fn check_environment(environment: &Environment) -> Result<(), ApiErro
              provided contains reserved keys that are currently not supported for modification. Reserved keys used in \
              this request: {}",
             reserved.join(", ")
+        )));
+    }
+    if let Some((key, _)) = variables.iter().find(|(_, value)| value.contains('\0')) {
+        return Err(ApiError::InvalidParameterValue(format!(
+            "Lambda was unable to configure your environment variables because the value of {key} contains a NUL \
+             character."
         )));
     }
     let measured = serde_json::to_string(variables).unwrap_or_default();

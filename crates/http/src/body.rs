@@ -50,7 +50,8 @@ pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, B
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { Bytes::from(rest) })
 }
 
-async fn discard(mut body: Incoming) {
+/// Reads a body to its end, or to a limit, and throws it away.
+pub(crate) async fn discard(mut body: Incoming) {
     let mut seen = 0;
     while let Some(Ok(frame)) = body.frame().await {
         seen += frame.data_ref().map_or(0, Bytes::len) as u64;

@@ -12,6 +12,8 @@ pub struct CallerDefaults {
     pub account: AccountId,
     /// Region of requests without a credential scope.
     pub region: Region,
+    /// Whether `account` is the only one, whatever credentials say.
+    pub confined: bool,
 }
 
 /// The identity in a request's Signature Version 4 credential.
@@ -44,7 +46,9 @@ impl Caller {
         let service = fields.next().unwrap_or_default();
         Self {
             scope: Scope {
-                account: AccountId::parse(access_key).unwrap_or_else(|| defaults.account.clone()),
+                account: AccountId::parse(access_key)
+                    .filter(|_| !defaults.confined)
+                    .unwrap_or_else(|| defaults.account.clone()),
                 region: region.unwrap_or_else(|| defaults.region.clone()),
             },
             access_key: access_key.to_owned(),
@@ -68,7 +72,11 @@ mod tests {
     use super::*;
 
     fn defaults() -> CallerDefaults {
-        CallerDefaults { account: AccountId::default_local(), region: Region::default_local() }
+        CallerDefaults {
+            account: AccountId::default_local(),
+            region: Region::default_local(),
+            confined: false,
+        }
     }
 
     fn caller(authorization: &str) -> Caller {
@@ -93,6 +101,17 @@ mod tests {
             "AWS4-HMAC-SHA256 Credential=123456789012/20260101/us-east-1/logs/aws4_request, Signature=0",
         );
         assert_eq!(c.scope.account.as_str(), "123456789012");
+    }
+
+    #[test]
+    fn a_confined_caller_cannot_choose_its_account() {
+        let mut headers = HeaderMap::new();
+        let other =
+            "AWS4-HMAC-SHA256 Credential=123456789012/20260101/us-east-1/logs/aws4_request, Signature=0";
+        headers.insert("authorization", other.parse().unwrap());
+        let defaults = CallerDefaults { confined: true, ..defaults() };
+        let caller = Caller::of(&headers, &QueryPairs::default(), &defaults);
+        assert_eq!(caller.scope.account, AccountId::default_local());
     }
 
     #[test]

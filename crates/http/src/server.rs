@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, StatusCode};
@@ -11,7 +12,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use lambd_types::AccountId;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::{self, BodyError};
 use crate::router::unknown_service;
@@ -19,6 +22,9 @@ use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestHead, Route
 
 /// A client that opened a connection sends its request head within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connections from inside one sandbox.
+const CONFINED_CONNECTIONS: usize = 64;
 
 /// The listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,22 +65,35 @@ impl BoundListener {
 pub struct Server {
     router: Router,
     defaults: CallerDefaults,
+    connections: usize,
 }
 
 impl Server {
     /// A server of `router`.
     pub fn new(router: Router, defaults: CallerDefaults) -> Self {
-        Self { router, defaults }
+        Self { router, defaults, connections: Semaphore::MAX_PERMITS }
+    }
+
+    /// The same services for callers inside a sandbox: they act in `account`, whatever credential they
+    /// show, and may hold few connections, because each is a descriptor of the daemon.
+    pub fn confined_to(&self, account: AccountId) -> Self {
+        let defaults = CallerDefaults { account, region: self.defaults.region.clone(), confined: true };
+        Self { router: self.router.clone(), defaults, connections: CONFINED_CONNECTIONS }
     }
 
     /// Accepts until `stop` resolves, then waits up to `grace` for requests in flight to finish.
     pub async fn run(self, listener: BoundListener, stop: impl Future<Output = ()>, grace: Duration) {
         let connections = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(self.connections));
         let mut stop = std::pin::pin!(stop);
         loop {
+            let accepted = async {
+                let place = places.clone().acquire_owned().await;
+                (listener.0.accept().await, place)
+            };
             tokio::select! {
-                accepted = listener.0.accept() => match accepted {
-                    Ok((stream, _)) => self.clone().serve(stream, &connections),
+                (accepted, place) = accepted => match accepted {
+                    Ok((stream, _)) => self.clone().serve(stream, place.ok(), &connections),
                     Err(error) => {
                         // Out of descriptors or the like: let others finish before trying again.
                         tracing::warn!(%error, "cannot accept a connection");
@@ -85,12 +104,13 @@ impl Server {
             }
         }
         drop(listener);
-        if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+        let drained = tokio::time::timeout(grace, connections.shutdown()).await;
+        if drained.is_err() && !grace.is_zero() {
             tracing::warn!("requests were still in flight after {grace:?}; closing their connections");
         }
     }
 
-    fn serve(self, stream: TcpStream, connections: &GracefulShutdown) {
+    fn serve(self, stream: TcpStream, place: Option<OwnedSemaphorePermit>, connections: &GracefulShutdown) {
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| {
@@ -106,6 +126,7 @@ impl Server {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended");
             }
+            drop(place);
         });
     }
 
@@ -122,9 +143,11 @@ impl Server {
 
     async fn dispatch(&self, head: RequestHead, body: Incoming) -> AwsResponse {
         let Some(service) = self.router.find(&head) else {
+            body::discard(body).await;
             return unknown_service(&head);
         };
         if !head.caller.is_signed() && !service.is_public(&head) {
+            body::discard(body).await;
             return service.refuse(&head, Refusal::NotSigned);
         }
         let limit = service.body_limit(&head);

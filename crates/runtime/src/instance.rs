@@ -138,7 +138,7 @@ impl Instances {
                 ended,
                 activity: Mutex::new(Activity::Idle),
                 tasks: [server, watch],
-                _endpoint: o.endpoint.serve(endpoint),
+                _endpoint: o.endpoint.serve(endpoint, &function.key.scope),
             })),
             init_is_billed: plan.init_is_billed,
             function,

@@ -97,6 +97,6 @@ pub trait LogStream: Send + Sync + 'static {
 
 /// Serves the AWS endpoint on a listener inside a sandbox, until the guard is dropped.
 pub trait EndpointServer: Send + Sync + 'static {
-    /// Starts serving.
-    fn serve(&self, listener: TcpListener) -> Box<dyn Send + Sync>;
+    /// Starts serving callers that can act only in the account of `scope`.
+    fn serve(&self, listener: TcpListener, scope: &Scope) -> Box<dyn Send + Sync>;
 }

@@ -188,7 +188,8 @@ impl Sandbox {
     /// What the kernel answered; the sandbox is then still frozen.
     pub fn thaw(&self) -> io::Result<()> {
         if self.shared.frozen.swap(false, Ordering::Relaxed) {
-            return self.shared.cgroups.set_frozen(false);
+            let still_frozen = |_: &io::Error| self.shared.frozen.store(true, Ordering::Relaxed);
+            return self.shared.cgroups.set_frozen(false).inspect_err(still_frozen);
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService),
     ];
-    let defaults = CallerDefaults { account: args.account, region: args.region };
+    let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
     let server = Server::new(Router::new(services), defaults);
 
     let instances = Instances::new(InstancesOptions {

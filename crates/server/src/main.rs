@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let cli = lambd_cli::parse();
     start_logging(&cli);
     let mut runtime = if cli.starts_daemon() {
+        raise_file_limit();
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         // The functions need the other half of the machine; and an event that changes threads on its way
         // waits for one to wake up.
@@ -34,6 +35,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Each instance takes several descriptors, and the usual soft limit is made for one connection at a time.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // At worst the limit stays as it is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn start_logging(cli: &Cli) {

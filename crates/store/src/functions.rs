@@ -15,7 +15,7 @@ use crate::{Store, StoreError};
 pub struct Configuration {
     /// Runtime identifier.
     pub runtime: String,
-    /// Handler; empty when a custom runtime was created without one.
+    /// Handler.
     pub handler: String,
     /// ARN of the execution role.
     pub role: String,
@@ -27,7 +27,7 @@ pub struct Configuration {
     pub timeout: u32,
     /// MB of `/tmp`.
     pub ephemeral_storage: u32,
-    /// Environment variables; `None` when never set, which the API shows differently from empty.
+    /// Environment variables; `None` when there are none.
     pub environment: Option<BTreeMap<String, String>>,
     /// Log group.
     pub log_group: String,

@@ -19,9 +19,9 @@ ACCOUNT = "000000000000"
 KEY, SECRET = "test", "test"
 
 
-def boto(url: str, service: str, retries: int = 0):
+def boto(url: str, service: str, retries: int = 0, key: str = KEY):
     """A boto3 client that takes no configuration from this machine and tells every error at once."""
-    session = boto3.session.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION)
+    session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=SECRET, region_name=REGION)
     config = botocore.config.Config(
         retries={"total_max_attempts": retries + 1, "mode": "standard"},
         read_timeout=120,

@@ -30,7 +30,11 @@ async fn start() -> Fixture {
         Router::new(vec![Arc::new(IamService::new(store, clock)), Arc::new(StsService::new())]);
     let listener = BoundListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let defaults = CallerDefaults { account: AccountId::default_local(), region: Region::default_local() };
+    let defaults = CallerDefaults {
+        account: AccountId::default_local(),
+        region: Region::default_local(),
+        confined: false,
+    };
     tokio::spawn(Server::new(services, defaults).run(listener, std::future::pending(), Duration::ZERO));
     Fixture { address, _dir: dir }
 }

@@ -32,7 +32,11 @@ async fn start() -> Fixture {
     let (writer, service, handle) = Observe::start(store.clone(), shared);
     let listener = BoundListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let defaults = CallerDefaults { account: AccountId::default_local(), region: Region::default_local() };
+    let defaults = CallerDefaults {
+        account: AccountId::default_local(),
+        region: Region::default_local(),
+        confined: false,
+    };
     let server = Server::new(Router::new(vec![service]), defaults);
     tokio::spawn(server.run(listener, std::future::pending(), Duration::ZERO));
     Fixture { address, writer, clock, handle, store, _dir: dir }

@@ -132,15 +132,18 @@ fn check_json(body: &[u8]) -> Result<(), ApiError> {
     if body.is_empty() {
         return Ok(());
     }
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).map(|_| ()).map_err(|error| {
-        let detail = unrecognized_token(body).unwrap_or_else(|| error.to_string());
+    let invalid = |detail: String| {
         ApiError::InvalidRequestContent(format!("Could not parse request body into json: {detail}"))
-    })
+    };
+    // The scan alone would not look into strings.
+    let text = std::str::from_utf8(body).map_err(|error| invalid(format!("Invalid UTF-8: {error}")))?;
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|error| invalid(unrecognized_token(text).unwrap_or_else(|| error.to_string())))
 }
 
 /// The service's own words for the commonest mistake: text without quotes (CORE-249).
-fn unrecognized_token(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
+fn unrecognized_token(text: &str) -> Option<String> {
     let token: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     if !token.starts_with(|c: char| c.is_alphabetic()) || matches!(token.as_str(), "true" | "false" | "null")
     {
@@ -227,5 +230,6 @@ mod tests {
         for bad in ["{", "{}{}", "'x'", "\u{feff}{}", "[1,]", "nul"] {
             assert!(matches!(check_json(bad.as_bytes()), Err(ApiError::InvalidRequestContent(_))), "{bad}");
         }
+        assert!(matches!(check_json(b"\"\xff\""), Err(ApiError::InvalidRequestContent(_))));
     }
 }

@@ -13,12 +13,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::mailbox::{Dispatch, Mailbox, Refused, Reply};
 use crate::error_document::ErrorDocument;
 
 /// Largest response of a function, in bytes: 6 MB and some for the envelope, as the service has it.
 pub(crate) const RESPONSE_MAX: usize = 6 * 1024 * 1024 + 100;
+
+/// Connections of one runtime: each is a descriptor of the daemon, and may carry a whole response.
+const CONNECTIONS: usize = 16;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
@@ -28,7 +32,9 @@ type Answer = Response<Full<Bytes>>;
 /// Serves `mailbox` until the future is dropped.
 pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>) {
     let mut connections = tokio::task::JoinSet::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
+        let place = places.clone().acquire_owned().await;
         let Ok((stream, _)) = listener.accept().await else {
             // Descriptors ran out; the process inside will try again.
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -45,6 +51,7 @@ pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>) {
             if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
                 tracing::trace!(%error, "a runtime's connection ended");
             }
+            drop(place);
         });
     }
 }
