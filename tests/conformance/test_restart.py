@@ -1,8 +1,10 @@
 """What is there after ``kill -9``: functions, code, logs."""
 
 import os
+import signal
 import threading
 import urllib.request
+from pathlib import Path
 
 from harness import logs as function_logs
 from harness import packages
@@ -91,6 +93,31 @@ def test_nothing_of_an_instance_outlives_the_daemon(own_daemon):
     assert marked()
     own_daemon.kill()
     wait_for(lambda: not marked(), "the sandboxes of a killed daemon to end", 10)
+
+
+def child_of(parent: int, command: str) -> int:
+    """The process id of a child, by the name that the process list shows."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                name, rest = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            except OSError:
+                continue  # it ended meanwhile
+            if name == command and int(rest.split()[1]) == parent:
+                return int(folder.name)
+    raise AssertionError(f"{parent} has no child {command}")
+
+
+def test_the_daemon_ends_with_its_spawner(own_daemon):
+    """CORE-006: a daemon that could start no function any more does not pretend to serve."""
+    functions = Functions(boto(own_daemon.url, "lambda"))
+    functions.python("f", "def handler(event, context):\n    return 1\n")
+    assert functions.invoke("f").good() == 1
+    os.kill(child_of(own_daemon.process.pid, "lambd-spawner"), signal.SIGKILL)
+    assert own_daemon.wait_for_exit() == 1
+    assert "lambd-spawner was killed" in own_daemon.output()
+    own_daemon.start()
+    assert functions.invoke("f").good() == 1
 
 
 def test_sigterm_lets_the_event_in_flight_finish(own_daemon):

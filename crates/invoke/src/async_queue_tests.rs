@@ -2,12 +2,12 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::Outcome;
-use lambd_types::*;
+use lambd_types::invocation::{FunctionError, Outcome};
+use lambd_types::{FunctionKey, FunctionSnapshot, ManualClock, RequestId, RevisionId, UnixMillis};
 
 use super::*;
 use crate::ports::{Delivery, Instance, Instances};
-use crate::{InvokeError, RetryPolicy};
+use crate::{InvokeError, RetryPolicy, fixtures};
 
 /// A store in memory whose removals can be made to fail.
 #[derive(Default)]
@@ -70,18 +70,8 @@ struct World {
 impl Functions for World {
     fn snapshot(&self, key: &FunctionKey) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>> {
         let snapshot = FunctionSnapshot {
-            key: key.clone(),
             revision: RevisionId::from_stored("1".into()),
-            arn: String::new(),
-            runtime: "provided".into(),
-            handler: String::new(),
-            memory: MemorySize::default(),
-            timeout: Timeout::default(),
-            ephemeral_storage: EphemeralStorage::default(),
-            environment: Vec::new().into(),
-            code: Sha256Digest::of(b""),
-            code_dir: "/".into(),
-            log_group: String::new(),
+            ..(*fixtures::function(key.clone())).clone()
         };
         Box::pin(async move { Ok(Some(Arc::new(snapshot))) })
     }
@@ -108,7 +98,7 @@ impl Instance for WorldInstance {
             self.world.runs.lock().unwrap().push(event.request_id.to_string());
             let time = if self.slow { Duration::from_secs(3600) } else { Duration::from_millis(2) };
             tokio::time::sleep(time).await;
-            let error = (event.payload == "fail").then_some(invocation::FunctionError::Unhandled);
+            let error = (event.payload == "fail").then_some(FunctionError::Unhandled);
             let outcome = Outcome { payload: Bytes::new(), error, log_tail: None };
             Delivery { outcome, reusable: true }
         })
@@ -138,19 +128,7 @@ fn setup() -> Setup {
 
 impl Setup {
     async fn push(&self, function: &str, payload: &'static str) {
-        let key = FunctionKey {
-            scope: Scope { account: AccountId::default_local(), region: Region::default_local() },
-            name: FunctionName::parse(function).unwrap(),
-            version: Version::Latest,
-        };
-        let event = Event {
-            request_id: RequestId::random(),
-            payload: Bytes::from_static(payload.as_bytes()),
-            invoked_arn: String::new(),
-            trace_id: String::new(),
-            client_context: None,
-        };
-        self.queue.push(key, event).await.unwrap();
+        self.queue.push(fixtures::key(function), fixtures::event(payload)).await.unwrap();
     }
 
     fn runs(&self) -> usize {

@@ -2,9 +2,9 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lambd_types::*;
 
 use super::*;
+use crate::fixtures::{self, event};
 use crate::ports::Delivery;
 
 /// Instances that answer with their own number after a second; payload `die` ends them.
@@ -59,31 +59,7 @@ impl Instance for FakeInstance {
 }
 
 fn function() -> Arc<FunctionSnapshot> {
-    let scope = Scope { account: AccountId::default_local(), region: Region::default_local() };
-    Arc::new(FunctionSnapshot {
-        key: FunctionKey { scope, name: FunctionName::parse("f").unwrap(), version: Version::Latest },
-        revision: RevisionId::random(),
-        arn: String::new(),
-        runtime: "provided".into(),
-        handler: String::new(),
-        memory: MemorySize::default(),
-        timeout: Timeout::default(),
-        ephemeral_storage: EphemeralStorage::default(),
-        environment: Vec::new().into(),
-        code: Sha256Digest::of(b""),
-        code_dir: "/".into(),
-        log_group: String::new(),
-    })
-}
-
-fn event(payload: &'static str) -> Event {
-    Event {
-        request_id: RequestId::random(),
-        payload: Bytes::from_static(payload.as_bytes()),
-        invoked_arn: String::new(),
-        trace_id: String::new(),
-        client_context: None,
-    }
+    fixtures::function(fixtures::key("f"))
 }
 
 fn engine(limit: usize) -> (Invoker, Arc<Fake>) {

@@ -10,6 +10,8 @@
 mod async_queue;
 mod concurrency;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod invoker;
 mod machine;
 mod options;

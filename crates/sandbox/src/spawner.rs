@@ -144,6 +144,14 @@ impl Spawner {
         Ok(Sandbox::new(spec.id, tree, control, cgroups, listeners, output))
     }
 
+    /// Resolves when the spawner process has ended, which it does only when told to or when something
+    /// killed it. No sandbox lives on, and no other can be made.
+    pub async fn ended(&self) {
+        if let Err(error) = self.0.process.lock().await.wait().await {
+            tracing::warn!(%error, "cannot wait for the spawner");
+        }
+    }
+
     /// Ends the spawner process and thereby every sandbox, waits for it, and removes the cgroups of
     /// sandboxes that nobody holds any more.
     pub async fn shutdown(&self) {

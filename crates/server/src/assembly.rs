@@ -14,7 +14,7 @@ use lambd_sandbox::{Availability, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::health::HealthService;
 use crate::wiring;
@@ -95,7 +95,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     };
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
     let limits = spawner.limits();
-    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, store };
+    let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
+    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
     Ok(RunningDaemon {
         endpoint,
         isolation: format!("namespaces ({limits})"),
@@ -103,6 +104,13 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+/// A daemon that can start no function any more is of no use, and whoever supervises it should know.
+async fn end_with(spawner: Spawner) {
+    spawner.ended().await;
+    tracing::error!("lambd-spawner was killed, and all functions with it; start lambd again");
+    std::process::exit(1);
 }
 
 /// What must be ended in order.
@@ -113,6 +121,7 @@ struct Parts {
     invoker: Invoker,
     observe: ObserveHandle,
     spawner: Spawner,
+    watch: AbortHandle,
     store: Arc<Store>,
 }
 
@@ -124,6 +133,7 @@ impl Parts {
             tracing::error!(%error, "the listener failed");
         }
         self.invoker.shutdown();
+        self.watch.abort();
         // The last instances go with the spawner, and their last lines into the log.
         self.spawner.shutdown().await;
         self.observe.shutdown().await;

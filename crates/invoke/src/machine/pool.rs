@@ -117,17 +117,8 @@ impl<T> Pools<T> {
 
 #[cfg(test)]
 mod tests {
-    use lambd_types::{AccountId, Region, Version as FunctionVersion};
-
     use super::*;
-
-    fn key(name: &str) -> FunctionKey {
-        FunctionKey {
-            scope: Scope { account: AccountId::default_local(), region: Region::default_local() },
-            name: FunctionName::parse(name).unwrap(),
-            version: FunctionVersion::Latest,
-        }
-    }
+    use crate::fixtures::key;
 
     #[tokio::test(start_paused = true)]
     async fn the_most_recently_used_is_taken_and_the_others_expire() {

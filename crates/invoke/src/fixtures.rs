@@ -1,0 +1,48 @@
+//! Fixtures of the tests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lambd_types::invocation::Event;
+use lambd_types::{
+    AccountId, EphemeralStorage, FunctionKey, FunctionName, FunctionSnapshot, MemorySize, Region, RequestId,
+    RevisionId, Scope, Sha256Digest, Timeout, Version,
+};
+
+/// The unpublished version of a function in the default account and region.
+pub(crate) fn key(name: &str) -> FunctionKey {
+    FunctionKey {
+        scope: Scope { account: AccountId::default_local(), region: Region::default_local() },
+        name: FunctionName::parse(name).unwrap(),
+        version: Version::Latest,
+    }
+}
+
+/// A snapshot of it with a revision of its own.
+pub(crate) fn function(key: FunctionKey) -> Arc<FunctionSnapshot> {
+    Arc::new(FunctionSnapshot {
+        key,
+        revision: RevisionId::random(),
+        arn: String::new(),
+        runtime: "provided".into(),
+        handler: String::new(),
+        memory: MemorySize::default(),
+        timeout: Timeout::default(),
+        ephemeral_storage: EphemeralStorage::default(),
+        environment: Vec::new().into(),
+        code: Sha256Digest::of(b""),
+        code_dir: "/".into(),
+        log_group: String::new(),
+    })
+}
+
+/// An event with a request id of its own.
+pub(crate) fn event(payload: &'static str) -> Event {
+    Event {
+        request_id: RequestId::random(),
+        payload: Bytes::from_static(payload.as_bytes()),
+        invoked_arn: String::new(),
+        trace_id: String::new(),
+        client_context: None,
+    }
+}
