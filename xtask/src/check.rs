@@ -18,6 +18,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool, Error> {
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     report("lints (cargo clippy)", cargo(workspace, &clippy)?);
 
+    let mut documentation = process::cargo();
+    documentation.current_dir(workspace.root()).env("RUSTDOCFLAGS", "-D warnings");
+    documentation.args(["doc", "--workspace", "--no-deps", "--quiet"]);
+    report("documentation (cargo doc)", process::passes(&mut documentation)?);
+
     let packages = metadata::packages(workspace)?;
     report("crate edges", none(&edges::breaches(workspace.root(), &packages)));
     let deny = workspace.root().join("deny.toml");

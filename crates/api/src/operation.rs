@@ -3,7 +3,7 @@
 use http::Method;
 
 /// Every operation of the Lambda API that lambd offers. Adding one: a variant here, its pattern in
-/// [`Operation::PATTERNS`], its shapes in `requests` and `responses`, and a file in `control/actions`;
+/// `Operation::PATTERNS`, its shapes in `requests` and `responses`, and a file in `control/actions`;
 /// the compiler names the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
