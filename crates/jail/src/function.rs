@@ -14,8 +14,8 @@ const EXIT_NOT_STARTED: i32 = 127;
 
 /// Becomes the function. Reports over the control socket if it cannot; the socket is close-on-exec,
 /// so the function itself never has it.
-pub(crate) fn run(init: &Init<'_>, null: BorrowedFd<'_>) -> ! {
-    let event = match prepare(init, null) {
+pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> ! {
+    let event = match prepare(init, spec, null) {
         Ok(program) => {
             let error = sys::execve(&program.path, &program.args, &program.env);
             Event::ExecFailed { errno: error.raw_os_error().unwrap_or(libc::EINVAL) }
@@ -26,8 +26,7 @@ pub(crate) fn run(init: &Init<'_>, null: BorrowedFd<'_>) -> ! {
     sys::exit_now(EXIT_NOT_STARTED)
 }
 
-fn prepare(init: &Init<'_>, null: BorrowedFd<'_>) -> Result<Program, StepError> {
-    let spec = &init.request.spec;
+fn prepare(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> Result<Program, StepError> {
     let program = Program::of(spec)?;
     // Out of the spawner's session: no terminal, and no process group shared with anything outside.
     rustix::process::setsid().step("create session")?;

@@ -1,6 +1,6 @@
 //! Pid 1 of a sandbox: builds it, starts the function's process, and waits.
 //!
-//! The order of the steps is the security property; [`set_up`] says why each is where it is.
+//! The order of the steps is the security property; [`build`] says why each is where it is.
 //! Whatever ends this process ends the sandbox: the kernel kills the rest of a pid namespace with
 //! its pid 1 (pid_namespaces(7)).
 
@@ -13,7 +13,8 @@ use rustix::process::{DumpableBehavior, Pid, Signal, kill_process};
 use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{self, Lease};
-use crate::protocol::{self, Event, Order, SpawnRequest};
+use crate::phases::Phases;
+use crate::protocol::{self, Event, JailSpec, Network, Order, SpawnRequest};
 use crate::sys::{self, Side};
 use crate::{etc, fds, function, mounts, net};
 
@@ -32,11 +33,13 @@ pub(crate) struct Init<'a> {
     /// Ends when the spawner does.
     pub(crate) spawner_alive: BorrowedFd<'a>,
     pub(crate) filter: &'a Filter,
+    /// Started before this process was cloned.
+    pub(crate) phases: Phases,
 }
 
 /// Runs the init; never returns into the spawner's code.
-pub(crate) fn run(init: Init<'_>) -> ! {
-    let failed = match start(&init) {
+pub(crate) fn run(mut init: Init<'_>) -> ! {
+    let failed = match start(&mut init) {
         Ok(None) => sys::exit_now(0),
         Ok(Some(function)) => watch(&init, function),
         Err(error) => error,
@@ -46,8 +49,10 @@ pub(crate) fn run(init: Init<'_>) -> ! {
     sys::exit_now(1)
 }
 
-/// Builds the sandbox and starts the function; `None` when the spawner gave up.
-fn start(init: &Init<'_>) -> Result<Option<i32>, StepError> {
+/// Makes the empty sandbox, waits for what to build in it, builds it and starts the function; `None`
+/// when spawner or daemon gave up.
+fn start(init: &mut Init<'_>) -> Result<Option<i32>, StepError> {
+    init.phases.end("clone");
     // Nothing of the spawner's may stay open here; the other end of `released`, for one, would
     // keep the read below waiting for a spawner that has died.
     let mut keep = vec![init.control, init.output, init.spawner_alive, init.released];
@@ -57,16 +62,21 @@ fn start(init: &Init<'_>) -> Result<Option<i32>, StepError> {
     if !matches!(rustix::io::read(init.released, &mut [0; 1]), Ok(1)) {
         return Ok(None);
     }
+    init.phases.end("map ids");
     enter_cgroups(init.cgroup_tasks)?;
     fds::close_all_except(&keep[..3]).step("close cgroup files")?;
-    if !set_up(init)? {
+    init.phases.end("enter cgroups");
+    prepare(init)?;
+    let Some(spec) = await_build(init)? else { return Ok(None) };
+    init.phases.resume();
+    if !build(init, &spec)? {
         return Ok(None);
     }
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .step("open /dev/null")?;
     // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
     match unsafe { sys::fork() }.step("fork the function's process")? {
-        Side::Child => function::run(init, null.as_fd()),
+        Side::Child => function::run(init, &spec, null.as_fd()),
         Side::Parent(pid) => {
             fds::replace_stdio(null.as_fd(), null.as_fd()).step("replace standard files of init")?;
             Ok(Some(pid))
@@ -87,12 +97,50 @@ fn enter_cgroups(tasks: &[OwnedFd]) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Everything up to the fork. `false` when the spawner has died meanwhile.
-fn set_up(init: &Init<'_>) -> Result<bool, StepError> {
-    let spec = &init.request.spec;
+/// What does not depend on the function: the network and its listeners.
+fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     rustix::thread::set_name(c"lambd-init").step("set process name")?;
+    if init.request.network == Network::Own {
+        net::loopback_up()?;
+    }
+    let listeners = net::listeners(&init.request.listeners)?;
+    init.phases.end("network");
+    // The listeners close here with the end of this function: from now on the daemon alone holds them.
+    let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+    let prepared = Event::Prepared { phases: init.phases.take() };
+    protocol::send(init.control, &prepared, &listeners).step("report the empty sandbox")
+}
+
+/// Waits for the order that says what to build; `None` when it never comes.
+fn await_build(init: &Init<'_>) -> Result<Option<JailSpec>, StepError> {
+    loop {
+        let mut polled = [
+            PollFd::from_borrowed_fd(init.control, PollFlags::IN),
+            PollFd::from_borrowed_fd(init.spawner_alive, PollFlags::IN),
+        ];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(StepError::new("wait for the order to build", error)),
+        }
+        if !polled[1].revents().is_empty() {
+            return Ok(None);
+        }
+        if !polled[0].revents().is_empty() {
+            return match protocol::receive::<Order>(init.control) {
+                Ok(Some((Order::Build(spec), _))) => Ok(Some(*spec)),
+                // Told to end before it was anything.
+                Ok(Some((Order::Terminate, _)) | None) => Ok(None),
+                Err(error) => Err(StepError::new("receive the order to build", error)),
+            };
+        }
+    }
+}
+
+/// Everything up to the fork. `false` when the spawner has died meanwhile.
+fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepError> {
     // Before the change of user: sources may lie where only the daemon's user may look.
     let view = mounts::capture(spec)?;
+    init.phases.end("capture mounts");
     identity::become_init(init.lease)?;
     // After the change of user, which clears it (prctl(2), PR_SET_PDEATHSIG). A spawner that died
     // before this line sends no signal any more; the pipe that ended with it tells instead.
@@ -106,13 +154,12 @@ fn set_up(init: &Init<'_>) -> Result<bool, StepError> {
     // Once in its cgroup, so that the namespace's root is that cgroup and not the daemon's.
     sys::unshare_cgroup_namespace().step("unshare cgroup namespace")?;
     rustix::system::sethostname(etc::HOST_NAME.as_bytes()).step("set host name")?;
-    net::loopback_up()?;
-    let listeners = net::listeners(&spec.listeners)?;
+    init.phases.end("change identity");
     mounts::build(view, spec)?;
-    // All that can fail for a reason of the host is done. The listeners close here with the end of
-    // this function: from now on the daemon alone holds them.
-    let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
-    protocol::send(init.control, &Event::Ready, &listeners).step("report the sandbox")?;
+    init.phases.end("build root");
+    // All that can fail for a reason of the host is done.
+    let ready = Event::Ready { phases: init.phases.take() };
+    protocol::send(init.control, &ready, &[]).step("report the sandbox")?;
     Ok(true)
 }
 
@@ -166,7 +213,7 @@ fn obey(init: &Init<'_>, function: i32) {
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
-        Ok(None) | Err(_) => sys::exit_now(1),
+        Ok(Some((Order::Build(_), _)) | None) | Err(_) => sys::exit_now(1),
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `mounts`     | the read-only root file system                                           |
 //! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |
 //! | `net`        | the loopback interface and the listeners                                 |
+//! | `phases`     | how long each step takes                                                 |
 //! | `function`   | pid 2: gives up every right, then becomes the function                   |
 //! | `rlimits`    | resource limits                                                          |
 //! | `filter`     | the seccomp policy as data                                               |
@@ -45,6 +46,7 @@ mod identity;
 mod init;
 mod mounts;
 mod net;
+mod phases;
 pub mod probe;
 pub mod protocol;
 mod rlimits;

@@ -4,12 +4,12 @@
 //! the init makes the listeners here and hands them out; the daemon accepts on them from its own
 //! namespace, and no bridge, virtual cable or proxy is needed.
 
-use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
 use crate::error::{Step, StepError};
+use crate::protocol::{Listener, Transport};
 use crate::sys;
 
 /// Connections that may wait for accept(2); an init opens few.
@@ -18,25 +18,34 @@ const BACKLOG: i32 = 128;
 /// Brings the loopback interface up; a new network namespace has it down. The kernel adds 127.0.0.1
 /// and ::1 by itself.
 pub(crate) fn loopback_up() -> Result<(), StepError> {
-    let socket = tcp_socket().step("create socket for loopback")?;
+    let socket = socket(SocketType::STREAM).step("create socket for loopback")?;
     sys::loopback_up(socket.as_fd()).step("bring loopback up")
 }
 
-/// Creates listening TCP sockets in the order given.
-pub(crate) fn listeners(addresses: &[SocketAddrV4]) -> Result<Vec<OwnedFd>, StepError> {
-    addresses.iter().map(listener).collect()
+/// Creates listening sockets in the order given.
+pub(crate) fn listeners(wanted: &[Listener]) -> Result<Vec<OwnedFd>, StepError> {
+    wanted.iter().map(listener).collect()
 }
 
-fn listener(address: &SocketAddrV4) -> Result<OwnedFd, StepError> {
-    let socket = tcp_socket().step("create listener")?;
-    sockopt::set_socket_reuseaddr(&socket, true).step("set SO_REUSEADDR of listener")?;
+fn listener(wanted: &Listener) -> Result<OwnedFd, StepError> {
+    let Listener { transport, address } = wanted;
+    let kind = match transport {
+        Transport::Tcp => SocketType::STREAM,
+        Transport::Udp => SocketType::DGRAM,
+    };
+    let socket = socket(kind).step("create listener")?;
+    if *transport == Transport::Tcp {
+        sockopt::set_socket_reuseaddr(&socket, true).step("set SO_REUSEADDR of listener")?;
+    }
     bind(&socket, address).step_with(|| format!("bind listener to {address}"))?;
-    listen(&socket, BACKLOG).step_with(|| format!("listen on {address}"))?;
+    if *transport == Transport::Tcp {
+        listen(&socket, BACKLOG).step_with(|| format!("listen on {address}"))?;
+    }
     Ok(socket)
 }
 
 /// Close-on-exec, because the function must not inherit it; non-blocking, because the daemon's
 /// event loop gets it.
-fn tcp_socket() -> rustix::io::Result<OwnedFd> {
-    socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+fn socket(kind: SocketType) -> rustix::io::Result<OwnedFd> {
+    socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }

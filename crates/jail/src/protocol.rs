@@ -9,7 +9,13 @@
 //!   [`Event`]s to the daemon (from the spawner until the sandbox is released, then from its init)
 //!   and [`Order`]s to the init. Its end of file means to the init that the daemon is gone or wants
 //!   the sandbox gone, and to the daemon that the sandbox is gone.
+//!
+//! A sandbox is made in two steps, so that the first, which is the same for all functions, can be
+//! made ahead of demand: [`SpawnRequest`] leads to an empty sandbox ([`Event::Prepared`]), whose init
+//! waits for [`Order::Build`], which leads to [`Event::Ready`]. The order may be sent at once; it
+//! waits in the socket.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,15 +30,45 @@ use crate::fds;
 /// either fits or is refused here by name.
 pub const MAX_MESSAGE: usize = 128 * 1024;
 
-/// Asks the spawner for one sandbox.
+/// Asks the spawner for one empty sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SpawnRequest {
     /// Name of the sandbox, for messages only.
     pub id: String,
-    /// What to build and run.
-    pub spec: JailSpec,
+    /// Which network it sees.
+    pub network: Network,
+    /// Addresses to listen on in that network; the sockets are served by the daemon. Port 0 takes any
+    /// free one.
+    pub listeners: Vec<Listener>,
     /// Where the kernel accounts for it.
     pub cgroup: CgroupPlacement,
+}
+
+/// Which network a sandbox sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Network {
+    /// One of its own, with a loopback interface and nothing else.
+    Own,
+    /// The daemon's.
+    Host,
+}
+
+/// A socket that the daemon serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its kind.
+    pub transport: Transport,
+    /// Where it is bound.
+    pub address: SocketAddrV4,
+}
+
+/// The kind of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Transport {
+    /// Listening for connections.
+    Tcp,
+    /// Receiving datagrams.
+    Udp,
 }
 
 /// What to build and run.
@@ -52,8 +88,6 @@ pub struct JailSpec {
     pub symlinks: Vec<Symlink>,
     /// Size limit of `/tmp` in bytes.
     pub tmp_bytes: u64,
-    /// Addresses to listen on inside the sandbox; the sockets are served by the daemon.
-    pub listeners: Vec<SocketAddrV4>,
     /// `RLIMIT_DATA` in bytes for each process, where no cgroup limits memory.
     pub data_limit_bytes: Option<u64>,
 }
@@ -100,8 +134,16 @@ pub enum Event {
         /// The error number, see errno(3).
         errno: i32,
     },
-    /// The sandbox is built; its listeners come along, in the order of the spec.
-    Ready,
+    /// The empty sandbox waits for [`Order::Build`]; its listeners come along, in the order asked for.
+    Prepared {
+        /// How long each step took.
+        phases: Vec<Phase>,
+    },
+    /// The sandbox is built, and its program is about to be executed.
+    Ready {
+        /// How long each step since the order took.
+        phases: Vec<Phase>,
+    },
     /// execve(2) refused the command.
     ExecFailed {
         /// The error number, see execve(2).
@@ -123,9 +165,20 @@ pub enum Event {
     },
 }
 
-/// What the daemon asks of a running sandbox's init.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// One step of making a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// What was done.
+    pub name: Cow<'static, str>,
+    /// How long it took in nanoseconds.
+    pub nanoseconds: u64,
+}
+
+/// What the daemon asks of a sandbox's init.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Order {
+    /// Build this in the empty sandbox, once.
+    Build(Box<JailSpec>),
     /// Send `SIGTERM` to the function's process.
     Terminate,
 }

@@ -21,7 +21,8 @@ use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{HostIds, Lease};
 use crate::init::{self, Init};
-use crate::protocol::{self, Event, SpawnRequest};
+use crate::phases::Phases;
+use crate::protocol::{self, Event, Network, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
 use crate::{SPAWNER_ARG0, fds};
 
@@ -33,6 +34,14 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS) as u64;
+
+/// The namespaces of a sandbox that sees this network.
+fn namespaces(network: Network) -> u64 {
+    match network {
+        Network::Own => NAMESPACES,
+        Network::Host => NAMESPACES & !(libc::CLONE_NEWNET as u64),
+    }
+}
 
 /// How readily the kernel's out-of-memory killer picks a sandbox instead of the daemon or anything
 /// else on the host, see proc_pid_oom_score_adj(5). Never needs a right, because it only rises.
@@ -148,6 +157,7 @@ impl Spawner {
     }
 
     fn spawn(&mut self, request: &SpawnRequest, control: &OwnedFd, output: OwnedFd) -> Result<(), StepError> {
+        let phases = Phases::start();
         let home = request
             .cgroup
             .v2_directory
@@ -162,7 +172,9 @@ impl Spawner {
         let lease = self.ids.take();
 
         // SAFETY: the spawner runs before any thread exists (see `run_if_spawner`) and starts none.
-        let cloned = match unsafe { sys::clone_process(NAMESPACES, home.as_ref().map(AsFd::as_fd)) } {
+        let cloned = match unsafe {
+            sys::clone_process(namespaces(request.network), home.as_ref().map(AsFd::as_fd))
+        } {
             Ok(Side::Parent(cloned)) => cloned,
             Ok(Side::Child) => init::run(Init {
                 request,
@@ -173,6 +185,7 @@ impl Spawner {
                 cgroup_tasks: &tasks,
                 spawner_alive: self.alive.0.as_fd(),
                 filter: &self.filter,
+                phases,
             }),
             Err(error) => {
                 self.ids.give_back(lease);

@@ -2,15 +2,13 @@
 
 use lambd_types::{FunctionSnapshot, random};
 
+use crate::ports::Addresses;
+
 /// Where code, layers and bootstraps are inside.
 pub(crate) const TASK_ROOT: &str = "/var/task";
 pub(crate) const RUNTIME_DIR: &str = "/var/runtime";
 /// Language toolchain.
 pub(crate) const LANG_DIR: &str = "/var/lang";
-/// Runtime API inside.
-pub(crate) const RUNTIME_API: (std::net::Ipv4Addr, u16) = (std::net::Ipv4Addr::LOCALHOST, 9001);
-/// AWS endpoint inside; the same port as outside.
-pub(crate) const AWS_ENDPOINT: (std::net::Ipv4Addr, u16) = (std::net::Ipv4Addr::LOCALHOST, 4566);
 
 /// The whole environment of a function's process: what the platform sets, what the language adds, and
 /// the user's own variables, which may change all but the reserved ones.
@@ -18,6 +16,7 @@ pub(crate) fn variables(
     function: &FunctionSnapshot,
     log_stream: &str,
     language: &[(String, String)],
+    addresses: &Addresses,
 ) -> Vec<(String, String)> {
     let key = &function.key;
     let region = key.scope.region.as_str();
@@ -33,7 +32,7 @@ pub(crate) fn variables(
         ("TZ", ":UTC".to_owned()),
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000".to_owned()),
-        ("AWS_ENDPOINT_URL", format!("http://{}:{}", AWS_ENDPOINT.0, AWS_ENDPOINT.1)),
+        ("AWS_ENDPOINT_URL", format!("http://{}", addresses.aws)),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
@@ -56,7 +55,7 @@ pub(crate) fn variables(
         ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),
         ("AWS_SECRET_ACCESS_KEY", random::hex(&random::bytes::<20>())),
         ("AWS_SESSION_TOKEN", random::hex(&random::bytes::<32>())),
-        ("AWS_LAMBDA_RUNTIME_API", format!("{}:{}", RUNTIME_API.0, RUNTIME_API.1)),
+        ("AWS_LAMBDA_RUNTIME_API", addresses.runtime_api.to_string()),
         ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
         ("LAMBDA_RUNTIME_DIR", RUNTIME_DIR.to_owned()),
     ];

@@ -1,6 +1,5 @@
 //! One instance from its start to its end.
 
-use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,10 +15,10 @@ use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Mailbox, Reply};
 use crate::catalogue::{Catalogue, Unavailable};
-use crate::environment::{self, AWS_ENDPOINT, RUNTIME_API, TASK_ROOT};
+use crate::environment::{self, TASK_ROOT};
 use crate::error_document::ErrorDocument;
 use crate::log::InstanceLog;
-use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Sandbox, Sandboxes, SpawnError};
+use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Network, Sandbox, Sandboxes, SpawnError};
 use crate::report::{self, Report, Status};
 
 /// What instances are made of.
@@ -91,19 +90,19 @@ impl Instances {
         let mut binds = vec![(function.code_dir.clone(), TASK_ROOT.into())];
         binds.extend(plan.binds);
         let started = Instant::now();
-        let mut sandbox = o
-            .sandboxes
-            .spawn(Blueprint {
+        let prepared = o.sandboxes.prepare(Network::None).await?;
+        let env = environment::variables(&function, &stream_name, &plan.env, &prepared.addresses());
+        let mut sandbox = prepared
+            .build(Blueprint {
                 id,
                 command,
                 args: plan.args,
-                env: environment::variables(&function, &stream_name, &plan.env),
+                env,
                 cwd: TASK_ROOT.into(),
                 binds,
                 symlinks: plan.symlinks,
                 memory_bytes: function.memory.bytes(),
                 tmp_bytes: function.ephemeral_storage.bytes(),
-                listeners: [RUNTIME_API, AWS_ENDPOINT].map(|(ip, port)| SocketAddrV4::new(ip, port)).into(),
             })
             .await?;
         let machine = |what: &str| StartError::Machine(what.to_owned());
@@ -112,11 +111,9 @@ impl Instances {
         if let Some(notice) = plan.notice {
             log.platform(vec![notice]);
         }
-        let mut listeners = sandbox.take_listeners().into_iter();
-        let (Some(runtime_api), Some(endpoint)) = (listeners.next(), listeners.next()) else {
-            return Err(machine("the sandbox has no listeners"));
-        };
-        let runtime_api = TcpListener::from_std(runtime_api).map_err(|e| machine(&e.to_string()))?;
+        let listeners = sandbox.take_listeners().ok_or_else(|| machine("the sandbox has no listeners"))?;
+        let runtime_api =
+            TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
         let (mailbox, init) = Mailbox::new();
         let mailbox = Arc::new(mailbox);
         let server = tokio::spawn(api::serve(runtime_api, mailbox.clone())).abort_handle();
@@ -138,7 +135,7 @@ impl Instances {
                 ended,
                 activity: Mutex::new(Activity::Idle),
                 tasks: [server, watch],
-                _endpoint: o.endpoint.serve(endpoint, &function.key.scope),
+                _endpoint: o.endpoint.serve(listeners.aws, &function.key.scope),
             })),
             init_is_billed: plan.init_is_billed,
             function,

@@ -1,7 +1,7 @@
 //! What instances need from their neighbours.
 
 use std::io;
-use std::net::{SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use lambd_types::Scope;
 use lambd_types::invocation::LogEvent;
 
-/// What a sandbox is to be: one process with a file system, limits and listeners of its own.
+/// What a sandbox is to be: one process with a file system and limits of its own.
 #[derive(Debug, Clone, Default)]
 pub struct Blueprint {
     /// Unique name.
@@ -31,8 +31,34 @@ pub struct Blueprint {
     pub memory_bytes: u64,
     /// Size of `/tmp` in bytes.
     pub tmp_bytes: u64,
-    /// Addresses inside on which the daemon listens.
-    pub listeners: Vec<SocketAddrV4>,
+}
+
+/// Which network a function sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// The daemon's endpoints and nothing else.
+    #[default]
+    None,
+    /// The daemon's own network.
+    Host,
+}
+
+/// Where the endpoints of one sandbox are, as its processes reach them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The Runtime API.
+    pub runtime_api: SocketAddr,
+    /// The AWS endpoint.
+    pub aws: SocketAddr,
+}
+
+/// The sockets behind [`Addresses`], for the daemon to serve.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The Runtime API.
+    pub runtime_api: TcpListener,
+    /// The AWS endpoint.
+    pub aws: TcpListener,
 }
 
 /// How the process of a sandbox ended.
@@ -57,14 +83,25 @@ pub struct SpawnError(pub String);
 
 /// Makes sandboxes.
 pub trait Sandboxes: Send + Sync + 'static {
-    /// Makes one and starts its process.
-    fn spawn(&self, blueprint: Blueprint) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SpawnError>>;
+    /// An empty sandbox, whose endpoints have their addresses already.
+    fn prepare(&self, network: Network) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
+}
+
+/// An empty sandbox. Dropping it removes it.
+pub trait Prepared: Send + 'static {
+    /// Where its endpoints are.
+    fn addresses(&self) -> Addresses;
+    /// Builds it and starts its process.
+    fn build(
+        self: Box<Self>,
+        blueprint: Blueprint,
+    ) -> BoxFuture<'static, Result<Box<dyn Sandbox>, SpawnError>>;
 }
 
 /// One sandbox. Dropping it ends everything inside.
 pub trait Sandbox: Send + Sync + 'static {
-    /// The listeners of the blueprint, in its order. Empty the second time.
-    fn take_listeners(&mut self) -> Vec<TcpListener>;
+    /// The sockets of its endpoints. `None` the second time.
+    fn take_listeners(&mut self) -> Option<Listeners>;
     /// Non-blocking read end of the pipe that is the process's stdout and stderr. `None` the second time.
     fn take_output(&mut self) -> Option<OwnedFd>;
     /// Resolves when the process has ended.

@@ -3,13 +3,13 @@
 //!
 //! - `run SCRIPT`: runs the script in a sandbox, copies its output, prints how it ended;
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
-//! - `bench N`: spawns N sandboxes one after the other and prints percentiles of the time.
+//! - `bench`: measures making sandboxes, see [`bench`].
 
-use std::fs::File;
+mod bench;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::exit;
-use std::time::Instant;
 
 use lambd_sandbox::{SandboxSpec, Spawner, SpawnerOptions};
 
@@ -25,8 +25,8 @@ fn main() {
         match args[..] {
             ["run", script] => run(script, false).await,
             ["hold", script] => run(script, true).await,
-            ["bench", count] => bench(count.parse().unwrap_or(200)).await,
-            _ => fail(&"usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | bench N"),
+            ["bench"] => bench::run().await,
+            _ => fail(&"usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | bench"),
         }
     });
 }
@@ -69,30 +69,5 @@ async fn run(script: &str, announce: bool) {
     std::io::stdout().write_all(&bytes).unwrap_or_else(|error| fail(&error));
     println!("status: {status:?}, peak: {:?}", sandbox.memory_peak_bytes());
     drop(sandbox);
-    spawner.shutdown().await;
-}
-
-async fn bench(count: usize) {
-    let spawner = Spawner::start(SpawnerOptions::default()).unwrap_or_else(|error| fail(&error));
-    println!("limits: {}", spawner.limits());
-    let mut times = Vec::new();
-    for number in 0..count {
-        let mut spec = spec(format!("bench-{number}"), "");
-        spec.command = PathBuf::from("/bin/true");
-        spec.listeners = vec!["127.0.0.1:9001".parse().unwrap_or_else(|error| fail(&error))];
-        let start = Instant::now();
-        let sandbox = spawner.spawn(spec).await.unwrap_or_else(|error| fail(&error));
-        times.push(start.elapsed());
-        sandbox.exited().await;
-    }
-    times.sort();
-    for (name, at) in
-        [("p50", count / 2), ("p90", count * 9 / 10), ("p99", count * 99 / 100), ("max", count - 1)]
-    {
-        println!("{name}: {:?}", times[at]);
-    }
-    let open_files =
-        File::open("/proc/self/fd").and_then(|_| std::fs::read_dir("/proc/self/fd")).map(Iterator::count);
-    println!("open files at the end: {open_files:?}");
     spawner.shutdown().await;
 }

@@ -124,13 +124,9 @@ impl Cgroups {
         LimitsInForce { memory, processes, cpu, freezer }
     }
 
-    /// Makes the cgroups of one sandbox and sets their limits.
-    pub(crate) fn create(
-        &self,
-        id: &str,
-        memory_bytes: u64,
-        cleaner: &Cleaner,
-    ) -> Result<CgroupSet, SandboxError> {
+    /// Makes the cgroups of one sandbox. Those limits that are the same for all are set; see
+    /// [`CgroupSet::limit_memory`] for the other.
+    pub(crate) fn create(&self, id: &str, cleaner: &Cleaner) -> Result<CgroupSet, SandboxError> {
         let mut set = CgroupSet {
             groups: Vec::new(),
             v2: matches!(self, Self::V2 { .. }),
@@ -142,12 +138,13 @@ impl Cgroups {
             Self::V1(daemons) => {
                 for (controller, daemon) in daemons {
                     let group = set.add(controller, daemon.join(id))?;
-                    set_v1_limits(controller, &group, memory_bytes)?;
+                    if *controller == "pids" {
+                        write(&group.join("pids.max"), PROCESSES)?;
+                    }
                 }
             }
             Self::V2 { daemon, .. } => {
                 let group = set.add("unified", daemon.join(id))?;
-                write(&group.join("memory.max"), memory_bytes)?;
                 // No swap: a sandbox over its limit must end, not slow the machine down.
                 write_if_present(&group.join("memory.swap.max"), 0)?;
                 write(&group.join("pids.max"), PROCESSES)?;
@@ -182,19 +179,6 @@ impl fmt::Display for Cgroups {
             Self::V2 { cpu, .. } => write!(f, "cgroup v2 (memory, pids{})", if *cpu { ", cpu" } else { "" }),
             Self::Off { reason } => write!(f, "no cgroups ({reason})"),
         }
-    }
-}
-
-fn set_v1_limits(controller: &str, group: &Path, memory_bytes: u64) -> Result<(), SandboxError> {
-    match controller {
-        "memory" => {
-            write(&group.join("memory.limit_in_bytes"), memory_bytes)?;
-            // Memory and swap together: equal to the above means no swap. Second, because it may
-            // never be below it. Missing where the kernel does not account for swap.
-            write_if_present(&group.join("memory.memsw.limit_in_bytes"), memory_bytes)
-        }
-        "pids" => write(&group.join("pids.max"), PROCESSES),
-        _ => Ok(()),
     }
 }
 
@@ -364,6 +348,18 @@ impl CgroupSet {
             }
         }
         placement
+    }
+
+    /// Limits the memory of all processes together, swap included.
+    pub(crate) fn limit_memory(&self, bytes: u64) -> Result<(), SandboxError> {
+        let Some(group) = self.memory_group() else { return Ok(()) };
+        if self.v2 {
+            return write(&group.join("memory.max"), bytes);
+        }
+        write(&group.join("memory.limit_in_bytes"), bytes)?;
+        // Memory and swap together: equal to the above means no swap. Second, because it may never be
+        // below it. Missing where the kernel does not account for swap.
+        write_if_present(&group.join("memory.memsw.limit_in_bytes"), bytes)
     }
 
     fn memory_group(&self) -> Option<&Path> {

@@ -63,7 +63,7 @@ impl Control {
         self.0.async_io(Interest::READABLE, |socket| protocol::receive(socket)).await
     }
 
-    pub(crate) async fn send(&self, order: Order) -> io::Result<()> {
-        self.0.async_io(Interest::WRITABLE, |socket| protocol::send(socket, &order, &[])).await
+    pub(crate) async fn send(&self, order: &Order) -> io::Result<()> {
+        self.0.async_io(Interest::WRITABLE, |socket| protocol::send(socket, order, &[])).await
     }
 }

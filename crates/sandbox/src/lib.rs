@@ -8,6 +8,8 @@
 //! |-----------|------------------------------------------------------------------|
 //! | `spec`    | what a sandbox is asked to be                                    |
 //! | `spawner` | starting the spawner process, asking it for sandboxes            |
+//! | `prepared`| an empty sandbox: everything that is the same for all functions  |
+//! | `pool`    | empty sandboxes that wait for demand                             |
 //! | `sandbox` | a running sandbox: its end, killing it, its memory               |
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
@@ -23,6 +25,8 @@ mod channel;
 mod cleaner;
 mod error;
 mod limits;
+mod pool;
+mod prepared;
 mod probe;
 mod process;
 mod sandbox;
@@ -31,8 +35,10 @@ mod spec;
 
 pub use cgroups::CgroupMode;
 pub use error::SandboxError;
+pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce};
+pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};
 pub use spawner::{Spawner, SpawnerOptions};
-pub use spec::{Bind, SandboxSpec};
+pub use spec::{Bind, Network, SandboxSpec};

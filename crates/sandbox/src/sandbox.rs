@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lambd_jail::protocol::{Event, Order};
+use lambd_jail::protocol::{Event, Order, Phase};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
+use crate::prepared::ListenerSocket;
 use crate::process;
 
 /// How a sandbox ended.
@@ -68,6 +69,13 @@ impl Tree {
         Ok(Self { pid, pidfd: channel::register(pidfd, Interest::READABLE)?, killed: AtomicBool::new(false) })
     }
 
+    /// Whether its init has not ended, see poll(2) on a pidfd.
+    pub(crate) fn is_alive(&self) -> bool {
+        let mut polled = [PollFd::new(self.pidfd.get_ref(), PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(rustix::event::poll(&mut polled, Some(&now)), Ok(0))
+    }
+
     fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
         // Fails only when it is dead already.
@@ -95,13 +103,24 @@ struct Shared {
     frozen: AtomicBool,
 }
 
+/// What a sandbox is made of.
+pub(crate) struct Parts {
+    pub(crate) tree: Tree,
+    pub(crate) control: Control,
+    pub(crate) cgroups: CgroupSet,
+    pub(crate) listeners: Vec<ListenerSocket>,
+    pub(crate) output: OwnedFd,
+    pub(crate) phases: Vec<Phase>,
+}
+
 /// A running sandbox. Dropping it kills every process in it and removes its cgroups.
 pub struct Sandbox {
     id: String,
     shared: Arc<Shared>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<ListenerSocket>,
     output: Option<OwnedFd>,
     status: watch::Receiver<Option<ExitStatus>>,
+    phases: Vec<Phase>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -111,14 +130,8 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) fn new(
-        id: String,
-        tree: Tree,
-        control: Control,
-        cgroups: CgroupSet,
-        listeners: Vec<TcpListener>,
-        output: OwnedFd,
-    ) -> Self {
+    pub(crate) fn new(id: String, parts: Parts) -> Self {
+        let Parts { tree, control, cgroups, listeners, output, phases } = parts;
         let (sender, status) = watch::channel(None);
         let shared = Arc::new(Shared {
             tree,
@@ -128,7 +141,7 @@ impl Sandbox {
             frozen: AtomicBool::new(false),
         });
         tokio::spawn(watch_end(Arc::clone(&shared), sender));
-        Self { id, shared, listeners, output: Some(output), status }
+        Self { id, shared, listeners, output: Some(output), status, phases }
     }
 
     /// The name it was spawned with.
@@ -143,9 +156,15 @@ impl Sandbox {
         self.shared.tree.pid
     }
 
-    /// The listening sockets in the order of the specification, non-blocking and close-on-exec; empty
+    /// How long each step of making it took, as its init saw it.
+    #[must_use]
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    /// The sockets in the order of [`SpawnerOptions::listeners`](crate::SpawnerOptions::listeners), non-blocking and close-on-exec; empty
     /// when taken before.
-    pub fn take_listeners(&mut self) -> Vec<TcpListener> {
+    pub fn take_listeners(&mut self) -> Vec<ListenerSocket> {
         std::mem::take(&mut self.listeners)
     }
 
@@ -208,7 +227,7 @@ impl Sandbox {
     pub async fn terminate(&self, grace: Duration) {
         let polite = async {
             // A sandbox that cannot be told is ending already.
-            if self.shared.control.send(Order::Terminate).await.is_ok() {
+            if self.shared.control.send(&Order::Terminate).await.is_ok() {
                 self.exited().await;
             }
         };
@@ -254,7 +273,7 @@ fn was_killed(shared: &Shared) -> bool {
 
 fn reported(shared: &Shared, event: Event) -> Option<ExitStatus> {
     match event {
-        Event::Spawned { .. } | Event::Ready => None,
+        Event::Spawned { .. } | Event::Prepared { .. } | Event::Ready { .. } => None,
         Event::SetupFailed { step, errno } => Some(ExitStatus::NotStarted(ExecError { step, errno })),
         Event::ExecFailed { errno } => {
             Some(ExitStatus::NotStarted(ExecError { step: "execve".into(), errno }))

@@ -1,35 +1,25 @@
 //! Starting the spawner process, asking it for sandboxes.
 
 use std::fmt;
-use std::io;
-use std::net::TcpListener;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lambd_jail::SPAWNER_ARG0;
-use lambd_jail::protocol::{Event, SpawnRequest};
-use rustix::pipe::{PipeFlags, pipe_with};
+use lambd_jail::fds::MAX_FDS;
+use lambd_jail::protocol::Listener;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::cgroups::{CgroupMode, CgroupSet, Cgroups};
-use crate::channel::{self, Control, Requests};
+use crate::cgroups::{CgroupMode, Cgroups};
+use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
-use crate::limits::{EnforcedBy, LimitsInForce};
-use crate::sandbox::{Sandbox, Tree};
-use crate::spec::SandboxSpec;
-
-/// Building a sandbox takes milliseconds; one that is not ready after this has a sick machine below.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// `RLIMIT_DATA` counts private writable memory from when it is mapped, whether it is ever touched or
-/// not. Thread stacks of 8 MiB each and the heaps that managed runtimes reserve would exceed the
-/// limit of a small function that never uses them, so this much is allowed on top.
-const DATA_ALLOWANCE_BYTES: u64 = 256 << 20;
+use crate::limits::LimitsInForce;
+use crate::pool::Pool;
+use crate::prepared::{Maker, Prepared};
+use crate::sandbox::Sandbox;
+use crate::spec::{Network, SandboxSpec};
 
 /// How sandboxes are limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +28,24 @@ pub struct SpawnerOptions {
     pub cgroup_parent: String,
     /// Which cgroup version is used.
     pub cgroup: CgroupMode,
+    /// Sockets that each sandbox has in its network, at most 32; where many share a network, ports are
+    /// taken as they are free. Only addresses of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist.
+    pub listeners: Vec<Listener>,
+    /// How many empty sandboxes are made ahead of demand and kept ready.
+    pub prepared: usize,
+    /// The network of those.
+    pub prepared_network: Network,
 }
 
 impl Default for SpawnerOptions {
     fn default() -> Self {
-        Self { cgroup_parent: "lambd".into(), cgroup: CgroupMode::Auto }
+        Self {
+            cgroup_parent: "lambd".into(),
+            cgroup: CgroupMode::Auto,
+            listeners: Vec::new(),
+            prepared: 0,
+            prepared_network: Network::None,
+        }
     }
 }
 
@@ -52,17 +55,21 @@ impl Default for SpawnerOptions {
 pub struct Spawner(Arc<Inner>);
 
 struct Inner {
-    requests: Requests,
+    pool: Arc<Pool>,
     process: Mutex<Child>,
     pid: u32,
-    cgroups: Arc<Cgroups>,
-    cleaner: Cleaner,
+}
+
+impl Inner {
+    fn cgroups(&self) -> &Cgroups {
+        &self.pool.maker().cgroups
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         // What is still in use stays for the next start of the daemon; see `Spawner::shutdown` for more.
-        self.cgroups.remove_own();
+        self.cgroups().remove_own();
     }
 }
 
@@ -70,7 +77,7 @@ impl fmt::Debug for Spawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spawner")
             .field("pid", &self.0.pid)
-            .field("cgroups", &self.0.cgroups)
+            .field("cgroups", self.0.cgroups())
             .finish_non_exhaustive()
     }
 }
@@ -91,6 +98,10 @@ impl Spawner {
     /// # Errors
     /// As for [`Spawner::start`].
     pub fn start_with_program(program: &Path, options: SpawnerOptions) -> Result<Self, SandboxError> {
+        if options.listeners.len() > MAX_FDS {
+            let reason = format!("{} are more than {MAX_FDS}", options.listeners.len());
+            return Err(SandboxError::InvalidSpec { field: "listeners", reason });
+        }
         let cgroups = Cgroups::open(&options.cgroup_parent, options.cgroup)?;
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
@@ -102,46 +113,34 @@ impl Spawner {
             .spawn()
             .map_err(failed("execute the binary"))?;
         tracing::debug!(pid = process.id(), limits = %cgroups.limits(), cgroups = %cgroups, "spawner started");
-        Ok(Self(Arc::new(Inner {
+        let maker = Maker {
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
-            pid: process.id().unwrap_or(0),
-            process: Mutex::new(process),
             cgroups: Arc::new(cgroups),
             cleaner: Cleaner::start(),
+            listeners: options.listeners,
+        };
+        Ok(Self(Arc::new(Inner {
+            pid: process.id().unwrap_or(0),
+            process: Mutex::new(process),
+            pool: Pool::start(maker, options.prepared_network, options.prepared),
         })))
     }
 
-    /// Makes a sandbox. Returns once it is built and its listeners accept connections; its program is
-    /// about to be executed then, and should that fail, [`Sandbox::exited`] tells.
-    ///
-    /// When the future is dropped, whatever exists of the sandbox is killed and removed.
+    /// An empty sandbox: one that was made ahead of demand, if there is one, else a new one.
     ///
     /// # Errors
-    /// When the specification is unusable, a resource cannot be had, or the kernel refuses a step.
+    /// When a resource cannot be had, or the kernel refuses a step.
+    pub async fn prepare(&self, network: Network) -> Result<Prepared, SandboxError> {
+        self.0.pool.take(network).await
+    }
+
+    /// Makes a sandbox: [`Self::prepare`] and [`Prepared::build`] in one.
+    ///
+    /// # Errors
+    /// Those of both.
     pub async fn spawn(&self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
         spec.check()?;
-        let failed = |step| move |source| SandboxError::Io { step, source };
-        let cgroups = self.create_cgroups(&spec).await?;
-        let (ours, theirs) = channel::pair().map_err(failed("create control socket"))?;
-        let control = Control::new(ours).map_err(failed("register control socket"))?;
-        let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
-        let request = SpawnRequest {
-            id: spec.id.clone(),
-            spec: spec.to_jail(self.data_limit(&spec)),
-            cgroup: cgroups.placement(),
-        };
-        self.0.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
-            match source.kind() {
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => SandboxError::SpawnerGone,
-                _ => SandboxError::Io { step: "send request to spawner", source },
-            }
-        })?;
-        // Our copies must be gone, or neither socket nor pipe would ever end.
-        drop((theirs, output_write));
-        let (tree, listeners) = tokio::time::timeout(READY_TIMEOUT, wait_until_ready(&control))
-            .await
-            .map_err(|_| SandboxError::Timeout(READY_TIMEOUT))??;
-        Ok(Sandbox::new(spec.id, tree, control, cgroups, listeners, output))
+        self.prepare(spec.network).await?.build(spec).await
     }
 
     /// Resolves when the spawner process has ended, which it does only when told to or when something
@@ -155,74 +154,23 @@ impl Spawner {
     /// Ends the spawner process and thereby every sandbox, waits for it, and removes the cgroups of
     /// sandboxes that nobody holds any more.
     pub async fn shutdown(&self) {
-        self.0.requests.close();
+        self.0.pool.close();
         if let Err(error) = self.0.process.lock().await.wait().await {
             tracing::warn!(%error, "cannot wait for the spawner");
         }
-        self.0.cleaner.flush().await;
-        self.0.cgroups.remove_own();
+        self.0.pool.maker().cleaner.flush().await;
+        self.0.cgroups().remove_own();
     }
 
     /// What enforces the limits of sandboxes.
     #[must_use]
     pub fn limits(&self) -> LimitsInForce {
-        self.0.cgroups.limits()
+        self.0.cgroups().limits()
     }
 
     /// Process id of the spawner.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.pid
-    }
-
-    /// On a thread for blocking work: making a cgroup may wait for locks of the kernel.
-    async fn create_cgroups(&self, spec: &SandboxSpec) -> Result<CgroupSet, SandboxError> {
-        let (cgroups, cleaner) = (Arc::clone(&self.0.cgroups), self.0.cleaner.clone());
-        let (id, memory_bytes) = (spec.id.clone(), spec.memory_bytes);
-        tokio::task::spawn_blocking(move || cgroups.create(&id, memory_bytes, &cleaner))
-            .await
-            .map_err(|error| SandboxError::Io { step: "create cgroups", source: io::Error::other(error) })?
-    }
-
-    fn data_limit(&self, spec: &SandboxSpec) -> Option<u64> {
-        (self.limits().memory == EnforcedBy::Rlimit)
-            .then_some(spec.memory_bytes.saturating_add(DATA_ALLOWANCE_BYTES))
-    }
-}
-
-/// A pipe with a non-blocking read end; the write end blocks, as programs expect of their output.
-fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-    channel::set_nonblocking(&read)?;
-    Ok((read, write))
-}
-
-/// Follows the sandbox's events until it is built.
-async fn wait_until_ready(control: &Control) -> Result<(Tree, Vec<TcpListener>), SandboxError> {
-    let mut tree = None;
-    loop {
-        let received = control.receive().await;
-        let Some((event, fds)) =
-            received.map_err(|source| SandboxError::Io { step: "receive from control socket", source })?
-        else {
-            return Err(SandboxError::Died);
-        };
-        match event {
-            Event::Spawned { pid } => {
-                let pidfd = fds.into_iter().next().ok_or(SandboxError::Died)?;
-                let register = |source| SandboxError::Io { step: "register pidfd", source };
-                tree = Some(Tree::new(pid, pidfd).map_err(register)?);
-            }
-            Event::Ready => {
-                let tree = tree.ok_or(SandboxError::Died)?;
-                return Ok((tree, fds.into_iter().map(TcpListener::from).collect()));
-            }
-            Event::SetupFailed { step, errno } => {
-                return Err(SandboxError::Setup { step, source: io::Error::from_raw_os_error(errno) });
-            }
-            Event::ExecFailed { .. } | Event::Exited { .. } | Event::Signaled { .. } => {
-                return Err(SandboxError::Died);
-            }
-        }
     }
 }

@@ -1,9 +1,7 @@
 //! What a sandbox is asked to be.
 
-use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
-use lambd_jail::fds::MAX_FDS;
 use lambd_jail::protocol;
 
 use crate::error::SandboxError;
@@ -11,8 +9,7 @@ use crate::error::SandboxError;
 /// What a sandbox is asked to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxSpec {
-    /// Name of the sandbox, unique among those alive; letters, digits, `-`, `_` and `.` only, at
-    /// most 128. It names the cgroup directories.
+    /// Name of the sandbox, for messages; letters, digits, `-`, `_` and `.` only, at most 128.
     pub id: String,
     /// Absolute path of the program inside the sandbox.
     pub command: PathBuf,
@@ -32,9 +29,18 @@ pub struct SandboxSpec {
     pub memory_bytes: u64,
     /// Size limit of `/tmp` in bytes.
     pub tmp_bytes: u64,
-    /// Addresses inside the sandbox whose connections the daemon accepts; at most 32. Only addresses
-    /// of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist there.
-    pub listeners: Vec<SocketAddrV4>,
+    /// Which network it sees.
+    pub network: Network,
+}
+
+/// Which network a sandbox sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// One of its own with a loopback interface and nothing else.
+    #[default]
+    None,
+    /// The daemon's, with everything that it reaches.
+    Host,
 }
 
 /// A read-only view of a host directory or file.
@@ -73,9 +79,6 @@ impl SandboxSpec {
         {
             return Err(invalid("env", format!("{name:?} is not a variable")));
         }
-        if self.listeners.len() > MAX_FDS {
-            return Err(invalid("listeners", format!("{} are more than {MAX_FDS}", self.listeners.len())));
-        }
         // tmpfs takes a size of zero as "no limit".
         for (field, bytes) in [("memory_bytes", self.memory_bytes), ("tmp_bytes", self.tmp_bytes)] {
             if bytes == 0 {
@@ -99,7 +102,6 @@ impl SandboxSpec {
             binds: self.binds.iter().map(bind).collect(),
             symlinks: self.symlinks.iter().map(link).collect(),
             tmp_bytes: self.tmp_bytes,
-            listeners: self.listeners.clone(),
             data_limit_bytes,
         }
     }
@@ -154,7 +156,6 @@ mod tests {
             ("env", |s| s.env.push(("A".into(), "\0".into()))),
             ("memory_bytes", |s| s.memory_bytes = 0),
             ("tmp_bytes", |s| s.tmp_bytes = 0),
-            ("listeners", |s| s.listeners = vec![SocketAddrV4::new([127, 0, 0, 1].into(), 1); 33]),
         ];
         for (expected, change) in cases {
             let mut spec = good();

@@ -22,6 +22,10 @@ use crate::wiring;
 /// How long requests in flight may take when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// Empty sandboxes kept ready: enough that a few functions called at once find one, few enough to cost
+/// nothing while nobody calls.
+const PREPARED_SANDBOXES: usize = 4;
+
 /// Starts daemons.
 pub(crate) struct Assembly;
 
@@ -41,7 +45,12 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     if let Availability::Unavailable { reason, remedy } = lambd_sandbox::probe().isolation_namespaces {
         return Err(StartError::NoIsolation(format!("{reason}; {remedy}")));
     }
-    let spawner = Spawner::start(SpawnerOptions::default()).map_err(part)?;
+    let options = SpawnerOptions {
+        listeners: wiring::sandboxes::listeners(),
+        prepared: PREPARED_SANDBOXES,
+        ..SpawnerOptions::default()
+    };
+    let spawner = Spawner::start(options).map_err(part)?;
 
     let bootstraps = Bootstraps::install(&data.join("runtime"))
         .map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;

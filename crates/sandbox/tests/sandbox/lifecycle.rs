@@ -3,12 +3,14 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use lambd_sandbox::{Bind, ExitStatus, SandboxError};
+use lambd_sandbox::{
+    Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SpawnerOptions, Transport,
+};
 use tokio::net::unix::pipe::Receiver;
 
 use crate::support::{
-    MIB, address, eventually, exited, finish, is_alive, output_of, program, read_until, run, script, start,
-    tree,
+    MIB, eventually, exited, finish, is_alive, output_of, program, read_until, run, script, start,
+    start_with, tcp, tree,
 };
 
 #[tokio::test]
@@ -127,16 +129,16 @@ async fn sh_is_bash() {
 
 #[tokio::test]
 async fn listeners_are_reached_from_inside_and_served_from_outside() {
-    let spawner = start();
+    let listeners = vec![tcp("127.0.0.1:9001"), tcp("127.0.0.1:9002")];
+    let spawner = start_with(SpawnerOptions { listeners, ..SpawnerOptions::default() });
     let text = "for port in 9001 9002; do exec 5<>/dev/tcp/127.0.0.1/$port; echo hello >&5; cat <&5; exec 5>&-; done";
-    let mut spec = program("/bin/bash", &["-c", text]);
-    spec.listeners = vec![address("127.0.0.1:9001"), address("127.0.0.1:9002")];
-    let mut sandbox = spawner.spawn(spec).await.expect("spawns");
+    let mut sandbox = spawner.spawn(program("/bin/bash", &["-c", text])).await.expect("spawns");
     let listeners = sandbox.take_listeners();
     let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().expect("address").port()).collect();
     assert_eq!(ports, [9001, 9002]);
     let served = tokio::task::spawn_blocking(move || {
         for (number, listener) in listeners.into_iter().enumerate() {
+            let ListenerSocket::Tcp(listener) = listener else { panic!("{listener:?}") };
             listener.set_nonblocking(false).expect("blocking");
             let (mut connection, _) = listener.accept().expect("accepts");
             connection.set_nonblocking(false).expect("blocking");
@@ -149,6 +151,80 @@ async fn listeners_are_reached_from_inside_and_served_from_outside() {
     let finished = finish(sandbox).await;
     served.await.expect("served");
     assert_eq!(finished.output, "served 0\nserved 1\n");
+}
+
+#[tokio::test]
+async fn datagrams_reach_the_daemon() {
+    let address = "127.0.0.1:2000".parse().expect("address");
+    let listeners = vec![Listener { transport: Transport::Udp, address }];
+    let spawner = start_with(SpawnerOptions { listeners, ..SpawnerOptions::default() });
+    let mut sandbox = spawner
+        .spawn(program("/bin/bash", &["-c", "echo hello >/dev/udp/127.0.0.1/2000"]))
+        .await
+        .expect("spawns");
+    let Some(ListenerSocket::Udp(socket)) = sandbox.take_listeners().pop() else { panic!("one socket") };
+    assert_eq!(finish(sandbox).await.status, ExitStatus::Exited(0));
+    let mut text = [0; 16];
+    let length = socket.recv(&mut text).expect("it has arrived, because its sender has ended");
+    assert_eq!(&text[..length], b"hello\n");
+}
+
+/// Sandboxes of the daemon's network cannot all have the same ports.
+#[tokio::test]
+async fn in_the_host_network_each_sandbox_has_ports_of_its_own() {
+    let listeners = vec![tcp("127.0.0.1:9001")];
+    let spawner = start_with(SpawnerOptions { listeners, ..SpawnerOptions::default() });
+    let a = spawner.prepare(Network::Host).await.expect("prepares");
+    let b = spawner.prepare(Network::Host).await.expect("prepares");
+    let [a_address, b_address] = [&a, &b].map(|prepared| prepared.addresses()[0]);
+    assert_ne!(a_address.port(), b_address.port());
+    let text = format!("exec 5<>/dev/tcp/127.0.0.1/{}; cat <&5", a_address.port());
+    let mut sandbox = a.build(program("/bin/bash", &["-c", &text])).await.expect("builds");
+    let Some(ListenerSocket::Tcp(listener)) = sandbox.take_listeners().pop() else { panic!("one socket") };
+    let served = tokio::task::spawn_blocking(move || {
+        listener.set_nonblocking(false).expect("blocking");
+        let (mut connection, _) = listener.accept().expect("accepts");
+        writeln!(connection, "served").expect("writes");
+    });
+    assert_eq!(finish(sandbox).await.output, "served\n");
+    served.await.expect("served");
+}
+
+#[tokio::test]
+async fn sandboxes_made_ahead_are_used_replaced_and_removed() {
+    let spawner = start_with(SpawnerOptions { prepared: 2, ..SpawnerOptions::default() });
+    let inits = || tree(i32::try_from(spawner.pid()).expect("pid fits")).split_off(1);
+    eventually("two wait", || inits().len() == 2).await;
+    let waiting = inits();
+    let sandbox = spawner.spawn(script("read forever </dev/zero")).await.expect("spawns");
+    assert!(waiting.contains(&sandbox.pid()), "{waiting:?} were ready");
+    eventually("it is replaced", || inits().len() == 3).await;
+    // One that was killed while it waited is not handed out.
+    let waiting: Vec<_> = inits().into_iter().filter(|init| *init != sandbox.pid()).collect();
+    for init in &waiting {
+        let pid = rustix::process::Pid::from_raw(*init).expect("pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kills");
+    }
+    eventually("both are dead", || !waiting.iter().any(|init| is_alive(*init))).await;
+    assert_eq!(
+        finish(spawner.spawn(script("exit 7")).await.expect("spawns")).await.status,
+        ExitStatus::Exited(7)
+    );
+    drop(sandbox);
+    spawner.shutdown().await;
+    eventually("none is left", || inits().is_empty()).await;
+}
+
+#[tokio::test]
+async fn each_step_of_making_a_sandbox_is_timed() {
+    let spawner = start();
+    let sandbox = spawner.spawn(script("")).await.expect("spawns");
+    let names: Vec<_> = sandbox.phases().iter().map(|phase| phase.name.as_ref()).collect();
+    assert_eq!(
+        names,
+        ["clone", "map ids", "enter cgroups", "network", "capture mounts", "change identity", "build root"]
+    );
+    assert!(sandbox.phases().iter().all(|phase| phase.nanoseconds > 0));
 }
 
 #[tokio::test]

@@ -60,10 +60,9 @@ async fn cgroups_are_removed() {
     let spawner = start_with(SpawnerOptions { cgroup_parent: parent.clone(), ..SpawnerOptions::default() });
     assert_memory_is_limited_by_a_cgroup(&spawner);
     let sandbox = spawner.spawn(script("sleep 1000")).await.expect("spawns");
-    let id = sandbox.id().to_owned();
-    assert!(!groups_named(&id, &parent).is_empty());
+    assert!(!sandboxes_of(&parent).is_empty());
     drop(sandbox);
-    eventually("the sandbox's groups are gone", || groups_named(&id, &parent).is_empty()).await;
+    eventually("the sandbox's groups are gone", || sandboxes_of(&parent).is_empty()).await;
     spawner.shutdown().await;
     for directory in groups_of(&parent) {
         std::fs::remove_dir(&directory).expect("the daemon's directory is gone, so the parent is empty");
@@ -113,11 +112,11 @@ fn groups_of(parent: &str) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-fn groups_named(id: &str, parent: &str) -> Vec<std::path::PathBuf> {
-    groups_of(parent)
-        .into_iter()
-        .flat_map(|group| std::fs::read_dir(group).expect("readable").flatten())
-        .map(|daemon| daemon.path().join(id))
-        .filter(|path| path.exists())
-        .collect()
+/// Groups of the sandboxes of all daemons below a cgroup parent.
+fn sandboxes_of(parent: &str) -> Vec<std::path::PathBuf> {
+    let below = |path: std::path::PathBuf| {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+    };
+    groups_of(parent).into_iter().flat_map(below).flat_map(below).collect()
 }

@@ -1,12 +1,13 @@
 //! Making a sandbox, running a script in it, reading its output.
 
-use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use lambd_sandbox::{Availability, ExitStatus, Sandbox, SandboxSpec, Spawner, SpawnerOptions, probe};
+use lambd_sandbox::{
+    Availability, ExitStatus, Listener, Sandbox, SandboxSpec, Spawner, SpawnerOptions, Transport, probe,
+};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
@@ -106,8 +107,9 @@ pub(crate) async fn read_until(pipe: &mut Receiver, text: &str) -> String {
     read
 }
 
-pub(crate) fn address(text: &str) -> SocketAddrV4 {
-    text.parse().expect("an address")
+/// A TCP listener of a sandbox.
+pub(crate) fn tcp(address: &str) -> Listener {
+    Listener { transport: Transport::Tcp, address: address.parse().expect("an address") }
 }
 
 /// Polls until a condition holds.

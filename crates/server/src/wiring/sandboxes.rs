@@ -1,43 +1,99 @@
 //! `runtime`'s sandboxes: `sandbox`.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
 use futures_util::future::BoxFuture;
-use lambd_runtime::ports::{self, Blueprint, Exit, SpawnError};
-use lambd_sandbox::{Bind, ExitStatus, SandboxSpec, Spawner};
+use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, SpawnError};
+use lambd_sandbox::{
+    Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, Spawner, Transport,
+};
 
 pub(crate) struct Sandboxes(pub(crate) Spawner);
 
+/// Endpoints of a sandbox in the order in which [`Sandboxes`] takes them. The ports are those of the
+/// service's environment and of local AWS tools.
+pub(crate) fn listeners() -> Vec<Listener> {
+    let tcp =
+        |port| Listener { transport: Transport::Tcp, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port) };
+    vec![tcp(9001), tcp(4566)]
+}
+
 impl ports::Sandboxes for Sandboxes {
-    fn spawn(&self, blueprint: Blueprint) -> BoxFuture<'_, Result<Box<dyn ports::Sandbox>, SpawnError>> {
+    fn prepare(
+        &self,
+        network: ports::Network,
+    ) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
+        let network = match network {
+            ports::Network::None => Network::None,
+            ports::Network::Host => Network::Host,
+        };
         Box::pin(async move {
-            let spawned = self.0.spawn(spec(blueprint)).await;
-            let mut sandbox = spawned.map_err(|error| SpawnError(with_causes(&error)))?;
-            let listeners = sandbox.take_listeners();
+            let prepared = self.0.prepare(network).await.map_err(spawn_error)?;
+            let &[runtime_api, aws] = prepared.addresses() else {
+                return Err(SpawnError("the sandbox lacks a listener".into()));
+            };
+            let addresses = Addresses { runtime_api, aws };
+            Ok(Box::new(Prepared { prepared, addresses }) as Box<dyn ports::Prepared>)
+        })
+    }
+}
+
+struct Prepared {
+    prepared: lambd_sandbox::Prepared,
+    addresses: Addresses,
+}
+
+impl ports::Prepared for Prepared {
+    fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    fn build(
+        self: Box<Self>,
+        blueprint: Blueprint,
+    ) -> BoxFuture<'static, Result<Box<dyn ports::Sandbox>, SpawnError>> {
+        Box::pin(async move {
+            let network = self.prepared.network();
+            let built = self.prepared.build(spec(blueprint, network)).await;
+            let mut sandbox = built.map_err(spawn_error)?;
+            let listeners = endpoints(sandbox.take_listeners());
             let output = Some(sandbox.take_output());
             Ok(Box::new(Sandbox { sandbox, listeners, output }) as Box<dyn ports::Sandbox>)
         })
     }
 }
 
-fn spec(blueprint: Blueprint) -> SandboxSpec {
-    let Blueprint { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes, listeners } =
-        blueprint;
+fn endpoints(sockets: Vec<ListenerSocket>) -> Option<ports::Listeners> {
+    let mut sockets = sockets.into_iter();
+    match (sockets.next()?, sockets.next()?) {
+        (ListenerSocket::Tcp(runtime_api), ListenerSocket::Tcp(aws)) => {
+            Some(ports::Listeners { runtime_api, aws })
+        }
+        _ => None,
+    }
+}
+
+fn spec(blueprint: Blueprint, network: Network) -> SandboxSpec {
+    let Blueprint { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes } = blueprint;
     let binds = binds.into_iter().map(|(source, target)| Bind { source, target }).collect();
-    SandboxSpec { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes, listeners }
+    SandboxSpec { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes, network }
+}
+
+fn spawn_error(error: SandboxError) -> SpawnError {
+    SpawnError(with_causes(&error))
 }
 
 struct Sandbox {
     sandbox: lambd_sandbox::Sandbox,
-    listeners: Vec<TcpListener>,
+    listeners: Option<ports::Listeners>,
     output: Option<OwnedFd>,
 }
 
 impl ports::Sandbox for Sandbox {
-    fn take_listeners(&mut self) -> Vec<TcpListener> {
-        std::mem::take(&mut self.listeners)
+    fn take_listeners(&mut self) -> Option<ports::Listeners> {
+        self.listeners.take()
     }
 
     fn take_output(&mut self) -> Option<OwnedFd> {

@@ -1,0 +1,107 @@
+//! Empty sandboxes that wait for demand.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::error::SandboxError;
+use crate::prepared::{Maker, Prepared};
+use crate::spec::Network;
+
+/// After a failure to make one ahead, for example for want of memory, the next attempt waits for this.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Keeps a number of empty sandboxes ready; see [`Pool::take`].
+pub(crate) struct Pool {
+    maker: Maker,
+    /// The network of those that are made ahead.
+    network: Network,
+    size: usize,
+    ready: Mutex<Vec<Prepared>>,
+    /// One was taken, or the pool is gone.
+    changed: Arc<Notify>,
+    number: AtomicU64,
+}
+
+impl Pool {
+    /// Starts making them in the background; must be called inside a runtime.
+    pub(crate) fn start(maker: Maker, network: Network, size: usize) -> Arc<Self> {
+        let pool = Arc::new(Self {
+            maker,
+            network,
+            size,
+            ready: Mutex::default(),
+            changed: Arc::default(),
+            number: AtomicU64::new(0),
+        });
+        if size > 0 {
+            tokio::spawn(fill(Arc::downgrade(&pool), Arc::clone(&pool.changed)));
+        }
+        pool
+    }
+
+    pub(crate) fn maker(&self) -> &Maker {
+        &self.maker
+    }
+
+    /// One that is ready, else a new one.
+    pub(crate) async fn take(&self, network: Network) -> Result<Prepared, SandboxError> {
+        let ready = (network == self.network).then(|| self.take_ready()).flatten();
+        match ready {
+            Some(prepared) => Ok(prepared),
+            None => self.make(network).await,
+        }
+    }
+
+    fn take_ready(&self) -> Option<Prepared> {
+        let mut ready = self.ready();
+        // One may have been killed while it waited.
+        let prepared = std::iter::from_fn(|| ready.pop()).find(Prepared::is_alive);
+        self.changed.notify_one();
+        prepared
+    }
+
+    /// Removes those that wait, and makes no more.
+    pub(crate) fn close(&self) {
+        self.maker.requests.close();
+        self.ready().clear();
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Vec<Prepared>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn make(&self, network: Network) -> Result<Prepared, SandboxError> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        self.maker.prepare(&number.to_string(), network).await
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+/// Keeps the pool full while somebody has it.
+async fn fill(pool: Weak<Pool>, changed: Arc<Notify>) {
+    while let Some(pool) = pool.upgrade() {
+        if pool.ready().len() >= pool.size {
+            // Whoever waits must not keep the pool.
+            drop(pool);
+            changed.notified().await;
+            continue;
+        }
+        match pool.make(pool.network).await {
+            Ok(prepared) => pool.ready().push(prepared),
+            Err(SandboxError::SpawnerGone) => return,
+            Err(error) => {
+                tracing::warn!(%error, "cannot make a sandbox ahead of demand");
+                drop(pool);
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}
