@@ -35,11 +35,10 @@ pub(crate) async fn run() {
     ahead.shutdown().await;
     let (beside, at_once) = (beside_living().await, at_once().await);
     println!(
-        "{{\"limits\": {limits:?}, \"one_by_one_us\": {}, \"phases_us\": {}, \"prepared_us\": {}, \
-         \"beside_living_us\": {beside}, \"at_once\": {at_once}}}",
-        percentiles(alone.times),
-        phases(alone.phases),
-        percentiles(prepared.times),
+        "{{\"limits\": {limits:?}, \"on_demand\": {}, \"prepared\": {}, \"beside_living\": {beside}, \
+         \"at_once\": {at_once}}}",
+        alone.to_json(),
+        prepared.to_json(),
     );
 }
 
@@ -75,6 +74,28 @@ struct Measured {
     phases: BTreeMap<(usize, String), Vec<Duration>>,
 }
 
+impl Measured {
+    /// Microseconds from asking to having, and medians of the steps inside.
+    fn to_json(&self) -> String {
+        let phases: Vec<_> = self
+            .phases
+            .iter()
+            .map(|((_, name), times)| format!("{name:?}: {}", percentile(times, 50)))
+            .collect();
+        let [p50, p90, p99, max] = [50, 90, 99, 100].map(|part| percentile(&self.times, part));
+        format!(
+            "{{\"p50\": {p50}, \"p90\": {p90}, \"p99\": {p99}, \"max\": {max}, \"steps\": {{{}}}}}",
+            phases.join(", ")
+        )
+    }
+}
+
+fn percentile(times: &[Duration], part: usize) -> u128 {
+    let mut times = times.to_vec();
+    times.sort();
+    times.get((times.len() * part / 100).min(times.len().saturating_sub(1))).map_or(0, Duration::as_micros)
+}
+
 async fn one_by_one(spawner: &Spawner, count: usize) -> Measured {
     let mut measured = Measured::default();
     for number in 0..count {
@@ -100,7 +121,7 @@ async fn beside_living() -> String {
             living.push(make(&spawner, lasting(format!("living-{}", living.len()))).await);
         }
         let measured = one_by_one(&spawner, ROUND / 2).await;
-        results.push(format!("\"{wanted}\": {}", percentiles(measured.times)));
+        results.push(format!("\"{wanted}\": {}", measured.to_json()));
     }
     drop(living);
     spawner.shutdown().await;
@@ -123,23 +144,4 @@ async fn at_once() -> String {
     drop(made);
     spawner.shutdown().await;
     format!("{{\"count\": {count}, \"all_us\": {}}}", took.as_micros())
-}
-
-fn percentiles(mut times: Vec<Duration>) -> String {
-    times.sort();
-    let at = |part: usize| {
-        times.get((times.len() * part / 100).min(times.len() - 1)).map_or(0, Duration::as_micros)
-    };
-    format!("{{\"p50\": {}, \"p90\": {}, \"p99\": {}, \"max\": {}}}", at(50), at(90), at(99), at(100))
-}
-
-fn phases(phases: BTreeMap<(usize, String), Vec<Duration>>) -> String {
-    let text: Vec<_> = phases
-        .into_iter()
-        .map(|((_, name), mut times)| {
-            times.sort();
-            format!("{name:?}: {}", times[times.len() / 2].as_micros())
-        })
-        .collect();
-    format!("{{{}}}", text.join(", "))
 }
