@@ -23,10 +23,10 @@ impl ports::Sandboxes for Sandboxes {
 }
 
 fn spec(blueprint: Blueprint) -> SandboxSpec {
-    let Blueprint { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes, listeners } =
+    let Blueprint { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes, listeners } =
         blueprint;
     let binds = binds.into_iter().map(|(source, target)| Bind { source, target }).collect();
-    SandboxSpec { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes, listeners }
+    SandboxSpec { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes, listeners }
 }
 
 struct Sandbox {
