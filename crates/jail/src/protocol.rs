@@ -82,6 +82,8 @@ pub struct JailSpec {
     pub env: Vec<(String, String)>,
     /// Working directory inside the sandbox.
     pub cwd: PathBuf,
+    /// Where its programs and libraries come from.
+    pub root: Root,
     /// Read-only views of host directories or files, mounted in this order.
     pub binds: Vec<Bind>,
     /// Symbolic links of the root file system, made before the binds.
@@ -90,6 +92,20 @@ pub struct JailSpec {
     pub tmp_bytes: u64,
     /// `RLIMIT_DATA` in bytes for each process, where no cgroup limits memory.
     pub data_limit_bytes: Option<u64>,
+}
+
+/// The root file system. It is shown read-only, with `/dev`, `/proc`, `/tmp` and a few files of `/etc` that are
+/// the sandbox's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Root {
+    /// The host's programs and libraries, and nothing else of it.
+    #[default]
+    Host,
+    /// A directory that holds a root file system. Links in it are taken as links inside it.
+    Directory {
+        /// Absolute path on the host.
+        path: PathBuf,
+    },
 }
 
 /// A read-only view of a host directory or file.

@@ -99,6 +99,7 @@ impl Instances {
                 args: plan.args,
                 env,
                 cwd: TASK_ROOT.into(),
+                root: None,
                 binds,
                 symlinks: plan.symlinks,
                 memory_bytes: function.memory.bytes(),

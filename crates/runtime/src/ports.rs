@@ -23,6 +23,8 @@ pub struct Blueprint {
     pub env: Vec<(String, String)>,
     /// Its working directory.
     pub cwd: PathBuf,
+    /// A host directory that is its root file system; without one, the host's own programs and libraries.
+    pub root: Option<PathBuf>,
     /// Host directories that appear read-only inside: (host path, path inside).
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// Symbolic links of the root file system: (link, target).

@@ -19,6 +19,10 @@ pub struct SandboxSpec {
     pub env: Vec<(String, String)>,
     /// Working directory inside the sandbox.
     pub cwd: PathBuf,
+    /// A host directory that holds the root file system, shown read-only; without one, the host's own
+    /// programs and libraries are. It needs no directories to mount on, and links in it are taken as
+    /// links inside it.
+    pub root: Option<PathBuf>,
     /// Read-only views of host directories or files, mounted in this order; a later one may lie
     /// inside an earlier one or cover it.
     pub binds: Vec<Bind>,
@@ -65,6 +69,10 @@ impl SandboxSpec {
         }
         absolute("command", &self.command)?;
         absolute("cwd", &self.cwd)?;
+        if let Some(root) = &self.root {
+            // The host's own root would show everything that its users may read.
+            inside("root", root)?;
+        }
         for bind in &self.binds {
             absolute("binds", &bind.source)?;
             inside("binds", &bind.target)?;
@@ -99,6 +107,10 @@ impl SandboxSpec {
             args: self.args.clone(),
             env: self.env.clone(),
             cwd: self.cwd.clone(),
+            root: match &self.root {
+                None => protocol::Root::Host,
+                Some(path) => protocol::Root::Directory { path: path.clone() },
+            },
             binds: self.binds.iter().map(bind).collect(),
             symlinks: self.symlinks.iter().map(link).collect(),
             tmp_bytes: self.tmp_bytes,
@@ -149,6 +161,8 @@ mod tests {
             ("id", |s| s.id = String::new()),
             ("command", |s| s.command = "true".into()),
             ("cwd", |s| s.cwd = "tmp".into()),
+            ("root", |s| s.root = Some("image".into())),
+            ("root", |s| s.root = Some("/".into())),
             ("binds", |s| s.binds.push(Bind { source: "x".into(), target: "/x".into() })),
             ("binds", |s| s.binds.push(Bind { source: "/x".into(), target: "/".into() })),
             ("symlinks", |s| s.symlinks.push(("x".into(), "/x".into()))),

@@ -76,9 +76,9 @@ fn endpoints(sockets: Vec<ListenerSocket>) -> Option<ports::Listeners> {
 }
 
 fn spec(blueprint: Blueprint, network: Network) -> SandboxSpec {
-    let Blueprint { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes } = blueprint;
+    let Blueprint { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes } = blueprint;
     let binds = binds.into_iter().map(|(source, target)| Bind { source, target }).collect();
-    SandboxSpec { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes, network }
+    SandboxSpec { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes, network }
 }
 
 fn spawn_error(error: SandboxError) -> SpawnError {
