@@ -14,7 +14,7 @@ use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{self, Lease};
 use crate::phases::Phases;
-use crate::protocol::{self, Event, JailSpec, Network, Order, SpawnRequest};
+use crate::protocol::{self, Event, JailSpec, Network, Order, Root, SpawnRequest};
 use crate::sys::{self, Side};
 use crate::{etc, fds, function, mounts, net};
 
@@ -105,10 +105,34 @@ fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     }
     let listeners = net::listeners(&init.request.listeners)?;
     init.phases.end("network");
+    if init.request.host_root {
+        prepare_root(init)?;
+        init.phases.end("prepare root");
+    }
     // The listeners close here with the end of this function: from now on the daemon alone holds them.
     let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
     let prepared = Event::Prepared { phases: init.phases.take() };
     protocol::send(init.control, &prepared, &listeners).step("report the empty sandbox")
+}
+
+/// Makes the root in a child, because it takes another user than the one that may look for sources.
+fn prepare_root(init: &Init<'_>) -> Result<(), StepError> {
+    // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
+    match unsafe { sys::fork() }.step("fork to prepare the root")? {
+        Side::Child => {
+            let failed = identity::become_init(init.lease).and_then(|()| mounts::prepare()).err();
+            if let Some(StepError { step, errno }) = &failed {
+                let event = Event::SetupFailed { step: step.to_string(), errno: *errno };
+                let _ = protocol::send(init.control, &event, &[]);
+            }
+            sys::exit_now(failed.is_some().into())
+        }
+        // The first report counts; what is said here is heard only if there was none.
+        Side::Parent(pid) => match sys::wait_for(pid).step("wait for the root")? {
+            Ok(0) => Ok(()),
+            _ => Err(StepError { step: "prepare the root".into(), errno: libc::ECHILD }),
+        },
+    }
 }
 
 /// Waits for the order that says what to build; `None` when it never comes.
@@ -136,10 +160,19 @@ fn await_build(init: &Init<'_>) -> Result<Option<JailSpec>, StepError> {
     }
 }
 
+/// What was captured, by the kind of root.
+enum Captured {
+    InHost(Vec<mounts::Captured>),
+    Directory(mounts::View),
+}
+
 /// Everything up to the fork. `false` when the spawner has died meanwhile.
 fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepError> {
     // Before the change of user: sources may lie where only the daemon's user may look.
-    let view = mounts::capture(spec)?;
+    let captured = match &spec.root {
+        Root::Host => Captured::InHost(mounts::capture_in_host(spec)?),
+        Root::Directory { path } => Captured::Directory(mounts::capture(path, spec)?),
+    };
     init.phases.end("capture mounts");
     identity::become_init(init.lease)?;
     // After the change of user, which clears it (prctl(2), PR_SET_PDEATHSIG). A spawner that died
@@ -155,7 +188,10 @@ fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepError> {
     sys::unshare_cgroup_namespace().step("unshare cgroup namespace")?;
     rustix::system::sethostname(etc::HOST_NAME.as_bytes()).step("set host name")?;
     init.phases.end("change identity");
-    mounts::build(view, spec)?;
+    match captured {
+        Captured::InHost(binds) => mounts::complete(binds, spec)?,
+        Captured::Directory(view) => mounts::build(view, spec)?,
+    }
     init.phases.end("build root");
     // All that can fail for a reason of the host is done.
     let ready = Event::Ready { phases: init.phases.take() };

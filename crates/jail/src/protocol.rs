@@ -40,6 +40,8 @@ pub struct SpawnRequest {
     /// Addresses to listen on in that network; the sockets are served by the daemon. Port 0 takes any
     /// free one.
     pub listeners: Vec<Listener>,
+    /// Whether its root file system will be the host's, which can be made at once; see [`Root`].
+    pub host_root: bool,
     /// Where the kernel accounts for it.
     pub cgroup: CgroupPlacement,
 }

@@ -235,6 +235,20 @@ pub(crate) fn reap() -> Option<Reaped> {
     Some(Reaped { pid, status, max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024 })
 }
 
+/// Waits for the end of a child: its exit code, or the signal that ended it.
+pub(crate) fn wait_for(pid: i32) -> io::Result<Result<i32, i32>> {
+    let mut status: c_int = 0;
+    loop {
+        // SAFETY: `status` lives across the call.
+        match check(unsafe { libc::waitpid(pid, &raw mut status, 0) }.into()) {
+            Ok(_) if libc::WIFSIGNALED(status) => return Ok(Err(libc::WTERMSIG(status))),
+            Ok(_) => return Ok(Ok(libc::WEXITSTATUS(status))),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Installs a seccomp filter for this thread, which must be the only one; see seccomp(2).
 pub(crate) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;

@@ -18,7 +18,7 @@ use crate::catalogue::{Catalogue, Unavailable};
 use crate::environment::{self, TASK_ROOT};
 use crate::error_document::ErrorDocument;
 use crate::log::InstanceLog;
-use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Network, Sandbox, Sandboxes, SpawnError};
+use crate::ports::{Base, Blueprint, EndpointServer, Exit, LogSink, Sandbox, Sandboxes, SpawnError};
 use crate::report::{self, Report, Status};
 
 /// What instances are made of.
@@ -90,7 +90,7 @@ impl Instances {
         let mut binds = vec![(function.code_dir.clone(), TASK_ROOT.into())];
         binds.extend(plan.binds);
         let started = Instant::now();
-        let prepared = o.sandboxes.prepare(Network::None).await?;
+        let prepared = o.sandboxes.prepare(Base::default()).await?;
         let env = environment::variables(&function, &stream_name, &plan.env, &prepared.addresses());
         let mut sandbox = prepared
             .build(Blueprint {

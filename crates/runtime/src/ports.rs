@@ -45,6 +45,15 @@ pub enum Network {
     Host,
 }
 
+/// What about a sandbox is decided before it is built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Base {
+    /// Which network it sees.
+    pub network: Network,
+    /// Whether [`Blueprint::root`] will be given.
+    pub own_root: bool,
+}
+
 /// Where the endpoints of one sandbox are, as its processes reach them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
@@ -86,7 +95,7 @@ pub struct SpawnError(pub String);
 /// Makes sandboxes.
 pub trait Sandboxes: Send + Sync + 'static {
     /// An empty sandbox, whose endpoints have their addresses already.
-    fn prepare(&self, network: Network) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
+    fn prepare(&self, base: Base) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
 }
 
 /// An empty sandbox. Dropping it removes it.

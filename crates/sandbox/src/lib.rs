@@ -41,4 +41,4 @@ pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};
 pub use spawner::{Spawner, SpawnerOptions};
-pub use spec::{Bind, Network, SandboxSpec};
+pub use spec::{Base, BaseRoot, Bind, Network, SandboxSpec};

@@ -19,7 +19,7 @@ use crate::limits::LimitsInForce;
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
-use crate::spec::{Network, SandboxSpec};
+use crate::spec::{Base, SandboxSpec};
 
 /// How sandboxes are limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub struct SpawnerOptions {
     pub listeners: Vec<Listener>,
     /// How many empty sandboxes are made ahead of demand and kept ready.
     pub prepared: usize,
-    /// The network of those.
-    pub prepared_network: Network,
+    /// What those are made with.
+    pub prepared_base: Base,
 }
 
 impl Default for SpawnerOptions {
@@ -44,7 +44,7 @@ impl Default for SpawnerOptions {
             cgroup: CgroupMode::Auto,
             listeners: Vec::new(),
             prepared: 0,
-            prepared_network: Network::None,
+            prepared_base: Base::default(),
         }
     }
 }
@@ -122,7 +122,7 @@ impl Spawner {
         Ok(Self(Arc::new(Inner {
             pid: process.id().unwrap_or(0),
             process: Mutex::new(process),
-            pool: Pool::start(maker, options.prepared_network, options.prepared),
+            pool: Pool::start(maker, options.prepared_base, options.prepared),
         })))
     }
 
@@ -130,8 +130,8 @@ impl Spawner {
     ///
     /// # Errors
     /// When a resource cannot be had, or the kernel refuses a step.
-    pub async fn prepare(&self, network: Network) -> Result<Prepared, SandboxError> {
-        self.0.pool.take(network).await
+    pub async fn prepare(&self, base: Base) -> Result<Prepared, SandboxError> {
+        self.0.pool.take(base).await
     }
 
     /// Makes a sandbox: [`Self::prepare`] and [`Prepared::build`] in one.
@@ -140,7 +140,7 @@ impl Spawner {
     /// Those of both.
     pub async fn spawn(&self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
         spec.check()?;
-        self.prepare(spec.network).await?.build(spec).await
+        self.prepare(spec.base()).await?.build(spec).await
     }
 
     /// Resolves when the spawner process has ended, which it does only when told to or when something

@@ -47,6 +47,25 @@ pub enum Network {
     Host,
 }
 
+/// What about a sandbox is decided when it is prepared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Base {
+    /// Which network it sees.
+    pub network: Network,
+    /// The kind of its root file system.
+    pub root: BaseRoot,
+}
+
+/// The kind of a root file system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum BaseRoot {
+    /// The host's own system; most of it is made ahead.
+    #[default]
+    Host,
+    /// A directory, named when the sandbox is built.
+    Directory,
+}
+
 /// A read-only view of a host directory or file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
@@ -57,6 +76,13 @@ pub struct Bind {
 }
 
 impl SandboxSpec {
+    /// What it has to be prepared with.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        let root = if self.root.is_some() { BaseRoot::Directory } else { BaseRoot::Host };
+        Base { network: self.network, root }
+    }
+
     /// Refuses what the jail could only refuse later and less clearly.
     pub(crate) fn check(&self) -> Result<(), SandboxError> {
         let name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

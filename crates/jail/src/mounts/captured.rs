@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::files;
@@ -15,7 +15,7 @@ use crate::sys;
 pub(super) const READ_ONLY: u64 = sys::MOUNT_READ_ONLY | sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEV;
 
 /// A detached copy of a mount and the place it will get.
-pub(super) struct Captured {
+pub(crate) struct Captured {
     pub(super) tree: OwnedFd,
     pub(super) target: PathBuf,
     pub(super) is_directory: bool,
@@ -30,6 +30,18 @@ impl Captured {
     /// The same with other attributes.
     pub(super) fn with(source: &Path, target: &Path, attributes: u64) -> Result<Self, StepError> {
         capture(CWD, source.as_os_str(), OpenTreeFlags::empty(), target, attributes)
+    }
+
+    /// A read-only copy of what is at a path of another root: links lead there, too.
+    pub(super) fn in_root(root: BorrowedFd<'_>, source: &Path, target: &Path) -> Result<Self, StepError> {
+        let found =
+            openat2(root, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
+                .step_with(|| format!("open {}", source.display()))?;
+        let empty = OpenTreeFlags::AT_EMPTY_PATH;
+        capture(found.as_fd(), OsStr::new(""), empty, target, READ_ONLY).map_err(|error| StepError {
+            step: format!("{} ({})", error.step, source.display()).into(),
+            ..error
+        })
     }
 
     /// A read-only copy of one entry of an open directory. A link is not followed.

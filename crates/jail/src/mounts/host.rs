@@ -7,13 +7,12 @@ use super::captured::Captured;
 use super::{EMPTY_DIRECTORIES, View};
 use crate::error::StepError;
 use crate::etc;
-use crate::protocol::JailSpec;
 
 /// Top-level directories of the host's system: links into `/usr` on merged systems, else directories.
 const SYSTEM_DIRECTORIES: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Copies the mounts of everything that will be seen of the host's system.
-pub(super) fn capture(spec: &JailSpec, view: &mut View) -> Result<(), StepError> {
+pub(super) fn capture(view: &mut View) -> Result<(), StepError> {
     view.directories = EMPTY_DIRECTORIES.iter().map(|path| (path.into(), 0o755)).collect();
     view.directories.push(("/root".into(), 0o711));
     view.system.push(Captured::read_only(Path::new("/usr"), Path::new("/usr"))?);
@@ -26,9 +25,7 @@ pub(super) fn capture(spec: &JailSpec, view: &mut View) -> Result<(), StepError>
         }
     }
     capture_shell(view)?;
-    capture_etc(view)?;
-    view.links.extend(spec.symlinks.iter().map(|link| (link.link.clone(), link.target.clone())));
-    Ok(())
+    capture_etc(view)
 }
 
 /// `/bin/sh` is bash on AWS, and scripts written for it rely on that; on Debian it is dash. The

@@ -1,15 +1,22 @@
 //! The root file system of a sandbox: a small read-only tmpfs with read-only views of the host's system,
 //! or of a directory that holds another.
 //!
-//! Two phases, because they need different identities:
+//! Two identities are needed: sources may lie below directories which only the daemon's user may enter,
+//! so they are opened as that user; and a file system mounted in a user namespace can only hold files of
+//! users that the namespace maps (user_namespaces(7)), so it is filled as the init's user, which cannot
+//! change back. A source is therefore *captured* first: open_tree(2) makes a detached copy of its mount, and
+//! from then on paths of the host do not matter any more.
 //!
-//! 1. [`capture`] runs while the process still has the daemon's host uid, so that sources below
-//!    directories which only that user may enter can be opened. open_tree(2) makes detached copies of
-//!    the mounts; from then on paths of the host do not matter any more.
-//! 2. [`build`] runs as the init's uid, because a file system mounted in a user namespace can only
-//!    hold files of users that the namespace maps (user_namespaces(7)). It enters an empty tmpfs by
-//!    pivot_root(2) *before* it makes any directory: each absolute path from there on is a path in the
-//!    sandbox, and no symbolic link can lead back to the host.
+//! The new root is entered by pivot_root(2) *before* any directory is made in it: each absolute path from
+//! there on is a path in the sandbox, and no symbolic link can lead back to the host.
+//!
+//! There are two ways to a root:
+//!
+//! - **the host's system**, which is the same for all functions, is made ahead of demand: [`prepare`] is
+//!   called in a child of the init that has taken the init's user, and what it does to the mount namespace
+//!   holds for both. The host's root stays mounted at [`HOST`], where no function runs yet, until
+//!   [`complete`] has attached what was asked for and unmounts it;
+//! - **a directory** is captured and built when it is asked for ([`capture`], [`build`]).
 //!
 //! | module      | idea                                                               |
 //! |-------------|--------------------------------------------------------------------|
@@ -28,16 +35,17 @@ mod proc;
 mod resolve;
 
 use std::ffi::CString;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 
-use self::captured::{Captured, READ_ONLY};
+pub(crate) use self::captured::Captured;
+use self::captured::READ_ONLY;
 use crate::error::{Step, StepError};
 use crate::etc;
-use crate::protocol::{Bind, JailSpec, Root};
+use crate::protocol::{Bind, JailSpec};
 use crate::sys;
 
 /// Limits of the root tmpfs. It holds directories, links and the files of `/etc` only; how many there are
@@ -47,6 +55,9 @@ const ROOT_OPTIONS: &std::ffi::CStr = c"size=1m,nr_inodes=16384,mode=755";
 /// Where the root tmpfs is mounted for a moment, until it becomes the root. Any directory that
 /// surely exists would do: what it hides has been captured before.
 const STAGE: &str = "/usr";
+
+/// Where the host's root is while a prepared root waits.
+const HOST: &str = "/.host";
 
 /// Where generated files lie while they are mounted over those of an image; gone afterwards.
 const STASH: &str = "/.lambd";
@@ -73,66 +84,120 @@ pub(crate) struct View {
     etc_is_covered: bool,
 }
 
-/// Copies the mounts of everything that will be seen.
-pub(crate) fn capture(spec: &JailSpec) -> Result<View, StepError> {
-    // The copies of the host's mounts still receive what the host mounts (mount_namespaces(7)).
-    // Private first, so that neither they nor the copies taken below ever change.
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .step("make mounts private")?;
+impl View {
+    fn new() -> Self {
+        Self {
+            directories: Vec::new(),
+            links: Vec::new(),
+            system: Vec::new(),
+            binds: Vec::new(),
+            etc: "/etc".into(),
+            etc_is_covered: false,
+        }
+    }
 
-    let mut view = View {
-        directories: Vec::new(),
-        links: Vec::new(),
-        system: Vec::new(),
-        binds: Vec::new(),
-        etc: "/etc".into(),
-        etc_is_covered: false,
-    };
+    fn capture_devices(&mut self) -> Result<(), StepError> {
+        for name in DEVICES {
+            let path = Path::new("/dev").join(name);
+            self.system.push(Captured::with(&path, &path, sys::MOUNT_NO_SUID)?);
+        }
+        Ok(())
+    }
+
+    /// Puts everything but the binds at its place.
+    fn lay_out(self) -> Result<Vec<Captured>, StepError> {
+        for (directory, mode) in &self.directories {
+            files::make_with_mode(directory, *mode)?;
+        }
+        for (link, target) in &self.links {
+            files::make_link(link, target)?;
+        }
+        let etc = if self.etc_is_covered { Path::new(STASH) } else { &self.etc };
+        for (name, contents) in etc::generated() {
+            files::write(&etc.join(name), &contents)?;
+        }
+        make_dev()?;
+        for captured in self.system {
+            captured.attach()?;
+        }
+        if self.etc_is_covered {
+            cover_etc(&self.etc)?;
+        }
+        proc::restrict()?;
+        Ok(self.binds)
+    }
+}
+
+/// Makes a root of the host's system and enters it. As the init's user.
+pub(crate) fn prepare() -> Result<(), StepError> {
+    make_private()?;
+    let mut view = View::new();
+    host::capture(&mut view)?;
+    view.capture_devices()?;
+    enter_empty_root(HostRoot::Kept)?;
+    view.lay_out().map(drop)
+}
+
+/// What was asked for besides the host's system. As the daemon's user.
+pub(crate) fn capture_in_host(spec: &JailSpec) -> Result<Vec<Captured>, StepError> {
+    let host = open_directory(HOST).step("open the host's root")?;
+    spec.binds.iter().map(|bind| Captured::in_root(host.as_fd(), &bind.source, &bind.target)).collect()
+}
+
+/// Completes the prepared root. As the init's user.
+pub(crate) fn complete(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
+    unmount(HOST, UnmountFlags::DETACH).step("detach the host's root")?;
+    std::fs::remove_dir(HOST).step("remove the place of the host's root")?;
+    for link in &spec.symlinks {
+        files::make_link(&link.link, &link.target)?;
+    }
+    finish(binds, spec)
+}
+
+/// Copies the mounts of everything that will be seen. As the daemon's user.
+pub(crate) fn capture(root: &Path, spec: &JailSpec) -> Result<View, StepError> {
+    make_private()?;
+    let mut view = View::new();
     for Bind { source, target } in &spec.binds {
         view.binds.push(Captured::read_only(source, target)?);
     }
-    match &spec.root {
-        Root::Host => host::capture(spec, &mut view)?,
-        Root::Directory { path } => directory::capture(path, spec, &mut view)?,
-    }
-    for name in DEVICES {
-        let path = Path::new("/dev").join(name);
-        view.system.push(Captured::with(&path, &path, sys::MOUNT_NO_SUID)?);
-    }
+    directory::capture(root, spec, &mut view)?;
+    view.capture_devices()?;
     Ok(view)
 }
 
-/// Builds the root file system and makes it the root of this process.
+/// Builds the root file system and enters it. As the init's user.
 pub(crate) fn build(view: View, spec: &JailSpec) -> Result<(), StepError> {
-    enter_empty_root()?;
-    for (directory, mode) in &view.directories {
-        files::make_with_mode(directory, *mode)?;
-    }
-    for (link, target) in &view.links {
-        files::make_link(link, target)?;
-    }
-    let etc = if view.etc_is_covered { Path::new(STASH) } else { &view.etc };
-    for (name, contents) in etc::generated() {
-        files::write(&etc.join(name), &contents)?;
-    }
-    make_dev()?;
-    for captured in view.system {
-        captured.attach()?;
-    }
-    if view.etc_is_covered {
-        cover_etc(&view.etc)?;
-    }
-    // After the system's own, so that a prefix below /usr or /opt lands on top of it.
+    enter_empty_root(HostRoot::Gone)?;
+    let binds = view.lay_out()?;
+    finish(binds, spec)
+}
+
+/// The copies of the host's mounts still receive what the host mounts (mount_namespaces(7)). Private first,
+/// so that neither they nor the copies taken of them ever change.
+fn make_private() -> Result<(), StepError> {
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).step("make mounts private")
+}
+
+/// After the system's own, so that a prefix below /usr or /opt lands on top of it.
+fn finish(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
     mount_tmp(spec.tmp_bytes)?;
-    for captured in view.binds {
+    for captured in binds {
         captured.attach()?;
     }
-    proc::restrict()?;
     make_root_read_only()
 }
 
+/// Whether the host's root stays mounted for a while.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HostRoot {
+    /// At [`HOST`].
+    Kept,
+    Gone,
+}
+
 /// Mounts an empty tmpfs, with a /proc in it, and makes it the root.
-fn enter_empty_root() -> Result<(), StepError> {
+fn enter_empty_root(host: HostRoot) -> Result<(), StepError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("lambd", STAGE, "tmpfs", flags, ROOT_OPTIONS).step("mount root tmpfs")?;
     rustix::process::chdir(STAGE).step("enter root tmpfs")?;
@@ -140,10 +205,17 @@ fn enter_empty_root() -> Result<(), StepError> {
     // While the host's /proc is still in this mount namespace: the kernel allows a new one in a
     // user namespace only where a fully visible one is present (user_namespaces(7)).
     mount("proc", "proc", "proc", flags | MountFlags::NOEXEC, None).step("mount /proc")?;
-    // pivot_root(2), NOTES: with "." twice the old root ends up on top of the new one, and unmounting
-    // it uncovers the new one; no directory for the old root is needed.
-    rustix::process::pivot_root(".", ".").step("pivot_root")?;
-    unmount(".", UnmountFlags::DETACH).step("detach the host's root")?;
+    if host == HostRoot::Kept {
+        let place = HOST.trim_start_matches('/');
+        rustix::fs::mkdir(place, Mode::from_raw_mode(0o700)).step("make a place for the host's root")?;
+        // The roots of other processes in this mount namespace change as well, see pivot_root(2).
+        rustix::process::pivot_root(".", place).step("pivot_root")?;
+    } else {
+        // pivot_root(2), NOTES: with "." twice the old root ends up on top of the new one, and unmounting
+        // it uncovers the new one; no directory for the old root is needed.
+        rustix::process::pivot_root(".", ".").step("pivot_root")?;
+        unmount(".", UnmountFlags::DETACH).step("detach the host's root")?;
+    }
     rustix::process::chdir("/").step("enter new root")
 }
 
@@ -177,9 +249,12 @@ fn mount_tmp(bytes: u64) -> Result<(), StepError> {
         .step("mount /tmp")
 }
 
+fn open_directory(path: &str) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// Last, because everything before writes to the root.
 fn make_root_read_only() -> Result<(), StepError> {
-    let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .step("open new root")?;
+    let root = open_directory("/").step("open new root")?;
     sys::mount_setattr(root.as_fd(), READ_ONLY, false).step("make root read-only")
 }

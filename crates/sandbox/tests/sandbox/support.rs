@@ -130,7 +130,11 @@ pub(crate) fn is_alive(pid: i32) -> bool {
 
 /// Descendants of a process, itself included.
 pub(crate) fn tree(pid: i32) -> Vec<i32> {
+    std::iter::once(pid).chain(children(pid).into_iter().flat_map(tree)).collect()
+}
+
+/// Children of a process.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let below = children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).flat_map(tree);
-    std::iter::once(pid).chain(below).collect()
+    children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }

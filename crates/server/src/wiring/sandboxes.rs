@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use futures_util::future::BoxFuture;
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, SpawnError};
 use lambd_sandbox::{
-    Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, Spawner, Transport,
+    Base, BaseRoot, Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, Spawner,
+    Transport,
 };
 
 pub(crate) struct Sandboxes(pub(crate) Spawner);
@@ -21,16 +22,14 @@ pub(crate) fn listeners() -> Vec<Listener> {
 }
 
 impl ports::Sandboxes for Sandboxes {
-    fn prepare(
-        &self,
-        network: ports::Network,
-    ) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
-        let network = match network {
+    fn prepare(&self, base: ports::Base) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
+        let network = match base.network {
             ports::Network::None => Network::None,
             ports::Network::Host => Network::Host,
         };
+        let base = Base { network, root: if base.own_root { BaseRoot::Directory } else { BaseRoot::Host } };
         Box::pin(async move {
-            let prepared = self.0.prepare(network).await.map_err(spawn_error)?;
+            let prepared = self.0.prepare(base).await.map_err(spawn_error)?;
             let &[runtime_api, aws] = prepared.addresses() else {
                 return Err(SpawnError("the sandbox lacks a listener".into()));
             };
@@ -55,7 +54,7 @@ impl ports::Prepared for Prepared {
         blueprint: Blueprint,
     ) -> BoxFuture<'static, Result<Box<dyn ports::Sandbox>, SpawnError>> {
         Box::pin(async move {
-            let network = self.prepared.network();
+            let network = self.prepared.base().network;
             let built = self.prepared.build(spec(blueprint, network)).await;
             let mut sandbox = built.map_err(spawn_error)?;
             let listeners = endpoints(sandbox.take_listeners());
