@@ -139,6 +139,12 @@ impl Prepared {
         &self.addresses
     }
 
+    /// Process id of its init in the daemon's pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.parts.tree.pid
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn base(&self) -> Base {

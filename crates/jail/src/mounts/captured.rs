@@ -80,7 +80,7 @@ fn capture(
     let tree = open_tree(directory, source, flags).step_with(|| format!("open {}", shown()))?;
     let status = rustix::fs::fstat(&tree).step_with(|| format!("stat {}", shown()))?;
     // While it is detached: the view is never reachable with more rights than these.
-    sys::mount_setattr(tree.as_fd(), attributes, true).step_with(|| format!("restrict {}", shown()))?;
+    sys::restrict_mount(tree.as_fd(), attributes, true).step_with(|| format!("restrict {}", shown()))?;
     let is_directory = FileType::from_raw_mode(status.st_mode).is_dir();
     Ok(Captured { tree, target: target.to_owned(), is_directory })
 }

@@ -15,7 +15,9 @@
 //! - **the host's system**, which is the same for all functions, is made ahead of demand: [`prepare`] is
 //!   called in a child of the init that has taken the init's user, and what it does to the mount namespace
 //!   holds for both. The host's root stays mounted at [`HOST`], where no function runs yet, until
-//!   [`complete`] has attached what was asked for and unmounts it;
+//!   [`complete`] has attached what was asked for and unmounts it. Until then it follows what the host
+//!   mounts and unmounts (mount_namespaces(7)), so that one that waits for long sees the new and does not
+//!   hold the old;
 //! - **a directory** is captured and built when it is asked for ([`capture`], [`build`]).
 //!
 //! | module      | idea                                                               |
@@ -39,7 +41,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 pub(crate) use self::captured::Captured;
 use self::captured::READ_ONLY;
@@ -130,7 +132,6 @@ impl View {
 
 /// Makes a root of the host's system and enters it. As the init's user.
 pub(crate) fn prepare() -> Result<(), StepError> {
-    make_private()?;
     let mut view = View::new();
     host::capture(&mut view)?;
     view.capture_devices()?;
@@ -156,7 +157,6 @@ pub(crate) fn complete(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), Step
 
 /// Copies the mounts of everything that will be seen. As the daemon's user.
 pub(crate) fn capture(root: &Path, spec: &JailSpec) -> Result<View, StepError> {
-    make_private()?;
     let mut view = View::new();
     for Bind { source, target } in &spec.binds {
         view.binds.push(Captured::read_only(source, target)?);
@@ -171,12 +171,6 @@ pub(crate) fn build(view: View, spec: &JailSpec) -> Result<(), StepError> {
     enter_empty_root(HostRoot::Gone)?;
     let binds = view.lay_out()?;
     finish(binds, spec)
-}
-
-/// The copies of the host's mounts still receive what the host mounts (mount_namespaces(7)). Private first,
-/// so that neither they nor the copies taken of them ever change.
-fn make_private() -> Result<(), StepError> {
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).step("make mounts private")
 }
 
 /// After the system's own, so that a prefix below /usr or /opt lands on top of it.
@@ -256,5 +250,5 @@ fn open_directory(path: &str) -> rustix::io::Result<OwnedFd> {
 /// Last, because everything before writes to the root.
 fn make_root_read_only() -> Result<(), StepError> {
     let root = open_directory("/").step("open new root")?;
-    sys::mount_setattr(root.as_fd(), READ_ONLY, false).step("make root read-only")
+    sys::restrict_mount(root.as_fd(), READ_ONLY, false).step("make root read-only")
 }

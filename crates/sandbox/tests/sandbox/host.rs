@@ -61,6 +61,24 @@ async fn an_ordinary_user_can_run_sandboxes() {
     assert!(output.contains("/proc/1/environ: Permission denied"), "{output}");
 }
 
+/// An empty sandbox may wait for days: it must neither keep a file system of the host from being released
+/// nor lack one that came later.
+#[test]
+fn an_empty_sandbox_follows_the_mounts_of_the_host() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let count = "grep -c lambd-test /proc/$INIT/mountinfo";
+    let beside = format!("{count}; umount $DIR; {count}; mount -t tmpfs lambd-test $DIR; {count}");
+    // In mount namespaces of the test's own, whose mounts are shared as those of hosts with systemd are.
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "--propagation", "private", "sh", "-c"])
+        .arg("mount --make-rshared / && mount -t tmpfs lambd-test $DIR && $HELPER beside \"$BESIDE\"")
+        .envs([("DIR", directory.path().as_os_str()), ("HELPER", helper().as_os_str())])
+        .env("BESIDE", beside)
+        .output()
+        .expect("unshare runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n0\n1\n", "{output:?}");
+}
+
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("kill -9");
 }
