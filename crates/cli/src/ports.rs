@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use lambd_types::{AccountId, Region};
 
-use crate::args::{LogLevel, RuntimeSubstitution};
+use crate::args::{IsolationChoice, LogLevel, RuntimeSubstitution};
 use crate::report::DoctorReport;
 
 /// A boxed future that may move between threads.
@@ -25,7 +25,9 @@ pub trait Daemon: Send + Sync {
 pub trait Inspector: Send + Sync {
     /// Examines kernel, isolation, limits, runtimes and the data directory without changing anything.
     /// The listener's port is examined by the command line itself.
-    fn inspect(&self, data_dir: &Path) -> DoctorReport;
+    ///
+    /// `isolation` is what the daemon would be started with.
+    fn inspect(&self, data_dir: &Path, isolation: &IsolationChoice) -> DoctorReport;
 }
 
 /// How the daemon is to run: the options with every default filled in.
@@ -39,6 +41,8 @@ pub struct ServeArgs {
     pub account: AccountId,
     /// Directory for everything that survives a restart; to be created where missing.
     pub data: PathBuf,
+    /// What keeps functions apart from the machine.
+    pub isolation: IsolationChoice,
     /// What to do about a function whose runtime version is not installed.
     pub runtime_substitution: RuntimeSubstitution,
     /// How much the daemon's own log says.
@@ -111,9 +115,19 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// No isolation level works on this machine.
+    /// No isolation level works on this machine: what stands in the way of each, and what would help.
     #[error("no isolation level works here: {0}")]
     NoIsolation(String),
+    /// The isolation level that was asked for does not work on this machine.
+    #[error("the isolation level {level} does not work here: {reason}")]
+    IsolationUnavailable {
+        /// Its name.
+        level: String,
+        /// What stands in the way.
+        reason: String,
+        /// What the user can do about it.
+        remedy: String,
+    },
     /// A part of the daemon failed to start.
     #[error("the daemon did not start: {0}")]
     Part(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -136,6 +150,9 @@ impl StartError {
             }
             Self::DataUnusable { .. } => {
                 "make it writable for you, or choose another directory with --data DIR".into()
+            }
+            Self::IsolationUnavailable { remedy, .. } => {
+                format!("{remedy}; or choose another level with --isolation")
             }
             Self::NoIsolation(_) | Self::Part(_) => {
                 "run `lambd doctor` to see what this machine lacks".into()

@@ -16,7 +16,7 @@ pub struct DoctorReport {
     pub kernel: Vec<Check>,
     /// Isolation levels, strongest first.
     pub isolation: Vec<IsolationLevel>,
-    /// The level that functions would get now; `None` when none is available.
+    /// The level that functions would get now; `None` when none is available, or not the one that was asked for.
     pub isolation_in_force: Option<String>,
     /// Limits that can be enforced: memory, CPU, processes, freezing.
     pub limits: Vec<Check>,
@@ -122,7 +122,7 @@ impl DoctorReport {
     pub fn is_healthy(&self) -> bool {
         let checks = self.kernel.iter().chain(&self.limits).chain(&self.data);
         let missing = checks.filter(|c| matches!(c.verdict, Verdict::Missing { .. })).count();
-        missing == 0 && self.isolation.iter().any(|level| level.status == IsolationStatus::Available)
+        missing == 0 && self.isolation_in_force.is_some()
     }
 }
 
@@ -134,8 +134,8 @@ mod tests {
         DoctorReport {
             kernel_release: "6.8.0".into(),
             kernel: vec![Check::degraded("landlock", "absent", "boot a newer kernel")],
+            isolation_in_force: (status == IsolationStatus::Available).then(|| "namespaces".into()),
             isolation: vec![IsolationLevel { name: "namespaces".into(), status }],
-            isolation_in_force: None,
             limits: vec![],
             runtimes: vec![],
             missing_runtimes: vec![RuntimeMissing {

@@ -1,22 +1,20 @@
-//! Pid 1 of a sandbox: builds it, starts the function's process, and waits.
+//! The first process of a sandbox: builds it, starts the function's process, and waits.
 //!
-//! The order of the steps is the security property; [`build`] says why each is where it is.
-//! Whatever ends this process ends the sandbox: the kernel kills the rest of a pid namespace with
-//! its pid 1 (pid_namespaces(7)).
+//! Here is what every isolation level needs; `namespaces` and `process` have the rest.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{DumpableBehavior, Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{self, Lease};
 use crate::phases::Phases;
-use crate::protocol::{self, Event, JailSpec, Network, Order, Root, SpawnRequest};
+use crate::protocol::{self, Event, JailSpec, Level, Network, Order, SpawnRequest};
 use crate::sys::{self, Side};
-use crate::{etc, fds, function, mounts, net};
+use crate::{fds, function, namespaces, net, process};
 
 /// What the init gets from the spawner.
 pub(crate) struct Init<'a> {
@@ -100,39 +98,19 @@ fn enter_cgroups(tasks: &[OwnedFd]) -> Result<(), StepError> {
 /// What does not depend on the function: the network and its listeners.
 fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     rustix::thread::set_name(c"lambd-init").step("set process name")?;
-    if init.request.network == Network::Own {
+    if init.request.level == Level::Namespaces && init.request.network == Network::Own {
         net::loopback_up()?;
     }
     let listeners = net::listeners(&init.request.listeners)?;
     init.phases.end("network");
-    if init.request.host_root {
-        prepare_root(init)?;
-        init.phases.end("prepare root");
+    match init.request.level {
+        Level::Namespaces => namespaces::prepare(init)?,
+        Level::Process => {}
     }
     // The listeners close here with the end of this function: from now on the daemon alone holds them.
     let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
     let prepared = Event::Prepared { phases: init.phases.take() };
     protocol::send(init.control, &prepared, &listeners).step("report the empty sandbox")
-}
-
-/// Makes the root in a child, because it takes another user than the one that may look for sources.
-fn prepare_root(init: &Init<'_>) -> Result<(), StepError> {
-    // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
-    match unsafe { sys::fork() }.step("fork to prepare the root")? {
-        Side::Child => {
-            let failed = identity::become_init(init.lease).and_then(|()| mounts::prepare()).err();
-            if let Some(StepError { step, errno }) = &failed {
-                let event = Event::SetupFailed { step: step.to_string(), errno: *errno };
-                let _ = protocol::send(init.control, &event, &[]);
-            }
-            sys::exit_now(failed.is_some().into())
-        }
-        // The first report counts; what is said here is heard only if there was none.
-        Side::Parent(pid) => match sys::wait_for(pid).step("wait for the root")? {
-            Ok(0) => Ok(()),
-            _ => Err(StepError { step: "prepare the root".into(), errno: libc::ECHILD }),
-        },
-    }
 }
 
 /// Waits for the order that says what to build; `None` when it never comes.
@@ -160,43 +138,18 @@ fn await_build(init: &Init<'_>) -> Result<Option<JailSpec>, StepError> {
     }
 }
 
-/// What was captured, by the kind of root.
-enum Captured {
-    InHost(Vec<mounts::Captured>),
-    Directory(mounts::View),
-}
-
 /// Everything up to the fork. `false` when the spawner has died meanwhile.
 fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepError> {
-    // Before the change of user: sources may lie where only the daemon's user may look.
-    let captured = match &spec.root {
-        Root::Host => Captured::InHost(mounts::capture_in_host(spec)?),
-        Root::Directory { path } => Captured::Directory(mounts::capture(path, spec)?),
+    let built = match init.request.level {
+        Level::Namespaces => namespaces::build(init, spec)?,
+        Level::Process => process::build(init)?,
     };
-    init.phases.end("capture mounts");
-    identity::become_init(init.lease)?;
-    // After the change of user, which clears it (prctl(2), PR_SET_PDEATHSIG). A spawner that died
-    // before this line sends no signal any more; the pipe that ended with it tells instead.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("set parent death signal")?;
-    if has_ended(init.spawner_alive) {
-        return Ok(false);
+    if built {
+        // All that can fail for a reason of the host is done.
+        let ready = Event::Ready { phases: init.phases.take() };
+        protocol::send(init.control, &ready, &[]).step("report the sandbox")?;
     }
-    // Not even a function of the same uid may look into this process or trace it (ptrace(2)): its
-    // memory holds leftovers of other sandboxes' requests. Exec makes the function itself dumpable again.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("make init non-dumpable")?;
-    // Once in its cgroup, so that the namespace's root is that cgroup and not the daemon's.
-    sys::unshare_cgroup_namespace().step("unshare cgroup namespace")?;
-    rustix::system::sethostname(etc::HOST_NAME.as_bytes()).step("set host name")?;
-    init.phases.end("change identity");
-    match captured {
-        Captured::InHost(binds) => mounts::complete(binds, spec)?,
-        Captured::Directory(view) => mounts::build(view, spec)?,
-    }
-    init.phases.end("build root");
-    // All that can fail for a reason of the host is done.
-    let ready = Event::Ready { phases: init.phases.take() };
-    protocol::send(init.control, &ready, &[]).step("report the sandbox")?;
-    Ok(true)
+    Ok(built)
 }
 
 /// Gives up what waiting does not need. After the fork, because the function's process needs the
@@ -263,7 +216,8 @@ fn report_end(init: &Init<'_>, ended: &sys::Reaped) -> ! {
     sys::exit_now(0)
 }
 
-fn has_ended(pipe: BorrowedFd<'_>) -> bool {
+/// Whether the other end of this pipe is closed.
+pub(crate) fn has_ended(pipe: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)

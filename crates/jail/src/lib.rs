@@ -17,7 +17,9 @@
 //! | [`fds`]      | file descriptors: passing them along, closing the rest                   |
 //! | `spawner`    | the loop that turns a request into a process in new namespaces           |
 //! | `identity`   | user and group ids, capabilities                                         |
-//! | `init`       | pid 1 of a sandbox: the order of all steps, then waiting                 |
+//! | `init`       | the first process of a sandbox: what all levels share, then waiting      |
+//! | `namespaces` | the isolation level of that name: the order of its steps                 |
+//! | `process`    | the isolation level of that name                                         |
 //! | `mounts`     | the read-only root file system                                           |
 //! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |
 //! | `net`        | the loopback interface and the listeners                                 |
@@ -45,9 +47,11 @@ mod function;
 mod identity;
 mod init;
 mod mounts;
+mod namespaces;
 mod net;
 mod phases;
 pub mod probe;
+mod process;
 pub mod protocol;
 mod rlimits;
 mod spawner;

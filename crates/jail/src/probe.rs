@@ -1,6 +1,6 @@
 //! What this kernel offers, tried rather than guessed from its version.
 
-use crate::{spawner, sys};
+use crate::{namespaces, sys};
 
 /// Features that a sandbox uses or will use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub fn features() -> Features {
 /// # Errors
 /// The first step that failed.
 pub fn namespaces() -> Result<(), NamespaceFailure> {
-    sys::try_namespaces(spawner::NAMESPACES).map_err(|(step, errno)| NamespaceFailure {
+    sys::try_namespaces(namespaces::ALL).map_err(|(step, errno)| NamespaceFailure {
         step: match step {
             1 => "create user, mount, pid, network, ipc and uts namespaces",
             2 => "change mounts in a new user namespace",

@@ -35,6 +35,8 @@ pub const MAX_MESSAGE: usize = 128 * 1024;
 pub struct SpawnRequest {
     /// Name of the sandbox, for messages only.
     pub id: String,
+    /// What keeps it apart from the host.
+    pub level: Level,
     /// Which network it sees.
     pub network: Network,
     /// Addresses to listen on in that network; the sockets are served by the daemon. Port 0 takes any
@@ -44,6 +46,15 @@ pub struct SpawnRequest {
     pub host_root: bool,
     /// Where the kernel accounts for it.
     pub cgroup: CgroupPlacement,
+}
+
+/// What keeps a sandbox apart from the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Level {
+    /// Namespaces and a root file system of its own.
+    Namespaces,
+    /// Rights of its process alone: user id, seccomp, Landlock, resource limits.
+    Process,
 }
 
 /// Which network a sandbox sees.

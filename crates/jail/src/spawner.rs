@@ -22,24 +22,15 @@ use crate::filter::Filter;
 use crate::identity::{HostIds, Lease};
 use crate::init::{self, Init};
 use crate::phases::Phases;
-use crate::protocol::{self, Event, Network, SpawnRequest};
+use crate::protocol::{self, Event, Level, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
-use crate::{SPAWNER_ARG0, fds};
+use crate::{SPAWNER_ARG0, fds, namespaces};
 
-/// Every namespace but two: time is the host's, and the cgroup namespace is made by the init once it
-/// is in its cgroup, which thereby becomes the root that it sees.
-pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS) as u64;
-
-/// The namespaces of a sandbox that sees this network.
-fn namespaces(network: Network) -> u64 {
-    match network {
-        Network::Own => NAMESPACES,
-        Network::Host => NAMESPACES & !(libc::CLONE_NEWNET as u64),
+/// The namespaces that the kernel makes together with the process.
+fn namespaces_of(request: &SpawnRequest) -> u64 {
+    match request.level {
+        Level::Namespaces => namespaces::flags(request.network),
+        Level::Process => 0,
     }
 }
 
@@ -172,31 +163,30 @@ impl Spawner {
         let lease = self.ids.take();
 
         // SAFETY: the spawner runs before any thread exists (see `run_if_spawner`) and starts none.
-        let cloned = match unsafe {
-            sys::clone_process(namespaces(request.network), home.as_ref().map(AsFd::as_fd))
-        } {
-            Ok(Side::Parent(cloned)) => cloned,
-            Ok(Side::Child) => init::run(Init {
-                request,
-                lease,
-                control: control.as_fd(),
-                output: output.as_fd(),
-                released: released.as_fd(),
-                cgroup_tasks: &tasks,
-                spawner_alive: self.alive.0.as_fd(),
-                filter: &self.filter,
-                phases,
-            }),
-            Err(error) => {
-                self.ids.give_back(lease);
-                return Err(StepError::new("clone3 with new namespaces", error));
-            }
-        };
+        let cloned =
+            match unsafe { sys::clone_process(namespaces_of(request), home.as_ref().map(AsFd::as_fd)) } {
+                Ok(Side::Parent(cloned)) => cloned,
+                Ok(Side::Child) => init::run(Init {
+                    request,
+                    lease,
+                    control: control.as_fd(),
+                    output: output.as_fd(),
+                    released: released.as_fd(),
+                    cgroup_tasks: &tasks,
+                    spawner_alive: self.alive.0.as_fd(),
+                    filter: &self.filter,
+                    phases,
+                }),
+                Err(error) => {
+                    self.ids.give_back(lease);
+                    return Err(StepError::new("clone3 with new namespaces", error));
+                }
+            };
         self.leases.insert(cloned.pid, lease);
         if let Some(freezer) = freezer(&request.cgroup.v1_tasks_files) {
             self.freezers.insert(cloned.pid, freezer);
         }
-        let admitted = admit(&cloned, lease).and_then(|()| {
+        let admitted = admit(&cloned, lease, request.level).and_then(|()| {
             let spawned = Event::Spawned { pid: cloned.pid };
             protocol::send(control, &spawned, &[cloned.pidfd.as_fd()]).step("report the new process")?;
             rustix::io::write(&release, &[1]).step("release the new process").map(drop)
@@ -225,13 +215,16 @@ fn open_tasks(paths: &[PathBuf]) -> Result<Vec<OwnedFd>, StepError> {
 
 /// Gives the waiting child its ids. Its parent must do it: only a process outside may write maps with
 /// more than its own id.
-fn admit(child: &Cloned, lease: Lease) -> Result<(), StepError> {
+fn admit(child: &Cloned, lease: Lease, level: Level) -> Result<(), StepError> {
     let write = |file: &Path, contents: &str, step: &'static str| {
         write_once(file, contents).step_with(|| format!("{step} {}", file.display()))
     };
     let process = Path::new("/proc").join(child.pid.to_string());
     // Best effort: a host that hides it in /proc loses a preference, not a limit.
     let _ = write_once(&process.join("oom_score_adj"), OOM_SCORE_ADJ);
+    if level != Level::Namespaces {
+        return Ok(());
+    }
     if !lease.may_set_groups() {
         // Before the group map, see user_namespaces(7).
         write(&process.join("setgroups"), "deny", "forbid setgroups in")?;

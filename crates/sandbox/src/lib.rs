@@ -7,6 +7,7 @@
 //! | module    | idea                                                             |
 //! |-----------|------------------------------------------------------------------|
 //! | `spec`    | what a sandbox is asked to be                                    |
+//! | `isolation`| isolation levels, and which of them work here                    |
 //! | `spawner` | starting the spawner process, asking it for sandboxes            |
 //! | `prepared`| an empty sandbox: everything that is the same for all functions  |
 //! | `pool`    | empty sandboxes that wait for demand                             |
@@ -24,6 +25,7 @@ mod cgroups;
 mod channel;
 mod cleaner;
 mod error;
+mod isolation;
 mod limits;
 mod pool;
 mod prepared;
@@ -35,6 +37,7 @@ mod spec;
 
 pub use cgroups::CgroupMode;
 pub use error::SandboxError;
+pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce};
 pub use prepared::{ListenerSocket, Prepared};

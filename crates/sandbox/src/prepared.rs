@@ -13,6 +13,7 @@ use crate::cgroups::{CgroupSet, Cgroups};
 use crate::channel::{self, Control, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
+use crate::isolation::Isolation;
 use crate::limits::EnforcedBy;
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::spec::{Base, BaseRoot, Network, SandboxSpec};
@@ -66,6 +67,7 @@ const DATA_ALLOWANCE_BYTES: u64 = 256 << 20;
 
 /// What is needed to make empty sandboxes.
 pub(crate) struct Maker {
+    pub(crate) isolation: Isolation,
     pub(crate) requests: Requests,
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) cleaner: Cleaner,
@@ -82,6 +84,7 @@ impl Maker {
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
         let request = SpawnRequest {
             id: id.to_owned(),
+            level: self.isolation.level(),
             network: match base.network {
                 Network::None => protocol::Network::Own,
                 Network::Host => protocol::Network::Host,
@@ -116,7 +119,7 @@ impl Maker {
     /// Where many share a network, each gets free ports.
     fn listeners_in(&self, network: Network) -> Vec<protocol::Listener> {
         let mut listeners = self.listeners.clone();
-        if network == Network::Host {
+        if network == Network::Host || self.isolation == Isolation::Process {
             listeners.iter_mut().for_each(|listener| listener.address.set_port(0));
         }
         listeners

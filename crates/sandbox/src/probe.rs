@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lambd_jail::probe as jail;
 
 use crate::cgroups::{Hierarchy, hierarchies};
+use crate::isolation::Isolation;
 
 /// Whether an isolation level can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +50,6 @@ pub struct ProbeReport {
     pub kernel_release: String,
     /// Whether this process runs as root.
     pub root: bool,
-    /// Whether user, mount, pid, network, ipc and uts namespaces can be made together.
-    pub namespaces: bool,
     /// clone3(2).
     pub clone3: bool,
     /// pidfd_open(2).
@@ -67,19 +66,17 @@ pub struct ProbeReport {
     pub overlayfs: bool,
     /// Controllers of all mounted cgroup hierarchies.
     pub cgroup_controllers: Vec<CgroupController>,
-    /// The isolation level `namespaces`: what [`Spawner`](crate::Spawner) needs.
-    pub isolation_namespaces: Availability,
+    /// Isolation levels, strongest first, and whether each can be used.
+    pub isolation: Vec<(Isolation, Availability)>,
 }
 
 /// Tries what a sandbox needs. Takes a few milliseconds and leaves nothing behind.
 #[must_use]
 pub fn probe() -> ProbeReport {
     let features = jail::features();
-    let namespaces = jail::namespaces();
     ProbeReport {
         kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
         root: rustix::process::geteuid().is_root(),
-        namespaces: namespaces.is_ok(),
         clone3: features.clone3,
         pidfd: features.pidfd,
         mount_setattr: features.mount_setattr,
@@ -88,11 +85,13 @@ pub fn probe() -> ProbeReport {
         landlock_abi: features.landlock_abi,
         overlayfs: knows_overlayfs(),
         cgroup_controllers: hierarchies().iter().flat_map(controllers).collect(),
-        isolation_namespaces: isolation(&features, namespaces),
+        isolation: Isolation::ALL.into_iter().map(|level| (level.clone(), level.availability())).collect(),
     }
 }
 
-fn isolation(features: &jail::Features, namespaces: Result<(), jail::NamespaceFailure>) -> Availability {
+/// Whether the isolation level `namespaces` works: it is tried.
+pub(crate) fn namespaces() -> Availability {
+    let features = jail::features();
     let missing: Vec<&str> = [
         (features.clone3, "clone3"),
         (features.pidfd, "pidfd_open"),
@@ -114,7 +113,7 @@ fn isolation(features: &jail::Features, namespaces: Result<(), jail::NamespaceFa
             remedy: "run a kernel built with CONFIG_SECCOMP_FILTER".into(),
         };
     }
-    match namespaces {
+    match jail::namespaces() {
         Ok(()) => Availability::Available,
         Err(failure) => Availability::Unavailable {
             reason: format!("cannot {}: {}", failure.step, std::io::Error::from_raw_os_error(failure.errno)),
@@ -123,6 +122,11 @@ fn isolation(features: &jail::Features, namespaces: Result<(), jail::NamespaceFa
             }),
         },
     }
+}
+
+/// Whether the isolation level `process` works.
+pub(crate) fn process() -> Availability {
+    Availability::Unavailable { reason: "it is not built yet".into(), remedy: String::new() }
 }
 
 /// The usual causes, most specific first; `read` returns a setting of the kernel.

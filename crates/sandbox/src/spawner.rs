@@ -15,6 +15,7 @@ use crate::cgroups::{CgroupMode, Cgroups};
 use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
+use crate::isolation::Isolation;
 use crate::limits::LimitsInForce;
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
@@ -24,6 +25,9 @@ use crate::spec::{Base, SandboxSpec};
 /// How sandboxes are limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpawnerOptions {
+    /// What keeps sandboxes apart from the host. Whether it works here is not checked, see
+    /// [`Isolation::availability`]; where it does not, making a sandbox fails.
+    pub isolation: Isolation,
     /// Name of the directory in each cgroup hierarchy below which all cgroups are made.
     pub cgroup_parent: String,
     /// Which cgroup version is used.
@@ -40,6 +44,7 @@ pub struct SpawnerOptions {
 impl Default for SpawnerOptions {
     fn default() -> Self {
         Self {
+            isolation: Isolation::default(),
             cgroup_parent: "lambd".into(),
             cgroup: CgroupMode::Auto,
             listeners: Vec::new(),
@@ -114,6 +119,7 @@ impl Spawner {
             .map_err(failed("execute the binary"))?;
         tracing::debug!(pid = process.id(), limits = %cgroups.limits(), cgroups = %cgroups, "spawner started");
         let maker = Maker {
+            isolation: options.isolation,
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
             cgroups: Arc::new(cgroups),
             cleaner: Cleaner::start(),

@@ -10,14 +10,14 @@ use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, Substitution};
-use lambd_sandbox::{Availability, Spawner, SpawnerOptions};
+use lambd_sandbox::{Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::health::HealthService;
-use crate::wiring;
+use crate::{isolation, wiring};
 
 /// How long requests in flight may take when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -42,10 +42,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let dir = DataDir::open(&args.data).map_err(data_error)?;
     let data = dir.path().to_owned();
 
-    if let Availability::Unavailable { reason, remedy } = lambd_sandbox::probe().isolation_namespaces {
-        return Err(StartError::NoIsolation(format!("{reason}; {remedy}")));
-    }
+    let isolation = isolation::choose(&args.isolation)?;
     let options = SpawnerOptions {
+        isolation: isolation.clone(),
         listeners: wiring::sandboxes::listeners(),
         prepared: PREPARED_SANDBOXES,
         ..SpawnerOptions::default()
@@ -108,7 +107,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
     Ok(RunningDaemon {
         endpoint,
-        isolation: format!("namespaces ({limits})"),
+        isolation: format!("{isolation} ({limits})"),
         runtimes,
         data,
         stop: Box::new(move || Box::pin(parts.stop())),

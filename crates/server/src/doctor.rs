@@ -3,29 +3,26 @@
 use std::path::Path;
 
 use lambd_cli::{
-    Check, DoctorReport, Inspector, IsolationLevel, IsolationStatus, RuntimeFound, RuntimeMissing,
+    Check, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus, RuntimeFound,
+    RuntimeMissing,
 };
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
-use lambd_sandbox::{Availability, CgroupVersion, ProbeReport};
+use lambd_sandbox::{Availability, CgroupVersion, Isolation, ProbeReport};
+
+use crate::isolation;
 
 /// Looks at the machine without changing it.
 pub(crate) struct Doctor;
 
 impl Inspector for Doctor {
-    fn inspect(&self, data_dir: &Path) -> DoctorReport {
+    fn inspect(&self, data_dir: &Path, choice: &IsolationChoice) -> DoctorReport {
         let probe = lambd_sandbox::probe();
-        let namespaces = match &probe.isolation_namespaces {
-            Availability::Available => IsolationStatus::Available,
-            Availability::Unavailable { reason, remedy } => {
-                IsolationStatus::Unavailable { reason: reason.clone(), remedy: remedy.clone() }
-            }
-        };
-        let in_force = (namespaces == IsolationStatus::Available).then(|| "namespaces".to_owned());
+        let in_force = isolation::choose(choice).ok().map(|level| level.to_string());
         let found = runtimes();
         DoctorReport {
             kernel_release: probe.kernel_release.clone(),
             kernel: kernel(&probe),
-            isolation: vec![IsolationLevel { name: "namespaces".to_owned(), status: namespaces }],
+            isolation: probe.isolation.iter().map(level).collect(),
             isolation_in_force: in_force,
             limits: limits(&probe),
             missing_runtimes: missing(&found),
@@ -34,6 +31,16 @@ impl Inspector for Doctor {
             data: data(data_dir),
         }
     }
+}
+
+fn level((level, availability): &(Isolation, Availability)) -> IsolationLevel {
+    let status = match availability {
+        Availability::Available => IsolationStatus::Available,
+        Availability::Unavailable { reason, remedy } => {
+            IsolationStatus::Unavailable { reason: reason.clone(), remedy: remedy.clone() }
+        }
+    };
+    IsolationLevel { name: level.to_string(), status }
 }
 
 fn kernel(probe: &ProbeReport) -> Vec<Check> {

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use lambd_types::Region;
 
 use super::Output;
-use super::value::{Document, Endpoint, duration, region};
+use super::value::{Document, Endpoint, IsolationChoice, duration, region};
 
 /// Which daemon to call.
 #[derive(Debug, Clone, Args)]
@@ -134,6 +134,10 @@ pub struct DoctorArgs {
     /// Data directory to examine [default: that of `lambd serve`]
     #[arg(long, value_name = "DIR", env = "LAMBD_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
+
+    /// Isolation level to examine: the report tells whether the daemon would start with it
+    #[arg(long, value_name = "LEVEL", env = "LAMBD_ISOLATION", default_value_t)]
+    pub(crate) isolation: IsolationChoice,
 
     /// Address to examine [default: 127.0.0.1:4566]
     #[arg(long, value_name = "ADDR", env = "LAMBD_LISTEN")]

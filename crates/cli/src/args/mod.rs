@@ -11,6 +11,7 @@ pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
 pub(crate) use value::Endpoint;
+pub use value::IsolationChoice;
 
 /// AWS Lambda on your own Linux machines.
 ///

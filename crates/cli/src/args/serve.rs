@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Region};
 
-use super::value::{Document, account, region};
+use super::value::{Document, IsolationChoice, account, region};
 use super::{LogLevel, RuntimeSubstitution};
 use crate::ports::ServeArgs;
 
@@ -40,6 +40,13 @@ pub struct ServeFlags {
     /// `lambd serve` and of other projects.
     #[arg(long, value_name = "DIR", env = "LAMBD_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
+
+    /// What keeps functions apart from the machine: auto, namespaces or process
+    ///
+    /// auto takes the strongest that works here. One that is named and does not work stops the start with the
+    /// reason; `lambd doctor` shows what each would need.
+    #[arg(long, value_name = "LEVEL", env = "LAMBD_ISOLATION", default_value_t)]
+    pub(crate) isolation: IsolationChoice,
 
     /// When a function's runtime version is not installed, run the nearest one or refuse
     #[arg(long, value_name = "RULE", env = "LAMBD_RUNTIME_SUBSTITUTION", value_enum, default_value_t)]
@@ -134,6 +141,7 @@ impl ServeFlags {
             region: self.region.clone(),
             account: self.account.clone(),
             data,
+            isolation: self.isolation.clone(),
             runtime_substitution: self.runtime_substitution,
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }

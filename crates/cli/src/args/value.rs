@@ -114,6 +114,37 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// What keeps functions apart from the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum IsolationChoice {
+    /// The strongest level that works.
+    #[default]
+    Auto,
+    /// The level of this name and no other.
+    Only(String),
+}
+
+impl FromStr for IsolationChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "namespaces" | "process" => Ok(Self::Only(text.to_owned())),
+            _ => Err("not an isolation level: auto, namespaces or process"),
+        }
+    }
+}
+
+impl fmt::Display for IsolationChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Only(level) => f.write_str(level),
+        }
+    }
+}
+
 pub(super) fn region(text: &str) -> Result<Region, &'static str> {
     Region::parse(text).ok_or("not a region such as us-east-1")
 }
@@ -157,6 +188,13 @@ mod tests {
         for bad in ["", "localhost:4566", "https://a", "http://a/b", "http://", "ftp://a"] {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn isolation_levels_are_known_by_name() {
+        assert_eq!("auto".parse(), Ok(IsolationChoice::Auto));
+        assert_eq!("process".parse(), Ok(IsolationChoice::Only("process".into())));
+        assert!("none".parse::<IsolationChoice>().is_err());
     }
 
     #[test]

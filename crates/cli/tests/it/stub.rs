@@ -14,8 +14,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use lambd_cli::{
-    BoxFuture, Check, Daemon, DoctorReport, Inspector, IsolationLevel, IsolationStatus, RunningDaemon,
-    RuntimeFound, ServeArgs, StartError,
+    BoxFuture, Check, Daemon, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus,
+    RunningDaemon, RuntimeFound, ServeArgs, StartError,
 };
 use lambd_types::Sha256Digest;
 use serde_json::{Value, json};
@@ -313,7 +313,7 @@ impl FakeInspector {
 }
 
 impl Inspector for FakeInspector {
-    fn inspect(&self, data_dir: &Path) -> DoctorReport {
+    fn inspect(&self, data_dir: &Path, _isolation: &IsolationChoice) -> DoctorReport {
         DoctorReport {
             kernel_release: "6.8.0".into(),
             kernel: vec![Check::degraded(
@@ -322,7 +322,7 @@ impl Inspector for FakeInspector {
                 "boot a kernel with CONFIG_SECURITY_LANDLOCK",
             )],
             isolation: vec![IsolationLevel { name: "namespaces".into(), status: self.level.clone() }],
-            isolation_in_force: Some("namespaces".into()),
+            isolation_in_force: (self.level == IsolationStatus::Available).then(|| "namespaces".into()),
             limits: vec![Check::ok("memory", "cgroup v2")],
             runtimes: vec![],
             missing_runtimes: vec![],

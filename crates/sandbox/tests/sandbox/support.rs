@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use lambd_sandbox::{
-    Availability, ExitStatus, Listener, Sandbox, SandboxSpec, Spawner, SpawnerOptions, Transport, probe,
+    Availability, ExitStatus, Listener, Sandbox, SandboxSpec, Spawner, SpawnerOptions, Transport,
 };
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -26,7 +26,7 @@ pub(crate) fn start() -> Spawner {
 }
 
 pub(crate) fn start_with(options: SpawnerOptions) -> Spawner {
-    if let Availability::Unavailable { reason, remedy } = probe().isolation_namespaces {
+    if let Availability::Unavailable { reason, remedy } = options.isolation.availability() {
         panic!("sandboxes cannot be made here: {reason}; remedy: {remedy}");
     }
     Spawner::start_with_program(helper(), options).expect("the spawner starts")

@@ -1,0 +1,96 @@
+//! Isolation levels, and which of them work here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use lambd_jail::protocol::Level;
+
+use crate::probe::{self, Availability};
+
+/// What keeps a sandbox apart from the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Namespaces and a root file system of its own.
+    #[default]
+    Namespaces,
+    /// The rights of its processes alone, for machines that allow no namespaces: a user id of its own where
+    /// that is possible, Landlock, seccomp, resource limits. Paths are the host's.
+    Process,
+}
+
+impl Isolation {
+    /// The levels that need nothing but this machine, strongest first.
+    pub const ALL: [Self; 2] = [Self::Namespaces, Self::Process];
+
+    /// Whether it works here.
+    #[must_use]
+    pub fn availability(&self) -> Availability {
+        match self {
+            Self::Namespaces => probe::namespaces(),
+            Self::Process => probe::process(),
+        }
+    }
+
+    /// The strongest of [`Self::ALL`] that works here.
+    ///
+    /// # Errors
+    /// Why each of them does not.
+    pub fn strongest() -> Result<Self, Vec<(Self, Availability)>> {
+        let mut failed = Vec::new();
+        for level in Self::ALL {
+            match level.availability() {
+                Availability::Available => return Ok(level),
+                unavailable @ Availability::Unavailable { .. } => failed.push((level, unavailable)),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Whether programs see their files at the paths that [`SandboxSpec`](crate::SandboxSpec) gives them
+    /// inside; else they see them where they are on the host.
+    #[must_use]
+    pub fn has_root_of_its_own(&self) -> bool {
+        *self != Self::Process
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        match self {
+            Self::Namespaces => Level::Namespaces,
+            Self::Process => Level::Process,
+        }
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Namespaces => "namespaces",
+            Self::Process => "process",
+        })
+    }
+}
+
+impl FromStr for Isolation {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "namespaces" => Ok(Self::Namespaces),
+            "process" => Ok(Self::Process),
+            _ => Err("not an isolation level: namespaces or process"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_level() {
+        for level in Isolation::ALL {
+            assert_eq!(level.to_string().parse(), Ok(level));
+        }
+        assert!("docker".parse::<Isolation>().is_err());
+    }
+}
