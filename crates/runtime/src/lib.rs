@@ -15,6 +15,7 @@ mod instance;
 mod log;
 pub mod ports;
 mod report;
+mod running;
 
 pub use catalogue::{Bootstraps, Catalogue, Family, Found, LaunchPlan, Substitution, Unavailable};
 pub use instance::{Delivery, Instance, Instances, InstancesOptions, StartError};
