@@ -15,6 +15,9 @@ use crate::machine::pool::Pools;
 use crate::ports::{Instance, Instances};
 use crate::{InvokeError, InvokeOptions};
 
+/// How long the end of the daemon waits for instances: the kernel may be unable to end a process.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Invokes functions. Clones share their instances.
 #[derive(Clone)]
 pub struct Invoker {
@@ -85,7 +88,10 @@ impl Invoker {
         let old = self.inner.pools().drain();
         self.inner.retire(old);
         let mut retiring = std::mem::take(&mut *self.inner.retiring());
-        while retiring.join_next().await.is_some() {}
+        let all_gone = async { while retiring.join_next().await.is_some() {} };
+        if tokio::time::timeout(PATIENCE, all_gone).await.is_err() {
+            tracing::warn!("some instances have not ended");
+        }
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn exit_type(exit: &Exit) -> &'static str {
 pub(crate) fn shown_type(reported: &str) -> &str {
     let has_form = ["Runtime.", "Function."].iter().any(|family| {
         reported.match_indices(family).any(|(at, _)| {
-            let name = reported[at + family.len()..].as_bytes();
+            let name = &reported.as_bytes()[at + family.len()..];
             matches!(name, [first, second, ..] if first.is_ascii_uppercase() && second.is_ascii_alphabetic())
         })
     });

@@ -76,7 +76,7 @@ fn script<F: Future<Output = ()> + Send + 'static>(f: impl FnOnce(Inside) -> F +
 fn hanging() -> Script {
     script(|inside| async move {
         let _kept = inside;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
 }
 
@@ -357,7 +357,7 @@ async fn an_init_that_reports_an_error_is_tried_twice() {
         script(move |inside| async move {
             let headers = "lambda-runtime-function-error-type: Runtime.ImportModuleError\r\n";
             inside.call("POST", "init/error", headers, &format!(r#"{{"try": {number}}}"#)).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         })
     };
     let bench = Bench::new([failing(1), failing(2)]);
@@ -525,7 +525,7 @@ async fn a_timeout_kills() {
     let bench = Bench::new([script(|mut inside| async move {
         inside.next().await;
         inside.print("half a line");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })]);
     let instance = bench.start().await;
     let delivery = deliver(&instance, "a").await;
