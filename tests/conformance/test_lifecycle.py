@@ -320,18 +320,19 @@ def handler(event, context):
 
 def test_death_at_the_thaw(functions, name):
     """CORE-017, RT-32: an event whose instance dies when it goes on gets the error; the next one does not."""
-    source = """import os, threading
+    source = """import os, threading, time
 def handler(event, context):
+    time.sleep(event)
     threading.Timer(0.4, lambda: os._exit(4)).start()
     return 1
 """
-    functions.python(name, source)
-    assert functions.invoke(name).good() == 1
+    functions.python(name, source, Timeout=10)
+    assert functions.invoke(name, 0).good() == 1
     # Nothing to wait for: the timer runs out while the instance is frozen.
     time.sleep(1)
-    message = functions.invoke(name).failed("Runtime.ExitError")["errorMessage"]
+    message = functions.invoke(name, 5).failed("Runtime.ExitError")["errorMessage"]
     assert message.endswith("Error: Runtime exited with error: exit status 4")
-    assert functions.invoke(name).good() == 1
+    assert functions.invoke(name, 0).good() == 1
 
 
 def test_a_runtime_that_ends_after_each_answer(functions, name):

@@ -522,7 +522,9 @@ async fn freezing_and_retiring() {
 /// Nothing that a timed-out process still says comes after the platform's lines, and it is dead.
 #[tokio::test]
 async fn a_timeout_kills() {
+    let (stray, strayed) = std::sync::mpsc::channel();
     let bench = Bench::new([script(|mut inside| async move {
+        stray.send(inside.output.try_clone().unwrap()).unwrap();
         inside.next().await;
         inside.print("half a line");
         std::future::pending::<()>().await;
@@ -531,10 +533,15 @@ async fn a_timeout_kills() {
     let delivery = deliver(&instance, "a").await;
     assert!(!delivery.reusable);
     assert!(bench.deeds(0).contains(&"kill"));
-    let log = bench.log();
-    assert_eq!(log[1..3], ["half a line", "_ a Task timed out after 1.00 seconds"]);
-    assert_eq!(
-        log.last().unwrap(),
-        &format!("REPORT RequestId: a\t{REPORT}Init Duration: _ ms\tStatus: timeout")
-    );
+    let _ = strayed.recv().unwrap().write_all(b"too late\n");
+    drop(instance);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let expected = [
+        "START RequestId: a Version: $LATEST".to_owned(),
+        "half a line".into(),
+        "_ a Task timed out after 1.00 seconds".into(),
+        "END RequestId: a".into(),
+        format!("REPORT RequestId: a\t{REPORT}Init Duration: _ ms\tStatus: timeout"),
+    ];
+    assert_eq!(bench.log(), expected);
 }
