@@ -12,7 +12,7 @@ use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, Substitution};
 use lambd_sandbox::{Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
-use lambd_types::{Clock, SystemClock};
+use lambd_types::{Clock, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -85,6 +85,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
         catalogue,
         clock: clock.clone(),
+        init_limit: Duration::from_secs(limits::INIT_SECONDS),
+        shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
     });
     let options = InvokeOptions::default();
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
@@ -140,7 +142,7 @@ impl Parts {
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
         }
-        self.invoker.shutdown();
+        self.invoker.shutdown().await;
         self.watch.abort();
         // The last instances go with the spawner, and their last lines into the log.
         self.spawner.shutdown().await;

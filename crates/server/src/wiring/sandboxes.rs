@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, SpawnError};
@@ -112,6 +113,14 @@ impl ports::Sandbox for Sandbox {
         self.sandbox.thaw()
     }
 
+    fn limit_cpu(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn terminate(&self, grace: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.sandbox.terminate(grace))
+    }
+
     fn kill(&self) {
         self.sandbox.kill();
     }
@@ -127,7 +136,7 @@ fn translate(status: ExitStatus) -> Exit {
         ExitStatus::Signaled(signal) => Exit::Signaled(signal),
         ExitStatus::OutOfMemory => Exit::OutOfMemory,
         ExitStatus::NotStarted(error) => {
-            Exit::NotStarted(format!("fork/exec: {}", error_text(io::Error::from_raw_os_error(error.errno))))
+            Exit::NotStarted(error_text(io::Error::from_raw_os_error(error.errno)))
         }
         ExitStatus::Lost => Exit::Lost,
     }
