@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::catalogue::{Bootstraps, Substitution};
-use crate::ports::{LogStream, Sandbox};
+use crate::ports::{Addresses, Base, Listeners, LogStream, Prepared, Sandbox};
 
 /// What goes on inside a sandbox: its own side of the Runtime API, its output and its end.
 struct Inside {
@@ -100,35 +100,65 @@ impl FakeState {
 }
 
 struct FakeSandbox {
-    listeners: Vec<TcpListener>,
+    listeners: Option<Listeners>,
     output: Option<OwnedFd>,
     state: Arc<FakeState>,
     process: tokio::task::AbortHandle,
 }
 
+struct FakePrepared {
+    script: Script,
+    listeners: Listeners,
+    state: Arc<FakeState>,
+}
+
 impl Sandboxes for FakeSandboxes {
-    fn spawn(&self, _: Blueprint) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SpawnError>> {
+    fn prepare(&self, _: Base) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>> {
         Box::pin(async {
             let Some(script) = self.scripts.lock().unwrap().pop_front() else {
                 return Err(SpawnError("no more room".into()));
             };
-            let listeners: Vec<_> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-            listeners.iter().for_each(|listener| listener.set_nonblocking(true).unwrap());
+            let listener = || {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                listener.set_nonblocking(true).unwrap();
+                listener
+            };
+            let listeners = Listeners { runtime_api: listener(), aws: listener() };
+            let state = Arc::new(FakeState::default());
+            self.made.lock().unwrap().push(state.clone());
+            Ok(Box::new(FakePrepared { script, listeners, state }) as Box<dyn Prepared>)
+        })
+    }
+}
+
+impl Prepared for FakePrepared {
+    fn addresses(&self) -> Addresses {
+        let [runtime_api, aws] =
+            [&self.listeners.runtime_api, &self.listeners.aws].map(|l| l.local_addr().unwrap());
+        Addresses { runtime_api, aws }
+    }
+
+    fn build(
+        self: Box<Self>,
+        blueprint: Blueprint,
+    ) -> BoxFuture<'static, Result<Box<dyn Sandbox>, SpawnError>> {
+        Box::pin(async move {
+            let api = self.addresses().runtime_api;
+            let address = ("AWS_LAMBDA_RUNTIME_API".to_owned(), api.to_string());
+            assert!(blueprint.env.contains(&address), "{:?}", blueprint.env);
+            let Self { script, listeners, state } = *self;
             let (reader, output) = io::pipe().unwrap();
             rustix::io::ioctl_fionbio(&reader, true).unwrap();
-            let state = Arc::new(FakeState::default());
-            let api = listeners[0].local_addr().unwrap();
             let process = tokio::spawn(script(Inside { api, output, state: state.clone() })).abort_handle();
-            self.made.lock().unwrap().push(state.clone());
-            let output = Some(reader.into());
+            let (listeners, output) = (Some(listeners), Some(reader.into()));
             Ok(Box::new(FakeSandbox { listeners, output, state, process }) as Box<dyn Sandbox>)
         })
     }
 }
 
 impl Sandbox for FakeSandbox {
-    fn take_listeners(&mut self) -> Vec<TcpListener> {
-        std::mem::take(&mut self.listeners)
+    fn take_listeners(&mut self) -> Option<Listeners> {
+        self.listeners.take()
     }
     fn take_output(&mut self) -> Option<OwnedFd> {
         self.output.take()
