@@ -15,7 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::cgroups::{CgroupMode, CgroupSet, Cgroups};
+use crate::cgroups::{CgroupMode, CgroupSet, Cgroups, CpuLimits};
 use crate::channel::{self, Control, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
@@ -38,11 +38,20 @@ pub struct SpawnerOptions {
     pub cgroup_parent: String,
     /// Which cgroup version is used.
     pub cgroup: CgroupMode,
+    /// Whether sandboxes get a share of the CPU only.
+    pub cpu: CpuLimits,
+    /// How often the cgroups are looked through for what dead daemons left, besides at the start.
+    pub orphans_every: Duration,
 }
 
 impl Default for SpawnerOptions {
     fn default() -> Self {
-        Self { cgroup_parent: "lambd".into(), cgroup: CgroupMode::Auto }
+        Self {
+            cgroup_parent: "lambd".into(),
+            cgroup: CgroupMode::Auto,
+            cpu: CpuLimits::default(),
+            orphans_every: Duration::from_secs(60),
+        }
     }
 }
 
@@ -91,7 +100,7 @@ impl Spawner {
     /// # Errors
     /// As for [`Spawner::start`].
     pub fn start_with_program(program: &Path, options: SpawnerOptions) -> Result<Self, SandboxError> {
-        let cgroups = Cgroups::open(&options.cgroup_parent, options.cgroup)?;
+        let cgroups = Arc::new(Cgroups::open(&options.cgroup_parent, options.cgroup, options.cpu)?);
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
         let process = Command::new(program)
@@ -106,8 +115,8 @@ impl Spawner {
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
             pid: process.id().unwrap_or(0),
             process: Mutex::new(process),
-            cgroups: Arc::new(cgroups),
-            cleaner: Cleaner::start(),
+            cleaner: Cleaner::start(Arc::clone(&cgroups), options.orphans_every),
+            cgroups,
         })))
     }
 
@@ -152,15 +161,13 @@ impl Spawner {
         }
     }
 
-    /// Ends the spawner process and thereby every sandbox, waits for it, and removes the cgroups of
-    /// sandboxes that nobody holds any more.
+    /// Ends the spawner process and thereby every sandbox, waits for it, and removes all cgroups.
     pub async fn shutdown(&self) {
         self.0.requests.close();
         if let Err(error) = self.0.process.lock().await.wait().await {
             tracing::warn!(%error, "cannot wait for the spawner");
         }
-        self.0.cleaner.flush().await;
-        self.0.cgroups.remove_own();
+        self.0.cleaner.finish(&self.0.cgroups).await;
     }
 
     /// What enforces the limits of sandboxes.
