@@ -14,7 +14,7 @@
 //! | `sandbox` | a running sandbox: its end, killing it, its memory               |
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
-//! | `cleaner` | removing cgroups once they are empty                             |
+//! | `cleaner` | removing cgroups once they are empty, also those of dead daemons |
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `process` | reading a process's memory use from /proc                        |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
@@ -35,7 +35,7 @@ mod sandbox;
 mod spawner;
 mod spec;
 
-pub use cgroups::CgroupMode;
+pub use cgroups::{CgroupMode, CpuLimits};
 pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};

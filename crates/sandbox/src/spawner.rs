@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lambd_jail::SPAWNER_ARG0;
 use lambd_jail::fds::MAX_FDS;
@@ -11,7 +12,7 @@ use lambd_jail::protocol::Listener;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::cgroups::{CgroupMode, Cgroups};
+use crate::cgroups::{CgroupMode, Cgroups, CpuLimits};
 use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
@@ -32,6 +33,10 @@ pub struct SpawnerOptions {
     pub cgroup_parent: String,
     /// Which cgroup version is used.
     pub cgroup: CgroupMode,
+    /// Whether sandboxes get a share of the CPU only.
+    pub cpu: CpuLimits,
+    /// How often the cgroups are looked through for what dead daemons left, besides at the start.
+    pub orphans_every: Duration,
     /// Sockets that each sandbox has in its network, at most 32; where many share a network, ports are
     /// taken as they are free. Only addresses of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist.
     pub listeners: Vec<Listener>,
@@ -47,6 +52,8 @@ impl Default for SpawnerOptions {
             isolation: Isolation::default(),
             cgroup_parent: "lambd".into(),
             cgroup: CgroupMode::Auto,
+            cpu: CpuLimits::default(),
+            orphans_every: Duration::from_secs(60),
             listeners: Vec::new(),
             prepared: 0,
             prepared_base: Base::default(),
@@ -107,7 +114,7 @@ impl Spawner {
             let reason = format!("{} are more than {MAX_FDS}", options.listeners.len());
             return Err(SandboxError::InvalidSpec { field: "listeners", reason });
         }
-        let cgroups = Cgroups::open(&options.cgroup_parent, options.cgroup)?;
+        let cgroups = Arc::new(Cgroups::open(&options.cgroup_parent, options.cgroup, options.cpu)?);
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
         let process = Command::new(program)
@@ -121,8 +128,8 @@ impl Spawner {
         let maker = Maker {
             isolation: options.isolation,
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
-            cgroups: Arc::new(cgroups),
-            cleaner: Cleaner::start(),
+            cleaner: Cleaner::start(Arc::clone(&cgroups), options.orphans_every),
+            cgroups,
             listeners: options.listeners,
         };
         Ok(Self(Arc::new(Inner {
@@ -157,15 +164,13 @@ impl Spawner {
         }
     }
 
-    /// Ends the spawner process and thereby every sandbox, waits for it, and removes the cgroups of
-    /// sandboxes that nobody holds any more.
+    /// Ends the spawner process and thereby every sandbox, waits for it, and removes all cgroups.
     pub async fn shutdown(&self) {
         self.0.pool.close();
         if let Err(error) = self.0.process.lock().await.wait().await {
             tracing::warn!(%error, "cannot wait for the spawner");
         }
-        self.0.pool.maker().cleaner.flush().await;
-        self.0.cgroups().remove_own();
+        self.0.pool.maker().cleaner.finish(self.0.cgroups()).await;
     }
 
     /// What enforces the limits of sandboxes.

@@ -80,7 +80,6 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
     ["memory", "pids", "cpu", "freezer"]
         .into_iter()
         .map(|name| {
-            // In version 2 freezing is part of every cgroup.
             let usable = probe.cgroup_controllers.iter().find(|c| c.name == name && c.writable);
             match usable {
                 Some(controller) => {
@@ -88,7 +87,7 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
                         CgroupVersion::V1 => "v1",
                         CgroupVersion::V2 => "v2",
                     };
-                    Check::ok(name, format!("cgroup {version} at {}", controller.mount_point.display()))
+                    Check::ok(name, format!("cgroup {version} at {}", controller.directory.display()))
                 }
                 None => Check::degraded(
                     name,

@@ -2,12 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use lambd_sandbox::{ExitStatus, SandboxError};
+use lambd_sandbox::{EnforcedBy, ExitStatus, LimitsInForce, SandboxError};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{eventually, exited, helper, is_alive, script, start, tree};
+use crate::support::{eventually, exited, groups_named, helper, is_alive, script, start, tree};
+
+const NOBODY: u32 = 65534;
 
 #[tokio::test]
 async fn sandboxes_die_with_the_spawner() {
@@ -51,7 +54,9 @@ async fn an_ordinary_user_can_run_sandboxes() {
         "id -u; id -g; grep -E 'Cap(Eff|Bnd)' /proc/self/status | sort -u; touch /x; touch /tmp/x && echo tmp; \
          cat /proc/1/environ; exit 4",
     ]);
-    assert!(status.contains("limits: memory: rlimit"), "{status}");
+    // Root's own groups are of no use to another user.
+    let by = if is_root() { EnforcedBy::Rlimit } else { start().limits().memory };
+    assert!(status.contains(&format!("limits: memory: {by}")), "{status}");
     assert!(status.contains("status: Exited(4)"), "{status}");
     assert!(
         output.starts_with("993\n990\nCapBnd:\t0000000000000000\nCapEff:\t0000000000000000\n"),
@@ -79,6 +84,71 @@ fn an_empty_sandbox_follows_the_mounts_of_the_host() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n0\n1\n", "{output:?}");
 }
 
+#[tokio::test]
+async fn a_delegated_group_limits_the_sandboxes_of_an_ordinary_user() {
+    // Makes the top-level directories, so that version 2 has its controllers.
+    let limits = start().limits();
+    let groups = delegate();
+    assert_eq!(groups.is_empty(), limits.memory == EnforcedBy::Rlimit, "{groups:?}");
+    let enter: String =
+        groups.iter().map(|group| format!("echo $$ > {}/cgroup.procs; ", group.display())).collect();
+    // The shell stays in the group, as the one does in which a user starts the daemon.
+    let text = enter + "\"$@\"; status=$?; cat /proc/self/cgroup; exit $status";
+    let takes_400_mib = "/usr/bin/python3 -c 'bytearray(400 << 20)'; echo status $?; \
+                         /usr/bin/python3 -c 'bytearray(40 << 20)'; echo status $?";
+    let (output, status) = as_ordinary_user_in(&["sh", "-c", &text, "sh"], &["run", takes_400_mib]);
+    assert!(status.contains("status: Exited(0)"), "{status}");
+    if groups.is_empty() {
+        assert!(status.contains("limits: memory: rlimit"), "{status}");
+    } else {
+        let LimitsInForce { memory, processes, cpu, freezer, .. } = limits;
+        for limit in
+            [format!("memory: {memory}, processes: {processes}, cpu: {cpu}"), format!("freezer: {freezer}")]
+        {
+            assert!(status.contains(&limit), "{limit} is not in {status}");
+        }
+        assert!(output.contains("status 137\nstatus 0\n"), "{output}");
+    }
+    if limits.memory == EnforcedBy::CgroupV2 {
+        assert!(output.contains("/lambd-daemon\n"), "what was in the group is in the leaf: {output}");
+    }
+    for group in groups {
+        for below in ["lambd", "lambd-daemon", ""] {
+            let directory = group.join(below);
+            eventually("the group is gone", || {
+                !directory.exists() || std::fs::remove_dir(&directory).is_ok()
+            })
+            .await;
+        }
+    }
+}
+
+/// Makes a group in each hierarchy that this process may make one in, and gives it to the ordinary user.
+fn delegate() -> Vec<PathBuf> {
+    let name = format!("delegated-{}", std::process::id());
+    let mut above = groups_named("lambd").into_iter().filter_map(|group| Some(group.parent()?.to_owned()));
+    let mut groups = Vec::new();
+    for group in above.by_ref().map(|above| above.join(&name)) {
+        if std::fs::create_dir(&group).is_err() {
+            continue;
+        }
+        if is_root() {
+            for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "tasks"] {
+                let path = group.join(file);
+                if path.exists() {
+                    std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).expect("chown");
+                }
+            }
+        }
+        groups.push(group);
+    }
+    groups
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("kill -9");
 }
@@ -103,6 +173,11 @@ fn hold(text: &str) -> (Child, [i32; 2]) {
 /// Runs the helper as an unprivileged user, by way of setpriv(1) when the tests run as root. Returns
 /// what the sandbox wrote, and what the helper said about it.
 fn as_ordinary_user(args: &[&str]) -> (String, String) {
+    as_ordinary_user_in(&["env"], args)
+}
+
+/// The same by way of another command.
+fn as_ordinary_user_in(prefix: &[&str], args: &[&str]) -> (String, String) {
     let directory = tempfile::tempdir().expect("temporary directory");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
     let program = directory.path().join("helper");
@@ -110,15 +185,18 @@ fn as_ordinary_user(args: &[&str]) -> (String, String) {
     // here would keep it open, and the kernel executes no such file.
     let copied = Command::new("cp").arg(helper()).arg(&program).status().expect("cp runs");
     assert!(copied.success(), "copy the helper to where the user can read it");
-    let mut command = if rustix::process::geteuid().is_root() {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
-        command
-    } else {
-        Command::new(&program)
-    };
-    let output =
-        command.args(args).current_dir("/").output().expect("setpriv (package util-linux) is needed as root");
+    let mut command = Command::new(prefix[0]);
+    command.args(&prefix[1..]);
+    if is_root() {
+        let nobody = NOBODY.to_string();
+        command.args(["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+    }
+    let output = command
+        .arg(&program)
+        .args(args)
+        .current_dir("/")
+        .output()
+        .expect("setpriv (package util-linux) is needed as root");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let (about, of_sandbox): (Vec<&str>, Vec<&str>) =

@@ -114,7 +114,7 @@ impl ports::Sandbox for Sandbox {
     }
 
     fn limit_cpu(&self) -> io::Result<()> {
-        Ok(())
+        self.sandbox.limit_cpu()
     }
 
     fn terminate(&self, grace: Duration) -> BoxFuture<'_, ()> {
