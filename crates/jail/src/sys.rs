@@ -116,8 +116,7 @@ struct MountAttr {
 /// mount_setattr(2): sets attributes of the mount `fd` refers to, and of those below it if
 /// `recursive`, and makes them private: what others mount or unmount has no effect on them any more.
 pub(crate) fn restrict_mount(fd: BorrowedFd<'_>, attributes: u64, recursive: bool) -> io::Result<()> {
-    let attr =
-        MountAttr { attr_set: attributes, attr_clr: 0, propagation: libc::MS_PRIVATE as u64, userns_fd: 0 };
+    let attr = MountAttr { attr_set: attributes, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a NUL-terminated literal; `attr` has the layout of `struct mount_attr`
     // (mount_setattr(2)), lives across the call, and its size is passed along.
