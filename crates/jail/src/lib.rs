@@ -19,6 +19,7 @@
 //! | `identity`   | user and group ids, capabilities                                         |
 //! | `init`       | pid 1 of a sandbox: the order of all steps, then waiting                 |
 //! | `mounts`     | the read-only root file system                                           |
+//! | [`places`]   | places that every sandbox mounts on                                      |
 //! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |
 //! | `net`        | the loopback interface and the listeners                                 |
 //! | `function`   | pid 2: gives up every right, then becomes the function                   |
@@ -45,6 +46,7 @@ mod identity;
 mod init;
 mod mounts;
 mod net;
+pub mod places;
 pub mod probe;
 pub mod protocol;
 mod rlimits;
