@@ -10,7 +10,7 @@ use std::pin::Pin;
 use lambd_types::{AccountId, Region};
 
 use crate::args::{LogLevel, RuntimeSubstitution};
-use crate::report::DoctorReport;
+use crate::report::{DoctorReport, RuntimeStatus};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -26,6 +26,10 @@ pub trait Inspector: Send + Sync {
     /// Examines kernel, isolation, limits, runtimes and the data directory without changing anything.
     /// The listener's port is examined by the command line itself.
     fn inspect(&self, data_dir: &Path) -> DoctorReport;
+
+    /// Tells what runs the functions of each runtime, for a daemon that is started like this. Images that
+    /// were never unpacked are unpacked into the data directory; nothing else changes.
+    fn runtimes(&self, query: RuntimesQuery) -> BoxFuture<'_, Result<Vec<RuntimeStatus>, StartError>>;
 }
 
 /// How the daemon is to run: the options with every default filled in.
@@ -41,8 +45,30 @@ pub struct ServeArgs {
     pub data: PathBuf,
     /// What to do about a function whose runtime version is not installed.
     pub runtime_substitution: RuntimeSubstitution,
+    /// Root file systems that are used instead of the machine's own.
+    pub runtime_roots: Vec<RuntimeRoot>,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
+}
+
+/// A root file system for the functions of a runtime or of a family of runtimes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeRoot {
+    /// A runtime identifier, or a family.
+    pub id: String,
+    /// A directory, an image layout or an archive of one; a tag may follow after a colon.
+    pub path: String,
+}
+
+/// What [`Inspector::runtimes`] has to know of how the daemon is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimesQuery {
+    /// The data directory.
+    pub data: PathBuf,
+    /// As for [`ServeArgs`].
+    pub runtime_substitution: RuntimeSubstitution,
+    /// As for [`ServeArgs`].
+    pub runtime_roots: Vec<RuntimeRoot>,
 }
 
 /// A daemon that answers requests.
@@ -111,6 +137,18 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A root file system cannot be used.
+    #[error("cannot use --runtime-root {id}={path}: {reason}")]
+    RuntimeRoot {
+        /// What it was chosen for.
+        id: String,
+        /// Where it should be.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What the user can do about it.
+        remedy: String,
+    },
     /// No isolation level works on this machine.
     #[error("no isolation level works here: {0}")]
     NoIsolation(String),
@@ -137,6 +175,7 @@ impl StartError {
             Self::DataUnusable { .. } => {
                 "make it writable for you, or choose another directory with --data DIR".into()
             }
+            Self::RuntimeRoot { remedy, .. } => remedy.clone(),
             Self::NoIsolation(_) | Self::Part(_) => {
                 "run `lambd doctor` to see what this machine lacks".into()
             }

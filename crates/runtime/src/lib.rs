@@ -16,5 +16,8 @@ mod log;
 pub mod ports;
 mod report;
 
-pub use catalogue::{Bootstraps, Catalogue, Family, Found, LaunchPlan, Substitution, Unavailable};
+pub use catalogue::{
+    Bootstraps, Catalogue, Family, Found, LaunchPlan, Provision, RootError, RootOrigin, RuntimeRoot,
+    Selector, Substitution, Unavailable, UnknownRuntime,
+};
 pub use instance::{Delivery, Instance, Instances, InstancesOptions, StartError};

@@ -3,6 +3,7 @@
 mod assembly;
 mod doctor;
 mod health;
+mod runtimes;
 mod wiring;
 
 use std::process::ExitCode;
