@@ -19,22 +19,14 @@ pub(crate) fn variables(
 ) -> Vec<(String, String)> {
     let key = &function.key;
     let region = key.scope.region.as_str();
-    let mut all = vec![
-        ("PATH", format!("{LANG_DIR}/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin")),
-        (
-            "LD_LIBRARY_PATH",
-            format!(
-                "{LANG_DIR}/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
-            ),
-        ),
+    let mut all = Vec::from(search_paths());
+    let platform = [
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000".to_owned()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect::<Vec<_>>();
+    ];
+    all.extend(platform.map(|(name, value)| (name.to_owned(), value)));
     all.extend(language.iter().cloned());
     all.extend(function.environment.iter().cloned());
     let reserved = [
@@ -66,6 +58,19 @@ pub(crate) fn with_addresses(variables: &[(String, String)], addresses: &Address
     all.extend(variables.iter().cloned());
     all.push(("AWS_LAMBDA_RUNTIME_API".to_owned(), addresses.runtime_api.to_string()));
     last_of_each(all)
+}
+
+/// Where programs and libraries are looked for.
+pub(crate) fn search_paths() -> [(String, String); 2] {
+    [
+        ("PATH".to_owned(), format!("{LANG_DIR}/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin")),
+        (
+            "LD_LIBRARY_PATH".to_owned(),
+            format!(
+                "{LANG_DIR}/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
+            ),
+        ),
+    ]
 }
 
 /// A later variable replaces an earlier one of the same name.

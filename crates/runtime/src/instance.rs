@@ -101,7 +101,7 @@ impl Instances {
             args: plan.args,
             env: environment::variables(&function, &stream_name, &plan.env),
             cwd: TASK_ROOT.into(),
-            root: None,
+            root: plan.root,
             binds,
             symlinks: plan.symlinks,
             memory_bytes: function.memory.bytes(),

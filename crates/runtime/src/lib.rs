@@ -17,5 +17,8 @@ pub mod ports;
 mod report;
 mod running;
 
-pub use catalogue::{Bootstraps, Catalogue, Family, Found, LaunchPlan, Substitution, Unavailable};
+pub use catalogue::{
+    Bootstraps, Catalogue, Family, Found, LaunchPlan, Provision, RootError, RootOrigin, RuntimeRoot,
+    Selector, Substitution, Unavailable, UnknownRuntime,
+};
 pub use instance::{Delivery, Instance, Instances, InstancesOptions, StartError};

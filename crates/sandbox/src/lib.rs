@@ -15,6 +15,7 @@
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
 //! | `cleaner` | removing cgroups once they are empty, also those of dead daemons |
+//! | [`images`] | root file systems from images                                   |
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `process` | reading a process's memory use from /proc                        |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
@@ -25,6 +26,7 @@ mod cgroups;
 mod channel;
 mod cleaner;
 mod error;
+pub mod images;
 mod isolation;
 mod limits;
 mod pool;

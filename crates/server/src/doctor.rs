@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use lambd_cli::{
-    Check, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus, RuntimeFound,
-    RuntimeMissing,
+    BoxFuture, Check, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus,
+    RuntimeFound, RuntimeMissing, RuntimeStatus, RuntimesQuery, StartError,
 };
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
 use lambd_sandbox::{Availability, CgroupVersion, Isolation, ProbeReport};
@@ -30,6 +30,10 @@ impl Inspector for Doctor {
             data_dir: data_dir.to_owned(),
             data: data(data_dir),
         }
+    }
+
+    fn runtimes(&self, query: RuntimesQuery) -> BoxFuture<'_, Result<Vec<RuntimeStatus>, StartError>> {
+        Box::pin(crate::runtimes::listed(query))
     }
 }
 

@@ -7,7 +7,7 @@ mod value;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use calls::ClientFlags;
-pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs};
+pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs, RuntimesArgs};
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
 pub(crate) use value::Endpoint;
@@ -54,6 +54,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// List the functions
     Functions(FunctionsArgs),
+    /// List the runtimes: what runs each, in which version, or what to do to get it
+    Runtimes(RuntimesArgs),
     /// Tell what this machine can do for functions, and what is missing
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -174,6 +176,9 @@ mod tests {
             "lambd serve --region nowhere",
             "lambd serve --account 12",
             "lambd serve --runtime-substitution sometimes",
+            "lambd serve --runtime-root /images/python",
+            "lambd serve --runtime-root python=",
+            "lambd runtimes --runtime-root =/images/python",
             "lambd invoke",
             "lambd invoke a --payload {} --payload {}",
             "lambd invoke a --async --log",

@@ -68,7 +68,8 @@ const STASH: &str = "/.lambd";
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Directories that exist in AWS's environment whether or not something is mounted there.
-const EMPTY_DIRECTORIES: &[&str] = &["/mnt", "/opt", "/run", "/var/runtime", "/var/task", "/var/tmp"];
+pub(crate) const EMPTY_DIRECTORIES: &[&str] =
+    &["/mnt", "/opt", "/run", "/var/runtime", "/var/task", "/var/tmp"];
 
 /// All that the sandbox will see. Paths are those in the sandbox.
 pub(crate) struct View {
