@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, Daemon, RunningDaemon, ServeArgs, StartError};
+use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, ServeArgs, StartError};
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
-use lambd_sandbox::{Spawner, SpawnerOptions};
+use lambd_sandbox::{CpuLimits, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock, limits};
 use tokio::sync::oneshot;
@@ -46,6 +46,10 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let isolation = isolation::choose(&args.isolation)?;
     let options = SpawnerOptions {
         isolation: isolation.clone(),
+        cpu: match args.cpu {
+            CpuShare::Proportional => CpuLimits::Proportional,
+            CpuShare::Unlimited => CpuLimits::Unlimited,
+        },
         listeners: wiring::sandboxes::listeners(),
         prepared: PREPARED_SANDBOXES,
         ..SpawnerOptions::default()
