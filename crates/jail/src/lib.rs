@@ -49,6 +49,7 @@ mod init;
 mod mounts;
 mod namespaces;
 mod net;
+mod oci;
 mod phases;
 pub mod probe;
 mod process;

@@ -45,11 +45,11 @@ const EMPTY_DIRECTORIES: &[&str] =
     &["/dev/shm", "/mnt", "/opt", "/run", "/var/runtime", "/var/task", "/var/tmp"];
 
 /// What of `/proc` a function must not change. Read-only rather than hidden: programs read it.
-const PROC_READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
+pub(crate) const PROC_READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
 
 /// What of `/proc` tells about the host's kernel or memory. Covered by `/dev/null`; most would
 /// be refused to the function anyway, this holds even if the kernel's own check has a gap.
-const PROC_MASKED: &[&str] = &[
+pub(crate) const PROC_MASKED: &[&str] = &[
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
@@ -59,7 +59,7 @@ const PROC_MASKED: &[&str] = &[
 ];
 
 /// Directories of `/proc` that describe the host's devices. Covered by the empty `/dev/shm`.
-const PROC_HIDDEN: &[&str] = &["/proc/acpi", "/proc/scsi"];
+pub(crate) const PROC_HIDDEN: &[&str] = &["/proc/acpi", "/proc/scsi"];
 
 /// Attributes of every view of the host.
 const READ_ONLY: u64 = sys::MOUNT_READ_ONLY | sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEV;
@@ -176,6 +176,44 @@ fn capture_with(source: &Path, target: &Path, attributes: u64) -> Result<Capture
 /// Builds the root file system and makes it the root of this process.
 pub(crate) fn build(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
     enter_empty_root()?;
+    furnish(view, spec)?;
+    restrict_proc()?;
+    make_root_read_only()
+}
+
+/// Builds the root file system below an empty directory, for a runtime that makes it the root: without
+/// devices and /proc, which each runtime mounts in its own way.
+pub(crate) fn build_below(mut view: HostView, spec: &JailSpec, directory: &Path) -> Result<(), StepError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("lambd", directory, "tmpfs", flags, ROOT_OPTIONS).step("mount root tmpfs")?;
+    let host = enter(directory)?;
+    for mount_point in ["/dev", "/proc"] {
+        make_directory(Path::new(mount_point))?;
+    }
+    view.system.retain(|captured| !captured.target.starts_with("/dev"));
+    furnish(view, spec)?;
+    make_root_read_only()?;
+    leave(&host)
+}
+
+/// Makes a directory the root of this process until [`leave`]: as in [`build`], no symbolic link leads back
+/// to the host meanwhile.
+pub(crate) fn enter(directory: &Path) -> Result<OwnedFd, StepError> {
+    let host = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .step("open the host's root")?;
+    rustix::process::chroot(directory).step_with(|| format!("enter {}", directory.display()))?;
+    rustix::process::chdir("/").step("enter new root")?;
+    Ok(host)
+}
+
+/// Goes back to the root that [`enter`] left.
+pub(crate) fn leave(host: &OwnedFd) -> Result<(), StepError> {
+    rustix::process::fchdir(host).step("return to the host's root")?;
+    rustix::process::chroot(".").step("leave new root")
+}
+
+/// All that is in the root, which must be this process's own already.
+fn furnish(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
     for directory in EMPTY_DIRECTORIES {
         make_directory(Path::new(directory))?;
     }
@@ -203,8 +241,7 @@ pub(crate) fn build(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
     for captured in view.binds {
         attach(captured)?;
     }
-    restrict_proc()?;
-    make_root_read_only()
+    Ok(())
 }
 
 /// Mounts an empty tmpfs, with a /proc in it, and makes it the root.

@@ -4,6 +4,8 @@
 //! - `run SCRIPT`: runs the script in a sandbox, copies its output, prints how it ended;
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
 //! - `bench`: measures making sandboxes, see [`bench`].
+//!
+//! The isolation level is `namespaces`, or `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
 
 mod bench;
 
@@ -11,7 +13,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::exit;
 
-use lambd_sandbox::{SandboxSpec, Spawner, SpawnerOptions};
+use lambd_sandbox::{Isolation, OciRuntime, SandboxSpec, Spawner, SpawnerOptions};
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
@@ -36,6 +38,14 @@ fn fail(error: &dyn std::fmt::Display) -> ! {
     exit(2)
 }
 
+fn isolation() -> Isolation {
+    let Ok(runtime) = std::env::var("LAMBD_OCI_RUNTIME") else { return Isolation::Namespaces };
+    match OciRuntime::find(Some(&runtime), &[]) {
+        Ok(runtime) => Isolation::Oci(runtime),
+        Err(reason) => fail(&reason),
+    }
+}
+
 fn spec(id: String, script: &str) -> SandboxSpec {
     SandboxSpec {
         id,
@@ -50,7 +60,8 @@ fn spec(id: String, script: &str) -> SandboxSpec {
 }
 
 async fn run(script: &str, announce: bool) {
-    let spawner = Spawner::start(SpawnerOptions::default()).unwrap_or_else(|error| fail(&error));
+    let options = SpawnerOptions { isolation: isolation(), ..SpawnerOptions::default() };
+    let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
     println!("limits: {}", spawner.limits());
     let mut sandbox = match spawner.spawn(spec("run".into(), script)).await {
         Ok(sandbox) => sandbox,

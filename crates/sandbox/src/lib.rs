@@ -15,6 +15,7 @@
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
 //! | `cleaner` | removing cgroups once they are empty                             |
+//! | `oci`     | OCI runtimes of this machine                                     |
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `process` | reading a process's memory use from /proc                        |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
@@ -27,6 +28,7 @@ mod cleaner;
 mod error;
 mod isolation;
 mod limits;
+mod oci;
 mod pool;
 mod prepared;
 mod probe;
@@ -40,6 +42,7 @@ pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce};
+pub use oci::OciRuntime;
 pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Region};
 
-use super::value::{Document, IsolationChoice, account, region};
+use super::isolation::IsolationFlags;
+use super::value::{Document, account, region};
 use super::{LogLevel, RuntimeSubstitution};
 use crate::ports::ServeArgs;
 
@@ -41,12 +42,8 @@ pub struct ServeFlags {
     #[arg(long, value_name = "DIR", env = "LAMBD_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 
-    /// What keeps functions apart from the machine: auto, namespaces or process
-    ///
-    /// auto takes the strongest that works here. One that is named and does not work stops the start with the
-    /// reason; `lambd doctor` shows what each would need.
-    #[arg(long, value_name = "LEVEL", env = "LAMBD_ISOLATION", default_value_t)]
-    pub(crate) isolation: IsolationChoice,
+    #[command(flatten)]
+    pub(crate) isolation: IsolationFlags,
 
     /// When a function's runtime version is not installed, run the nearest one or refuse
     #[arg(long, value_name = "RULE", env = "LAMBD_RUNTIME_SUBSTITUTION", value_enum, default_value_t)]
@@ -141,7 +138,7 @@ impl ServeFlags {
             region: self.region.clone(),
             account: self.account.clone(),
             data,
-            isolation: self.isolation.clone(),
+            isolation: self.isolation.choice(),
             runtime_substitution: self.runtime_substitution,
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }

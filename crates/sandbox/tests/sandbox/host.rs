@@ -25,7 +25,7 @@ async fn sandboxes_die_with_the_spawner() {
 
 #[tokio::test]
 async fn everything_dies_with_the_daemon() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000");
+    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000", None);
     eventually("the sandbox runs", || tree(init).len() >= 3).await;
     let processes = tree(init);
     daemon.kill().expect("kill -9");
@@ -35,7 +35,7 @@ async fn everything_dies_with_the_daemon() {
 
 #[tokio::test]
 async fn the_process_list_shows_who_is_who() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000");
+    let (mut daemon, [spawner, init]) = hold("sleep 1000", None);
     let name = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let command_line = std::fs::read_to_string(format!("/proc/{spawner}/cmdline")).expect("readable");
     assert_eq!((name(spawner).trim(), command_line.as_str()), ("lambd-spawner", "lambd-spawner\0"));
@@ -46,11 +46,14 @@ async fn the_process_list_shows_who_is_who() {
 
 #[tokio::test]
 async fn an_ordinary_user_can_run_sandboxes() {
-    let (output, status) = as_ordinary_user(&[
-        "run",
-        "id -u; id -g; grep -E 'Cap(Eff|Bnd)' /proc/self/status | sort -u; touch /x; touch /tmp/x && echo tmp; \
+    let (output, status) = as_ordinary_user(
+        &[
+            "run",
+            "id -u; id -g; grep -E 'Cap(Eff|Bnd)' /proc/self/status | sort -u; touch /x; touch /tmp/x && echo tmp; \
          cat /proc/1/environ; exit 4",
-    ]);
+        ],
+        None,
+    );
     assert!(status.contains("limits: memory: rlimit"), "{status}");
     assert!(status.contains("status: Exited(4)"), "{status}");
     assert!(
@@ -65,10 +68,14 @@ fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("kill -9");
 }
 
-/// Starts a daemon with one sandbox; returns process ids of its spawner and of the sandbox's init.
-fn hold(text: &str) -> (Child, [i32; 2]) {
+/// Names the runtime to the helper, which then uses the level `oci`.
+const OCI_RUNTIME: &str = "LAMBD_OCI_RUNTIME";
+
+/// Starts a daemon with one sandbox, at the level `oci` with this runtime if one is named; returns process ids of its spawner and of the sandbox's init.
+pub(crate) fn hold(text: &str, oci: Option<&str>) -> (Child, [i32; 2]) {
     let mut daemon = Command::new(helper())
         .args(["hold", text])
+        .envs(oci.map(|name| (OCI_RUNTIME, name)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -84,7 +91,7 @@ fn hold(text: &str) -> (Child, [i32; 2]) {
 
 /// Runs the helper as an unprivileged user, by way of setpriv(1) when the tests run as root. Returns
 /// what the sandbox wrote, and what the helper said about it.
-fn as_ordinary_user(args: &[&str]) -> (String, String) {
+pub(crate) fn as_ordinary_user(args: &[&str], oci: Option<&str>) -> (String, String) {
     let directory = tempfile::tempdir().expect("temporary directory");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
     let program = directory.path().join("helper");
@@ -99,8 +106,12 @@ fn as_ordinary_user(args: &[&str]) -> (String, String) {
     } else {
         Command::new(&program)
     };
-    let output =
-        command.args(args).current_dir("/").output().expect("setpriv (package util-linux) is needed as root");
+    let output = command
+        .args(args)
+        .envs(oci.map(|name| (OCI_RUNTIME, name)))
+        .current_dir("/")
+        .output()
+        .expect("setpriv (package util-linux) is needed as root");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let (about, of_sandbox): (Vec<&str>, Vec<&str>) =

@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use futures_util::future::BoxFuture;
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, SpawnError};
 use lambd_sandbox::{
-    Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, Spawner, Transport,
+    Bind, ExecError, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, Spawner,
+    Transport,
 };
 
 pub(crate) struct Sandboxes(pub(crate) Spawner);
@@ -127,10 +128,18 @@ fn translate(status: ExitStatus) -> Exit {
         ExitStatus::Exited(code) => Exit::Exited(code),
         ExitStatus::Signaled(signal) => Exit::Signaled(signal),
         ExitStatus::OutOfMemory => Exit::OutOfMemory,
-        ExitStatus::NotStarted(error) => {
-            Exit::NotStarted(format!("fork/exec: {}", error_text(io::Error::from_raw_os_error(error.errno))))
-        }
+        ExitStatus::NotStarted(error) => Exit::NotStarted(not_started(&error)),
         ExitStatus::Lost => Exit::Lost,
+    }
+}
+
+/// In the service's words where the kernel refused the program; else what was tried.
+fn not_started(error: &ExecError) -> String {
+    let text = || error_text(io::Error::from_raw_os_error(error.errno));
+    match (error.step.as_str(), error.errno) {
+        ("execve", _) => format!("fork/exec: {}", text()),
+        (step, 0) => step.to_owned(),
+        (step, _) => format!("{step}: {}", text()),
     }
 }
 
