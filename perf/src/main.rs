@@ -16,6 +16,7 @@ mod lambda;
 mod options;
 mod report;
 mod run;
+mod sandboxes;
 mod stats;
 
 use std::process::ExitCode;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::error::Error;
 
 pub(crate) const USAGE: &str =
-    "usage: lambd-perf run --lambd PROGRAM --rust ZIP --python ZIP --node ZIP --json FILE [--quick]
+    "usage: lambd-perf run --lambd PROGRAM --sandbox-helper PROGRAM --rust ZIP --python ZIP --node ZIP --json FILE [--quick]
 (cargo xtask bench builds all of these and calls this)";
 
 /// What to measure and for how long.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) lambd: PathBuf,
+    pub(crate) sandbox_helper: PathBuf,
     pub(crate) rust: PathBuf,
     pub(crate) python: PathBuf,
     pub(crate) node: PathBuf,
@@ -53,6 +54,7 @@ impl Options {
         let mut take = |flag: &str| values.remove(flag).ok_or_else(|| usage(format!("{flag} is missing")));
         let options = Self {
             lambd: take("--lambd")?,
+            sandbox_helper: take("--sandbox-helper")?,
             rust: take("--rust")?,
             python: take("--python")?,
             node: take("--node")?,
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn every_path_is_required_and_nothing_else_is_taken() {
         let parse = |line: &str| Options::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        let all = "--lambd l --rust r --python p --node n --json j";
+        let all = "--lambd l --sandbox-helper s --rust r --python p --node n --json j";
         assert!(parse(all).is_ok_and(|options| !options.quick));
         assert!(parse(&format!("{all} --quick")).is_ok_and(|options| options.quick));
         assert!(parse(&format!("{all} --fast yes")).is_err());

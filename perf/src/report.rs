@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::sandboxes::Sandboxes;
 use crate::stats::median;
 
 /// All results of a run; each list has one value per measurement.
@@ -16,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) startup: Vec<f64>,
     /// MiB of an idle daemon with its helpers.
     pub(crate) memory: Vec<f64>,
+    /// Making execution environments.
+    pub(crate) sandboxes: Option<Sandboxes>,
 }
 
 /// Something that echoes.
@@ -46,7 +49,7 @@ impl Target {
 
 impl Report {
     pub(crate) fn new(quick: bool) -> Self {
-        Self { quick, targets: Vec::new(), startup: Vec::new(), memory: Vec::new() }
+        Self { quick, targets: Vec::new(), startup: Vec::new(), memory: Vec::new(), sandboxes: None }
     }
 
     /// The table that people read.
@@ -78,6 +81,10 @@ impl Report {
         let _infallible = writeln!(text, "\ndaemon ready   {:>8.1} ms", median(&self.startup));
         let _infallible =
             writeln!(text, "idle memory    {:>8.1} MiB (Pss, daemon and helpers)", median(&self.memory));
+        if let Some(sandboxes) = &self.sandboxes {
+            text.push('\n');
+            text.push_str(&sandboxes.table());
+        }
         if self.quick {
             text.push_str("(quick run: the shape is right, the numbers are rough)\n");
         }
@@ -108,6 +115,7 @@ impl Report {
             "targets": targets,
             "daemon_ready_ms": values(&self.startup),
             "idle_memory_mib": values(&self.memory),
+            "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),
         });
         format!("{report:#}\n")
     }

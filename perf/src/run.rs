@@ -11,6 +11,7 @@ use crate::floor::Floor;
 use crate::lambda::{self, Function, Runtime};
 use crate::options::{Options, Plan};
 use crate::report::{Report, Series, Target};
+use crate::sandboxes::Sandboxes;
 use crate::stats;
 
 /// Connections of a throughput measurement.
@@ -33,6 +34,9 @@ pub(crate) fn run(options: &Options) -> Result<Report, Error> {
 
     eprintln!("starting daemons ...");
     starts(&options.lambd, plan, &mut report)?;
+
+    eprintln!("making sandboxes ...");
+    report.sandboxes = Some(Sandboxes::measure(&options.sandbox_helper)?);
 
     let floor = Floor::start()?;
     let daemon = Daemon::start(&options.lambd)?;

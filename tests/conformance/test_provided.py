@@ -165,13 +165,6 @@ def test_bootstrap_that_exits(functions, logs, name):
     assert "going\n" in function_logs.of_request(logs, name, stream, result.request_id)
 
 
-def test_init_that_never_ends(functions, name):
-    """RT-51, CORE-143: init counts towards the timeout of a custom runtime."""
-    functions.custom(name, packages.program("#!/bin/sh\nsleep 600\n"), Timeout=1)
-    message = functions.invoke(name).failed("Sandbox.Timedout")["errorMessage"]
-    assert "Task timed out after 1.00 seconds" in message
-
-
 def test_report_of_a_cold_start(functions, name):
     """RT-52, D-4, LANG1-045, LANG1-050: field order of the REPORT line as in the guide."""
     functions.custom(name, packages.bash('curl -sS -d 1 "$URL/invocation/$ID/response"'))

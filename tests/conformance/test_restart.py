@@ -4,13 +4,13 @@ import os
 import signal
 import threading
 import urllib.request
-from pathlib import Path
 
 from harness import logs as function_logs
 from harness import packages
 from harness.clients import boto
 from harness.daemon import wait_for
 from harness.functions import Functions
+from harness.processes import child_of, marked
 
 SOURCE = (
     "def handler(event, context):\n    print('hello from', event)\n    return [event, context.log_stream_name]\n"
@@ -77,35 +77,10 @@ def test_nothing_of_an_instance_outlives_the_daemon(own_daemon):
     source = "import os\ndef handler(event, context):\n    return os.environ['MARK']\n"
     variables = {"MARK": f"outlived-{os.getpid()}-{own_daemon.port}"}
     functions.python("f", source, Environment={"Variables": variables})
-    mark = functions.invoke("f").good().encode()
-
-    def marked():
-        found = []
-        for process in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{process}/environ", "rb") as file:
-                    if mark in file.read():
-                        found.append(process)
-            except OSError:
-                continue
-        return found
-
-    assert marked()
+    mark = functions.invoke("f").good()
+    assert marked(mark)
     own_daemon.kill()
-    wait_for(lambda: not marked(), "the sandboxes of a killed daemon to end", 10)
-
-
-def child_of(parent: int, command: str) -> int:
-    """The process id of a child, by the name that the process list shows."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                name, rest = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
-            except OSError:
-                continue  # it ended meanwhile
-            if name == command and int(rest.split()[1]) == parent:
-                return int(folder.name)
-    raise AssertionError(f"{parent} has no child {command}")
+    wait_for(lambda: not marked(mark), "the sandboxes of a killed daemon to end", 10)
 
 
 def test_the_daemon_ends_with_its_spawner(own_daemon):

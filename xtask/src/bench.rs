@@ -24,7 +24,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool, E
     prerequisites::ensure()?;
     let artefacts = artefacts::build(workspace, Profile::Release)?;
     let mut build = process::cargo();
-    build.current_dir(workspace.root()).args(["build", "--quiet", "--release", "--package", "lambd-perf"]);
+    build.current_dir(workspace.root()).args(["build", "--quiet", "--release"]);
+    build.args(["--package", "lambd-perf", "--package", "lambd-sandbox"]);
     process::must(&mut build)?;
     let packages = workspace.test_env().join("bench");
     fs::create_dir_all(&packages).map_err(|e| Error::file(&packages, e))?;
@@ -34,6 +35,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool, E
 
     let mut perf = Command::new(workspace.program(Profile::Release.folder(), "lambd-perf"));
     perf.arg("run").arg("--lambd").arg(&artefacts.lambd).arg("--json").arg(&json);
+    perf.arg("--sandbox-helper").arg(workspace.program(Profile::Release.folder(), "lambd-sandbox-helper"));
     perf.arg("--rust").arg(&artefacts.rust_echo).arg("--python").arg(&python).arg("--node").arg(&node);
     if quick {
         perf.arg("--quick");

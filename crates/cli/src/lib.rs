@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `args` | the commands, their options and their help |
 //! | `ports` | what the command line needs from the daemon's side |
-//! | `report` | what `lambd doctor` can say |
+//! | `report` | what `lambd doctor` and `lambd runtimes` can say |
 //! | `client` | signed requests to the Lambda and the CloudWatch Logs API |
 //! | `project` | from a folder to functions: `lambd.toml`, SAM templates, packages |
 //! | `logs` | reading log events without missing or repeating any |
@@ -50,11 +50,17 @@ use std::process::ExitCode;
 
 pub use args::{
     Cli, Command, CompletionsArgs, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice, LogLevel,
-    LogsArgs, Output, RuntimeSubstitution, ServeFlags, parse,
+    LogsArgs, Output, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
 };
 pub use console::{Captured, Console};
-pub use ports::{BoxFuture, Daemon, Inspector, RunningDaemon, RuntimeFound, ServeArgs, StartError};
-pub use report::{Check, DoctorReport, IsolationLevel, IsolationStatus, RuntimeMissing, Verdict};
+pub use ports::{
+    BoxFuture, Daemon, Inspector, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimesQuery, ServeArgs,
+    StartError,
+};
+pub use report::{
+    Check, DoctorReport, IsolationLevel, IsolationStatus, RootStatus, RuntimeMissing, RuntimeProgram,
+    RuntimeState, RuntimeStatus, Verdict,
+};
 pub use stop::Stop;
 
 /// Runs one command of the command line to its end and tells the process's exit status.
@@ -86,6 +92,7 @@ pub async fn run_in(
         Command::Invoke(args) => commands::invoke::run(args, &console).await,
         Command::Logs(args) => commands::logs::run(args, &console).await,
         Command::Functions(args) => commands::functions::run(args, &console).await,
+        Command::Runtimes(args) => commands::runtimes::run(args, inspector, &console).await,
         Command::Doctor(args) => commands::doctor::run(args, inspector, &console).await,
         Command::Completions(args) => commands::completions::run(args, &console),
     };

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use lambd_types::{AccountId, Region};
 
 use crate::args::{IsolationChoice, LogLevel, RuntimeSubstitution};
-use crate::report::DoctorReport;
+use crate::report::{DoctorReport, RuntimeStatus};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,6 +28,10 @@ pub trait Inspector: Send + Sync {
     ///
     /// `isolation` is what the daemon would be started with.
     fn inspect(&self, data_dir: &Path, isolation: &IsolationChoice) -> DoctorReport;
+
+    /// Tells what runs the functions of each runtime, for a daemon that is started like this. Images that
+    /// were never unpacked are unpacked into the data directory; nothing else changes.
+    fn runtimes(&self, query: RuntimesQuery) -> BoxFuture<'_, Result<Vec<RuntimeStatus>, StartError>>;
 }
 
 /// How the daemon is to run: the options with every default filled in.
@@ -45,8 +49,30 @@ pub struct ServeArgs {
     pub isolation: IsolationChoice,
     /// What to do about a function whose runtime version is not installed.
     pub runtime_substitution: RuntimeSubstitution,
+    /// Root file systems that are used instead of the machine's own.
+    pub runtime_roots: Vec<RuntimeRoot>,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
+}
+
+/// A root file system for the functions of a runtime or of a family of runtimes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeRoot {
+    /// A runtime identifier, or a family.
+    pub id: String,
+    /// A directory, an image layout or an archive of one; a tag may follow after a colon.
+    pub path: String,
+}
+
+/// What [`Inspector::runtimes`] has to know of how the daemon is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimesQuery {
+    /// The data directory.
+    pub data: PathBuf,
+    /// As for [`ServeArgs`].
+    pub runtime_substitution: RuntimeSubstitution,
+    /// As for [`ServeArgs`].
+    pub runtime_roots: Vec<RuntimeRoot>,
 }
 
 /// A daemon that answers requests.
@@ -115,6 +141,18 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A root file system cannot be used.
+    #[error("cannot use --runtime-root {id}={path}: {reason}")]
+    RuntimeRoot {
+        /// What it was chosen for.
+        id: String,
+        /// Where it should be.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What the user can do about it.
+        remedy: String,
+    },
     /// No isolation level works on this machine: what stands in the way of each, and what would help.
     #[error("no isolation level works here: {0}")]
     NoIsolation(String),
@@ -154,6 +192,7 @@ impl StartError {
             Self::IsolationUnavailable { remedy, .. } => {
                 format!("{remedy}; or choose another level with --isolation")
             }
+            Self::RuntimeRoot { remedy, .. } => remedy.clone(),
             Self::NoIsolation(_) | Self::Part(_) => {
                 "run `lambd doctor` to see what this machine lacks".into()
             }

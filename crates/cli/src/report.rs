@@ -96,6 +96,71 @@ pub struct RuntimeMissing {
     pub remedy: String,
 }
 
+/// What runs the functions of one runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuntimeStatus {
+    /// Lambda's identifier, such as `python3.12`.
+    pub id: String,
+    /// Whether it can run.
+    pub state: RuntimeState,
+    /// The language's version as the interpreter tells it, such as `3.12.4`, where it is known.
+    pub version: Option<String>,
+    /// What runs the function: `None` when nothing does.
+    pub runs: Option<RuntimeProgram>,
+    /// The root file system that functions see: `None` when nothing runs them.
+    pub root: Option<RootStatus>,
+    /// What to do to have it, or to have it in the right version.
+    pub remedy: Option<String>,
+}
+
+/// Whether a runtime can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RuntimeState {
+    /// In the version asked for.
+    Available,
+    /// In the nearest version that there is.
+    Substituted,
+    /// Not.
+    Missing,
+}
+
+/// What runs a function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum RuntimeProgram {
+    /// lambd's bootstrap on an interpreter of the root file system.
+    Interpreter {
+        /// Its path there.
+        path: PathBuf,
+    },
+    /// The runtime that the root file system brings along.
+    Root,
+    /// The function's own `bootstrap`.
+    Function,
+}
+
+/// Where a root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum RootStatus {
+    /// This machine's programs and libraries.
+    Host,
+    /// A directory.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// An unpacked image.
+    Image {
+        /// The image layout or archive.
+        path: PathBuf,
+        /// Digest of the image.
+        digest: String,
+    },
+}
+
 impl Check {
     /// A check that came out well.
     pub fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {

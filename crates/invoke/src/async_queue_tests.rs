@@ -93,19 +93,22 @@ struct WorldInstance {
 }
 
 impl Instance for WorldInstance {
-    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Delivery> {
+    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             self.world.runs.lock().unwrap().push(event.request_id.to_string());
             let time = if self.slow { Duration::from_secs(3600) } else { Duration::from_millis(2) };
             tokio::time::sleep(time).await;
             let error = (event.payload == "fail").then_some(FunctionError::Unhandled);
             let outcome = Outcome { payload: Bytes::new(), error, log_tail: None };
-            Delivery { outcome, reusable: true }
+            Ok(Delivery { outcome, reusable: true })
         })
     }
     fn freeze(&self) {}
     fn is_alive(&self) -> bool {
         true
+    }
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
 }
 

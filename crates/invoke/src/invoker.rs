@@ -7,12 +7,16 @@ use std::time::Duration;
 use lambd_types::invocation::{Event, LogType, Outcome};
 use lambd_types::{FunctionName, FunctionSnapshot, Scope};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::concurrency::{Concurrency, Permit};
 use crate::machine::pool::Pools;
 use crate::ports::{Instance, Instances};
 use crate::{InvokeError, InvokeOptions};
+
+/// How long the end of the daemon waits for instances: the kernel may be unable to end a process.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Invokes functions. Clones share their instances.
 #[derive(Clone)]
@@ -24,6 +28,8 @@ struct Inner {
     instances: Arc<dyn Instances>,
     pools: Mutex<Pools<Arc<dyn Instance>>>,
     concurrency: Concurrency,
+    /// Instances that are being ended.
+    retiring: Mutex<JoinSet<()>>,
     /// An instance became idle while housekeeping slept without a time to wake.
     idle: Notify,
     asleep: AtomicBool,
@@ -38,6 +44,7 @@ impl Invoker {
             instances,
             pools: Mutex::default(),
             concurrency,
+            retiring: Mutex::default(),
             idle: Notify::new(),
             asleep: AtomicBool::new(false),
         });
@@ -67,19 +74,24 @@ impl Invoker {
     /// ones after their event.
     pub fn supersede(&self, function: &FunctionSnapshot) {
         let old = self.inner.pools().supersede(&function.key, &function.revision);
-        drop(old);
+        self.inner.retire(old);
     }
 
     /// The function is gone: its idle instances are stopped, busy ones after their event.
     pub fn remove(&self, scope: &Scope, name: &FunctionName) {
         let old = self.inner.pools().remove(scope, name);
-        drop(old);
+        self.inner.retire(old);
     }
 
-    /// Stops all idle instances.
-    pub fn shutdown(&self) {
+    /// Stops all idle instances, and waits until nothing is left of them and of those stopped before.
+    pub async fn shutdown(&self) {
         let old = self.inner.pools().drain();
-        drop(old);
+        self.inner.retire(old);
+        let mut retiring = std::mem::take(&mut *self.inner.retiring());
+        let all_gone = async { while retiring.join_next().await.is_some() {} };
+        if tokio::time::timeout(PATIENCE, all_gone).await.is_err() {
+            tracing::warn!("some instances have not ended");
+        }
     }
 }
 
@@ -99,18 +111,30 @@ impl Inner {
             Some(instance) => instance,
             None => self.instances.start(function.clone()).await?,
         };
-        let delivery = instance.deliver(event, log_type).await;
+        let delivery = instance.deliver(event, log_type).await?;
         // The permit goes first: whoever sees the response may use the place at once.
         drop(permit);
-        let leftover = match delivery.reusable {
-            true => self.pools().put(&function.key, &function.revision, instance, Instant::now()),
-            false => Some(instance),
-        };
-        if leftover.is_none() && self.asleep.swap(false, Ordering::AcqRel) {
-            self.idle.notify_one();
+        if delivery.reusable {
+            match self.pools().put(&function.key, &function.revision, instance, Instant::now()) {
+                Some(superseded) => self.retire([superseded]),
+                None if self.asleep.swap(false, Ordering::AcqRel) => self.idle.notify_one(),
+                None => {}
+            }
         }
-        drop(leftover);
         Ok(delivery.outcome)
+    }
+
+    /// Ends instances in the background.
+    fn retire(&self, instances: impl IntoIterator<Item = Arc<dyn Instance>>) {
+        let mut retiring = self.retiring();
+        while retiring.try_join_next().is_some() {}
+        for instance in instances {
+            retiring.spawn(async move { instance.retire().await });
+        }
+    }
+
+    fn retiring(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.retiring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn warm(&self, function: &FunctionSnapshot) -> Option<Arc<dyn Instance>> {
@@ -136,7 +160,7 @@ async fn keep_house(inner: Weak<Inner>, grace: Duration, limit: Duration) {
             instance.freeze();
         }
         let old = strong.pools().expire(now, limit);
-        drop(old);
+        strong.retire(old);
         match next {
             Some(at) => {
                 strong.asleep.store(false, Ordering::Release);

@@ -7,18 +7,31 @@ use super::*;
 use crate::fixtures::{self, event};
 use crate::ports::Delivery;
 
-/// Instances that answer with their own number after a second; payload `die` ends them.
+/// How long an instance takes to retire.
+const RETIREMENT: Duration = Duration::from_millis(400);
+
+/// Instances that answer with their own number after a second; payload `die` ends them, `refuse` does not
+/// reach its function.
 #[derive(Default)]
 struct Fake {
     started: AtomicUsize,
     dropped: Arc<AtomicUsize>,
+    retired: Arc<AtomicUsize>,
     freezes: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    /// Instances that have ended, and those of them that were allowed to end by themselves.
+    fn ended(&self) -> (usize, usize) {
+        (self.dropped.load(Ordering::SeqCst), self.retired.load(Ordering::SeqCst))
+    }
 }
 
 struct FakeInstance {
     number: usize,
     alive: AtomicBool,
     dropped: Arc<AtomicUsize>,
+    retired: Arc<AtomicUsize>,
     freezes: Arc<AtomicUsize>,
 }
 
@@ -31,23 +44,33 @@ impl Drop for FakeInstance {
 impl Instances for Fake {
     fn start(&self, _: Arc<FunctionSnapshot>) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
-        let (dropped, freezes) = (self.dropped.clone(), self.freezes.clone());
+        let (dropped, retired) = (self.dropped.clone(), self.retired.clone());
+        let freezes = self.freezes.clone();
         Box::pin(async move {
             let alive = AtomicBool::new(true);
-            Ok(Arc::new(FakeInstance { number, alive, dropped, freezes }) as Arc<dyn Instance>)
+            Ok(Arc::new(FakeInstance { number, alive, dropped, retired, freezes }) as Arc<dyn Instance>)
         })
     }
 }
 
 impl Instance for FakeInstance {
-    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Delivery> {
+    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
+            if event.payload == "refuse" {
+                return Err(InvokeError::Environment("no room".into()));
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
             let payload = Bytes::from(self.number.to_string());
-            Delivery {
+            Ok(Delivery {
                 outcome: Outcome { payload, error: None, log_tail: None },
                 reusable: event.payload != "die",
-            }
+            })
+        })
+    }
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            tokio::time::sleep(RETIREMENT).await;
+            self.retired.fetch_add(1, Ordering::SeqCst);
         })
     }
     fn freeze(&self) {
@@ -90,9 +113,52 @@ async fn an_update_stops_idle_instances() {
     let (old, new) = (function(), function());
     assert_eq!(invoke(&invoker, &old, "").await, "0");
     invoker.supersede(&new);
-    assert_eq!(fake.dropped.load(Ordering::SeqCst), 1);
+    let before = Instant::now();
     assert_eq!(invoke(&invoker, &new, "").await, "1");
+    assert_eq!(before.elapsed(), Duration::from_secs(1), "no event waits for an old instance's end");
+    assert_eq!(fake.ended(), (1, 1));
     assert_eq!(invoke(&invoker, &new, "").await, "1");
+}
+
+/// RT-27: an instance that is busy during an update ends after its event.
+#[tokio::test(start_paused = true)]
+async fn an_update_stops_busy_instances_later() {
+    let (invoker, fake) = engine(10);
+    let (old, new) = (function(), function());
+    let busy = tokio::spawn({
+        let (invoker, old) = (invoker.clone(), old.clone());
+        async move { invoke(&invoker, &old, "").await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    invoker.supersede(&new);
+    assert_eq!(busy.await.unwrap(), "0");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(fake.ended(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_function_and_the_end_stop_what_is_idle() {
+    let (invoker, fake) = engine(10);
+    let f = function();
+    invoke(&invoker, &f, "").await;
+    invoker.remove(&f.key.scope, &f.key.name);
+    let g = fixtures::function(fixtures::key("g"));
+    invoke(&invoker, &g, "").await;
+    let before = Instant::now();
+    invoker.shutdown().await;
+    assert_eq!((fake.ended(), before.elapsed()), ((2, 2), RETIREMENT), "it waits for their end");
+}
+
+/// An event that did not reach its function leaves neither its instance nor its place behind.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_not_taken_is_an_error() {
+    let (invoker, fake) = engine(1);
+    let f = function();
+    for _ in 0..2 {
+        let refused = invoker.invoke(f.clone(), event("refuse"), LogType::None).await;
+        assert_eq!(refused.unwrap_err(), InvokeError::Environment("no room".into()));
+    }
+    assert_eq!(fake.ended(), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +176,7 @@ async fn idle_instances_expire() {
     let f = function();
     invoke(&invoker, &f, "").await;
     tokio::time::sleep(Duration::from_secs(800)).await;
-    assert_eq!(fake.dropped.load(Ordering::SeqCst), 1);
+    assert_eq!(fake.ended(), (1, 1));
 }
 
 /// RT-28: an instance without events is frozen once, soon after its last one.

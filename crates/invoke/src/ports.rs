@@ -15,14 +15,17 @@ pub trait Instances: Send + Sync + 'static {
     -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>>;
 }
 
-/// One instance. Dropping the last handle ends it.
+/// One instance. Dropping the last handle ends it at once.
 pub trait Instance: Send + Sync + 'static {
-    /// Processes one event; the engine gives the next one only after this.
-    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Delivery>;
+    /// Processes one event; the engine gives the next one only after this. With an error the event was not
+    /// taken, and the instance is of no more use.
+    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>>;
     /// Stops it where it is until its next event.
     fn freeze(&self);
     /// Whether its process still runs.
     fn is_alive(&self) -> bool;
+    /// Ends it in good order: its process may end by itself for a moment. Resolves when nothing is left.
+    fn retire(&self) -> BoxFuture<'_, ()>;
 }
 
 /// The end of one event.

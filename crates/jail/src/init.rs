@@ -143,6 +143,10 @@ fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     }
     let listeners = net::listeners(&init.request.listeners)?;
     init.phases.end("network");
+    match init.request.level {
+        Level::Namespaces => namespaces::prepare(init)?,
+        Level::Process | Level::Oci => {}
+    }
     // The listeners close here with the end of this function: from now on the daemon alone holds them.
     let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
     let prepared = Event::Prepared { phases: init.phases.take() };

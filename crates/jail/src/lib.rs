@@ -21,6 +21,7 @@
 //! | `namespaces` | the isolation level of that name: the order of its steps                 |
 //! | `process`    | the isolation level of that name                                         |
 //! | `mounts`     | the read-only root file system                                           |
+//! | [`places`]   | places that every sandbox mounts on                                      |
 //! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |
 //! | `net`        | the loopback interface and the listeners                                 |
 //! | `phases`     | how long each step takes                                                 |
@@ -51,6 +52,7 @@ mod namespaces;
 mod net;
 mod oci;
 mod phases;
+pub mod places;
 pub mod probe;
 mod process;
 pub mod protocol;

@@ -8,8 +8,41 @@ use rustix::process::{DumpableBehavior, Signal};
 
 use crate::error::{Step, StepError};
 use crate::init::{Init, has_ended};
-use crate::protocol::{JailSpec, Network};
+use crate::protocol::{self, Event, JailSpec, Network, Root};
+use crate::sys::Side;
 use crate::{etc, identity, mounts, sys};
+
+/// What was captured, by the kind of root.
+enum Captured {
+    InHost(Vec<mounts::Captured>),
+    Directory(mounts::View),
+}
+
+/// Makes the root of the host's system ahead of demand: in a child, because it takes another user than the one
+/// that may look for sources.
+pub(crate) fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
+    if !init.request.host_root {
+        return Ok(());
+    }
+    // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
+    match unsafe { sys::fork() }.step("fork to prepare the root")? {
+        Side::Child => {
+            let failed = identity::become_init(init.lease).and_then(|()| mounts::prepare()).err();
+            if let Some(StepError { step, errno }) = &failed {
+                let event = Event::SetupFailed { step: step.to_string(), errno: *errno };
+                let _ = protocol::send(init.control, &event, &[]);
+            }
+            sys::exit_now(failed.is_some().into())
+        }
+        // The first report counts; what is said here is heard only if there was none.
+        Side::Parent(pid) => match sys::wait_for(pid).step("wait for the root")? {
+            Ok(0) => {}
+            _ => return Err(StepError { step: "prepare the root".into(), errno: libc::ECHILD }),
+        },
+    }
+    init.phases.end("prepare root");
+    Ok(())
+}
 
 /// Every namespace but two: time is the host's, and the cgroup namespace is made by the init once it
 /// is in its cgroup, which thereby becomes the root that it sees.
@@ -32,13 +65,19 @@ pub(crate) fn flags(network: Network) -> u64 {
 /// meanwhile.
 pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepError> {
     // Before the change of user: sources may lie where only the daemon's user may look.
-    let view = mounts::capture(spec)?;
+    let captured = match &spec.root {
+        Root::Host => Captured::InHost(mounts::capture_in_host(spec)?),
+        Root::Directory { path } => Captured::Directory(mounts::capture(path, spec)?),
+    };
     init.phases.end("capture mounts");
     if !become_init(init)? {
         return Ok(false);
     }
     init.phases.end("change identity");
-    mounts::build(view, spec)?;
+    match captured {
+        Captured::InHost(binds) => mounts::complete(binds, spec)?,
+        Captured::Directory(view) => mounts::build(view, spec)?,
+    }
     init.phases.end("build root");
     Ok(true)
 }

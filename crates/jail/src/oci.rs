@@ -81,7 +81,7 @@ impl Stage {
 pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Stage>, StepError> {
     let runtime = runtime(spec)?;
     // Before the change of user: sources may lie where only the daemon's user may look.
-    let view = mounts::capture(spec)?;
+    let view = mounts::capture_for_runtime(spec)?;
     init.phases.end("capture mounts");
     if !namespaces::become_init(init)? {
         return Ok(None);

@@ -42,6 +42,8 @@ pub struct SpawnRequest {
     /// Addresses to listen on in that network; the sockets are served by the daemon. Port 0 takes any
     /// free one.
     pub listeners: Vec<Listener>,
+    /// Whether its root file system will be the host's, which can be made at once; see [`Root`].
+    pub host_root: bool,
     /// Where the kernel accounts for it.
     pub cgroup: CgroupPlacement,
 }
@@ -95,6 +97,8 @@ pub struct JailSpec {
     pub env: Vec<(String, String)>,
     /// Working directory inside the sandbox.
     pub cwd: PathBuf,
+    /// Where its programs and libraries come from.
+    pub root: Root,
     /// Read-only views of host directories or files, mounted in this order.
     pub binds: Vec<Bind>,
     /// Symbolic links of the root file system, made before the binds.
@@ -119,6 +123,20 @@ pub struct OciRuntime {
     pub detaches: bool,
     /// Whether it takes a compiled seccomp filter by crun's annotation.
     pub takes_compiled_filter: bool,
+}
+
+/// The root file system. It is shown read-only, with `/dev`, `/proc`, `/tmp` and a few files of `/etc` that are
+/// the sandbox's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Root {
+    /// The host's programs and libraries, and nothing else of it.
+    #[default]
+    Host,
+    /// A directory that holds a root file system. Links in it are taken as links inside it.
+    Directory {
+        /// Absolute path on the host.
+        path: PathBuf,
+    },
 }
 
 /// A read-only view of a host directory or file.

@@ -125,9 +125,9 @@ struct MountAttr {
 }
 
 /// mount_setattr(2): sets attributes of the mount `fd` refers to, and of those below it if
-/// `recursive`.
-pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, attributes: u64, recursive: bool) -> io::Result<()> {
-    let attr = MountAttr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+/// `recursive`, and makes them private: what others mount or unmount has no effect on them any more.
+pub(crate) fn restrict_mount(fd: BorrowedFd<'_>, attributes: u64, recursive: bool) -> io::Result<()> {
+    let attr = MountAttr { attr_set: attributes, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a NUL-terminated literal; `attr` has the layout of `struct mount_attr`
     // (mount_setattr(2)), lives across the call, and its size is passed along.
@@ -261,6 +261,20 @@ pub(crate) fn reap() -> Option<Reaped> {
 pub(crate) fn terminate(pid: i32) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// Waits for the end of a child: its exit code, or the signal that ended it.
+pub(crate) fn wait_for(pid: i32) -> io::Result<Result<i32, i32>> {
+    let mut status: c_int = 0;
+    loop {
+        // SAFETY: `status` lives across the call.
+        match check(unsafe { libc::waitpid(pid, &raw mut status, 0) }.into()) {
+            Ok(_) if libc::WIFSIGNALED(status) => return Ok(Err(libc::WTERMSIG(status))),
+            Ok(_) => return Ok(Ok(libc::WEXITSTATUS(status))),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -10,33 +10,23 @@ pub(crate) const RUNTIME_DIR: &str = "/var/runtime";
 /// Language toolchain.
 pub(crate) const LANG_DIR: &str = "/var/lang";
 
-/// The whole environment of a function's process: what the platform sets, what the language adds, and
-/// the user's own variables, which may change all but the reserved ones.
+/// The environment of a function's process: what the platform sets, what the language adds, and the user's
+/// own variables, which may change all but the reserved ones. [`with_addresses`] adds the rest.
 pub(crate) fn variables(
     function: &FunctionSnapshot,
     log_stream: &str,
     language: &[(String, String)],
-    addresses: &Addresses,
 ) -> Vec<(String, String)> {
     let key = &function.key;
     let region = key.scope.region.as_str();
-    let mut all = vec![
-        ("PATH", format!("{LANG_DIR}/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin")),
-        (
-            "LD_LIBRARY_PATH",
-            format!(
-                "{LANG_DIR}/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
-            ),
-        ),
+    let mut all = Vec::from(search_paths());
+    let platform = [
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000".to_owned()),
-        ("AWS_ENDPOINT_URL", format!("http://{}", addresses.aws)),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect::<Vec<_>>();
+    ];
+    all.extend(platform.map(|(name, value)| (name.to_owned(), value)));
     all.extend(language.iter().cloned());
     all.extend(function.environment.iter().cloned());
     let reserved = [
@@ -55,12 +45,32 @@ pub(crate) fn variables(
         ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),
         ("AWS_SECRET_ACCESS_KEY", random::hex(&random::bytes::<20>())),
         ("AWS_SESSION_TOKEN", random::hex(&random::bytes::<32>())),
-        ("AWS_LAMBDA_RUNTIME_API", addresses.runtime_api.to_string()),
         ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
         ("LAMBDA_RUNTIME_DIR", RUNTIME_DIR.to_owned()),
     ];
     all.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
     last_of_each(all)
+}
+
+/// Adds where the endpoints of a sandbox are. The user's own `AWS_ENDPOINT_URL` stays.
+pub(crate) fn with_addresses(variables: &[(String, String)], addresses: &Addresses) -> Vec<(String, String)> {
+    let mut all = vec![("AWS_ENDPOINT_URL".to_owned(), format!("http://{}", addresses.aws))];
+    all.extend(variables.iter().cloned());
+    all.push(("AWS_LAMBDA_RUNTIME_API".to_owned(), addresses.runtime_api.to_string()));
+    last_of_each(all)
+}
+
+/// Where programs and libraries are looked for.
+pub(crate) fn search_paths() -> [(String, String); 2] {
+    [
+        ("PATH".to_owned(), format!("{LANG_DIR}/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin")),
+        (
+            "LD_LIBRARY_PATH".to_owned(),
+            format!(
+                "{LANG_DIR}/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
+            ),
+        ),
+    ]
 }
 
 /// A later variable replaces an earlier one of the same name.

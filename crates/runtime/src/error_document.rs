@@ -1,5 +1,7 @@
 //! Error documents that the platform itself makes (the function's own come from its runtime).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use lambd_types::RequestId;
 use serde::Serialize;
@@ -27,31 +29,17 @@ impl ErrorDocument {
 
     /// The process ended before it answered.
     pub(crate) fn ended(request_id: &RequestId, exit: &Exit) -> Self {
-        match exit {
-            Exit::Exited(0) => {
-                Self::new("Runtime.ExitError", request_id, "Runtime exited without providing a reason")
+        let text: Cow<'_, str> = match exit {
+            Exit::Exited(0) => "Runtime exited without providing a reason".into(),
+            Exit::Exited(status) => format!("Runtime exited with error: exit status {status}").into(),
+            Exit::Signaled(signal) => {
+                format!("Runtime exited with error: signal: {}", signal_text(*signal)).into()
             }
-            Exit::Exited(status) => Self::new(
-                "Runtime.ExitError",
-                request_id,
-                format_args!("Runtime exited with error: exit status {status}"),
-            ),
-            Exit::Signaled(signal) => Self::new(
-                "Runtime.ExitError",
-                request_id,
-                format_args!("Runtime exited with error: signal: {}", signal_text(*signal)),
-            ),
-            Exit::OutOfMemory => {
-                Self::new("Runtime.OutOfMemory", request_id, "Runtime exited with error: signal: killed")
-            }
-            Exit::NotStarted(reason) => Self::new("Runtime.InvalidEntrypoint", request_id, reason),
-            Exit::Lost => Self::new("Sandbox.Failure", request_id, "The execution environment was lost"),
-        }
-    }
-
-    /// There is nothing to start.
-    pub(crate) fn invalid_entrypoint(request_id: &RequestId, reason: &str) -> Self {
-        Self::new("Runtime.InvalidEntrypoint", request_id, reason)
+            Exit::OutOfMemory => "Runtime exited with error: signal: killed".into(),
+            Exit::NotStarted(reason) => reason.into(),
+            Exit::Lost => "The execution environment was lost".into(),
+        };
+        Self::new(exit_type(exit), request_id, text)
     }
 
     /// The response is over the limit.
@@ -71,6 +59,32 @@ impl ErrorDocument {
 
     pub(crate) fn to_bytes(&self) -> Bytes {
         serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+/// The error type of a process's end.
+pub(crate) fn exit_type(exit: &Exit) -> &'static str {
+    match exit {
+        Exit::Exited(_) | Exit::Signaled(_) => "Runtime.ExitError",
+        Exit::OutOfMemory => "Runtime.OutOfMemory",
+        Exit::NotStarted(_) => "Runtime.InvalidEntrypoint",
+        Exit::Lost => "Sandbox.Failure",
+    }
+}
+
+/// The type of an error that a runtime reported, as the platform's lines show it: the service puts only
+/// types of its own form there.
+pub(crate) fn shown_type(reported: &str) -> &str {
+    let has_form = ["Runtime.", "Function."].iter().any(|family| {
+        reported.match_indices(family).any(|(at, _)| {
+            let name = &reported.as_bytes()[at + family.len()..];
+            matches!(name, [first, second, ..] if first.is_ascii_uppercase() && second.is_ascii_alphabetic())
+        })
+    });
+    match has_form {
+        true => reported,
+        false if reported.starts_with("Function.") => "Function.Unknown",
+        false => "Runtime.Unknown",
     }
 }
 
@@ -96,6 +110,20 @@ fn signal_text(signal: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_types_of_the_service_s_form_are_shown() {
+        for (reported, shown) in [
+            ("Runtime.ImportModuleError", "Runtime.ImportModuleError"),
+            ("Function.MyError", "Function.MyError"),
+            ("Function.my error", "Function.Unknown"),
+            ("Unhandled", "Runtime.Unknown"),
+            ("Runtime.", "Runtime.Unknown"),
+            ("", "Runtime.Unknown"),
+        ] {
+            assert_eq!(shown_type(reported), shown, "{reported}");
+        }
+    }
 
     #[test]
     fn endings_have_the_service_s_texts() {

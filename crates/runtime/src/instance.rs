@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lambd_types::invocation::{Event, FunctionError, LogType, Outcome};
-use lambd_types::{Clock, FunctionSnapshot, RequestId, UnixMillis, limits, random};
-use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use lambd_types::{Clock, FunctionSnapshot, RequestId, UnixMillis, random};
 use tokio::time::Instant;
 
-use crate::api::{self, Dispatch, Mailbox, Reply};
+use crate::api::{self, Dispatch, Reply};
 use crate::catalogue::{Catalogue, Unavailable};
 use crate::environment::{self, TASK_ROOT};
-use crate::error_document::ErrorDocument;
+use crate::error_document::{ErrorDocument, exit_type, shown_type};
 use crate::log::InstanceLog;
-use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Network, Sandbox, Sandboxes, SpawnError};
-use crate::report::{self, Report, Status};
+use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Sandboxes, SpawnError};
+use crate::report::{self, InitPhase, Report, Status};
+use crate::running::{Ending, Running};
+
+/// How long an answer waits for the processes of a timed-out event to be dead. They are killed all the
+/// same; with many processes or much memory that takes the kernel longer.
+const DEATH_AFTER_TIMEOUT: Duration = Duration::from_millis(10);
+/// How long the second try of an initialisation waits for the first one's processes to be dead.
+const DEATH_AFTER_INIT: Duration = Duration::from_millis(200);
 
 /// What instances are made of.
 pub struct InstancesOptions {
@@ -33,14 +36,20 @@ pub struct InstancesOptions {
     pub catalogue: Catalogue,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
+    /// How long an instance may initialise before that is cut off and repeated inside its first event.
+    /// [`lambd_types::limits::INIT_SECONDS`] is the service's.
+    pub init_limit: Duration,
+    /// How long a process may take to end by itself when its instance is retired.
+    /// [`lambd_types::limits::SHUTDOWN_MILLIS`] is the default.
+    pub shutdown_grace: Duration,
 }
 
 /// Starts instances.
 pub struct Instances {
-    options: InstancesOptions,
+    options: Arc<InstancesOptions>,
 }
 
-/// An instance could not be started; no event was lost, because none was taken.
+/// An environment could not be started; no event was lost, because none was taken.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StartError {
     /// This machine cannot run the function's runtime.
@@ -66,7 +75,7 @@ pub struct Delivery {
 impl Instances {
     /// A starter of instances.
     pub fn new(options: InstancesOptions) -> Self {
-        Self { options }
+        Self { options: Arc::new(options) }
     }
 
     /// The runtimes of this machine.
@@ -82,65 +91,38 @@ impl Instances {
         let id = random::hex(&random::bytes::<16>());
         let stream_name = log_stream_name(o.clock.now(), &function, &id);
         let stream = o.logs.open(&function.key.scope, &function.log_group, &stream_name);
-        let command = match plan.command {
-            Ok(command) => command,
-            // Creation succeeds, the invocation reports it (RT-45): an instance that ended at once.
-            Err(reason) => return Ok(Instance::never_started(function, o.clock.clone(), stream, reason)),
-        };
+        let log = InstanceLog::new(stream, o.clock.clone());
         let mut binds = vec![(function.code_dir.clone(), TASK_ROOT.into())];
         binds.extend(plan.binds);
-        let started = Instant::now();
-        let prepared = o.sandboxes.prepare(Network::None).await?;
-        let env = environment::variables(&function, &stream_name, &plan.env, &prepared.addresses());
-        let mut sandbox = prepared
-            .build(Blueprint {
-                id,
-                command,
-                args: plan.args,
-                env,
-                cwd: TASK_ROOT.into(),
-                binds,
-                symlinks: plan.symlinks,
-                memory_bytes: function.memory.bytes(),
-                tmp_bytes: function.ephemeral_storage.bytes(),
-            })
-            .await?;
-        let machine = |what: &str| StartError::Machine(what.to_owned());
-        let output = sandbox.take_output().ok_or_else(|| machine("the sandbox has no output"))?;
-        let log = InstanceLog::start(output, stream, o.clock.clone()).map_err(|e| machine(&e.to_string()))?;
-        if let Some(notice) = plan.notice {
-            log.platform(vec![notice]);
-        }
-        let listeners = sandbox.take_listeners().ok_or_else(|| machine("the sandbox has no listeners"))?;
-        let runtime_api =
-            TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
-        let (mailbox, init) = Mailbox::new();
-        let mailbox = Arc::new(mailbox);
-        let server = tokio::spawn(api::serve(runtime_api, mailbox.clone())).abort_handle();
-        let ended = Arc::new(AtomicBool::new(false));
-        let watch = {
-            let (exited, ended) = (sandbox.exited(), ended.clone());
-            tokio::spawn(async move {
-                exited.await;
-                ended.store(true, Ordering::Release);
-            })
-            .abort_handle()
-        };
-        Ok(Instance {
-            phase: Mutex::new(Phase::Initialising { init, started }),
-            body: Body::Running(Box::new(Running {
-                log,
-                mailbox,
-                sandbox,
-                ended,
-                activity: Mutex::new(Activity::Idle),
-                tasks: [server, watch],
-                _endpoint: o.endpoint.serve(listeners.aws, &function.key.scope),
-            })),
+        // Creation succeeds, the invocation reports what is wrong with it (RT-45).
+        let blueprint = plan.command.map(|command| Blueprint {
+            id: String::new(),
+            command,
+            args: plan.args,
+            env: environment::variables(&function, &stream_name, &plan.env),
+            cwd: TASK_ROOT.into(),
+            root: plan.root,
+            binds,
+            symlinks: plan.symlinks,
+            memory_bytes: function.memory.bytes(),
+            tmp_bytes: function.ephemeral_storage.bytes(),
+        });
+        let instance = Instance {
+            options: self.options.clone(),
             init_is_billed: plan.init_is_billed,
             function,
-            clock: o.clock.clone(),
-        })
+            blueprint,
+            log,
+            running: Mutex::new(None),
+            is_new: AtomicBool::new(true),
+        };
+        if let Ok(blueprint) = &instance.blueprint {
+            instance.start_environment(blueprint).await?;
+        }
+        if let Some(notice) = plan.notice {
+            instance.log.platform(vec![notice]);
+        }
+        Ok(instance)
     }
 }
 
@@ -150,104 +132,33 @@ fn log_stream_name(at: UnixMillis, function: &FunctionSnapshot, id: &str) -> Str
     format!("{year:04}/{month:02}/{day:02}/[{}]{id}", function.key.version)
 }
 
-/// One execution environment of one function version. It takes one event at a time; dropping it ends
-/// everything inside.
+/// One instance of one function version: one log stream, and one execution environment at a time. It takes
+/// one event at a time; dropping it ends everything inside at once.
 pub struct Instance {
+    options: Arc<InstancesOptions>,
     function: Arc<FunctionSnapshot>,
-    clock: Arc<dyn Clock>,
     init_is_billed: bool,
-    phase: Mutex<Phase>,
-    body: Body,
-}
-
-enum Phase {
-    /// The first event waits for this.
-    Initialising {
-        init: oneshot::Receiver<Result<(), Reply>>,
-        started: Instant,
-    },
-    Ready,
-}
-
-enum Body {
-    Running(Box<Running>),
-    /// There was nothing to execute.
-    NeverStarted {
-        stream: Arc<dyn crate::ports::LogStream>,
-        reason: String,
-    },
-}
-
-struct Running {
+    /// What its environments are to be, or why there can be none.
+    blueprint: Result<Blueprint, String>,
     log: InstanceLog,
-    mailbox: Arc<Mailbox>,
-    sandbox: Box<dyn Sandbox>,
-    ended: Arc<AtomicBool>,
-    activity: Mutex<Activity>,
-    tasks: [AbortHandle; 2],
-    _endpoint: Box<dyn Send + Sync>,
+    running: Mutex<Option<Arc<Running>>>,
+    /// It has not had an event yet.
+    is_new: AtomicBool,
 }
 
-/// What an instance is doing, so that it is never frozen while it has an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Activity {
-    Busy,
-    Idle,
-    Frozen,
-}
-
-impl Running {
-    fn activity(&self) -> MutexGuard<'_, Activity> {
-        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An event is coming: what is frozen goes on.
-    fn wake(&self) -> std::io::Result<()> {
-        match std::mem::replace(&mut *self.activity(), Activity::Busy) {
-            Activity::Frozen => self.sandbox.thaw(),
-            Activity::Busy | Activity::Idle => Ok(()),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.sandbox.kill();
-        // The Runtime API is served until the last process is dead: one that saw its connection break
-        // would still have the time to complain in the log.
-        let (exited, tasks) = (self.sandbox.exited(), self.tasks.clone());
-        let end = move || tasks.iter().for_each(AbortHandle::abort);
-        match Handle::try_current() {
-            Ok(runtime) => {
-                runtime.spawn(async move {
-                    exited.await;
-                    end();
-                });
-            }
-            // The event loop is gone, and every task with it.
-            Err(_) => end(),
-        }
-    }
-}
-
-/// How an event, or the initialisation before it, ended.
-enum Ending {
-    Replied(Reply),
-    Exited(Exit),
-    TimedOut { after: Duration },
+/// One event while it is processed.
+struct Invocation {
+    request_id: RequestId,
+    keep_tail: bool,
+    /// Start of the invoke phase, which the timeout is for.
+    began: Instant,
+    /// Length of the init phase, when it went well just before this event.
+    init: Option<Duration>,
+    /// Most memory that an environment used in which the event could not be processed.
+    peak_bytes: u64,
 }
 
 impl Instance {
-    fn never_started(
-        function: Arc<FunctionSnapshot>,
-        clock: Arc<dyn Clock>,
-        stream: Arc<dyn crate::ports::LogStream>,
-        reason: String,
-    ) -> Self {
-        let body = Body::NeverStarted { stream, reason };
-        Self { function, clock, init_is_billed: true, phase: Mutex::new(Phase::Ready), body }
-    }
-
     /// The version it runs.
     pub fn function(&self) -> &Arc<FunctionSnapshot> {
         &self.function
@@ -255,181 +166,225 @@ impl Instance {
 
     /// Whether its process still runs.
     pub fn is_alive(&self) -> bool {
-        match &self.body {
-            Body::Running(running) => !running.ended.load(Ordering::Acquire),
-            Body::NeverStarted { .. } => false,
-        }
+        self.running().as_ref().is_some_and(|running| running.is_alive())
     }
 
     /// Stops an idle instance where it is until its next event (RT-28); background work stops with it.
     /// An instance that is busy, or still initialising, is left alone.
     pub fn freeze(&self) {
-        let Body::Running(running) = &self.body else { return };
-        let mut activity = running.activity();
-        if *activity == Activity::Idle {
-            match running.sandbox.freeze() {
-                Ok(()) => *activity = Activity::Frozen,
-                Err(error) => tracing::warn!(%error, "cannot freeze an idle instance"),
-            }
+        let running = self.running().clone();
+        if let Some(Err(error)) = running.map(|running| running.freeze()) {
+            tracing::warn!(%error, "cannot freeze an idle instance");
+        }
+    }
+
+    /// Ends an idle instance: its process is asked to (SIGTERM), and after a grace everything that is left
+    /// is killed. Resolves when nothing is left.
+    pub async fn retire(&self) {
+        let running = self.running().clone();
+        if let Some(running) = running {
+            running.retire(self.options.shutdown_grace).await;
         }
     }
 
     /// Hands an event to the function and waits for its end: a response, an error, a timeout or the end
-    /// of the process.
-    pub async fn deliver(&self, event: Event, log_type: LogType) -> Delivery {
-        match &self.body {
-            Body::NeverStarted { stream, reason } => {
-                self.report_never_started(&event, stream, reason, log_type)
-            }
-            Body::Running(running) => {
-                if let Err(error) = running.wake() {
-                    // It stays where it is; the event then times out, and the instance is replaced.
-                    tracing::error!(%error, "cannot thaw an instance");
-                }
-                let delivery = self.run(running, event, log_type).await;
-                *running.activity() = Activity::Idle;
-                delivery
-            }
-        }
-    }
-
-    async fn run(&self, running: &Running, event: Event, log_type: LogType) -> Delivery {
-        let request_id = event.request_id.clone();
-        let phase =
-            std::mem::replace(&mut *self.phase.lock().unwrap_or_else(PoisonError::into_inner), Phase::Ready);
-        let mut init_duration = None;
-        if let Phase::Initialising { init, started } = phase {
-            let ended = self.await_init(running, init, started).await;
-            init_duration = Some(started.elapsed());
-            if let Some(ending) = ended {
-                running.log.begin(
-                    report::start_line(&request_id, self.function.key.version),
-                    log_type == LogType::Tail,
-                );
-                let delivery = self.conclude(running, &request_id, ending, Duration::ZERO, init_duration);
-                // Its process will exit, or cannot be used by anybody.
-                return Delivery { reusable: false, ..delivery };
-            }
-        }
-        running
-            .log
-            .begin(report::start_line(&request_id, self.function.key.version), log_type == LogType::Tail);
-        let began = Instant::now();
-        let timeout = self.function.timeout.duration();
-        let deadline = UnixMillis(self.clock.now().0 + timeout.as_millis() as i64);
-        let reply = running.mailbox.post(Dispatch { event, deadline });
-        let ending = tokio::select! {
-            biased;
-            Ok(reply) = reply => Ending::Replied(reply),
-            exit = running.sandbox.exited() => Ending::Exited(exit),
-            () = tokio::time::sleep(timeout) => Ending::TimedOut { after: timeout },
+    /// of the process. An initialisation that failed is repeated inside the event, in a new environment;
+    /// when that cannot be made, the event was not taken.
+    pub async fn deliver(&self, event: Event, log_type: LogType) -> Result<Delivery, StartError> {
+        let mut invocation = Invocation {
+            request_id: event.request_id.clone(),
+            keep_tail: log_type == LogType::Tail,
+            began: Instant::now(),
+            init: None,
+            peak_bytes: 0,
         };
-        self.conclude(running, &request_id, ending, began.elapsed(), init_duration)
+        let ready = match self.is_new.swap(false, Ordering::AcqRel) {
+            true => self.end_of_init(&mut invocation).await,
+            false => self.wake(),
+        };
+        let ready = match ready {
+            Some(running) => Ok(running),
+            None => self.initialise_again(&mut invocation).await?,
+        };
+        // After the second try, as the service has it.
+        let line = report::start_line(&invocation.request_id, self.function.key.version);
+        self.log.begin(line, invocation.keep_tail);
+        let ending = match ready {
+            Ok(running) => self.process(&running, event, &mut invocation).await?,
+            Err(ending) => ending,
+        };
+        Ok(self.conclude(&invocation, ending).await)
     }
 
-    /// Waits for the end of the init phase; `None` when the runtime is ready.
-    async fn await_init(
+    fn running(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) -> Option<Arc<Running>> {
+        let running = self.running().clone()?;
+        if let Err(error) = running.wake() {
+            // It stays where it is; the event then times out, and the instance is replaced.
+            tracing::error!(%error, "cannot thaw an instance");
+        }
+        Some(running)
+    }
+
+    /// Makes the instance's first environment, or another in place of the one before.
+    async fn start_environment(&self, blueprint: &Blueprint) -> Result<Arc<Running>, StartError> {
+        let scope = &self.function.key.scope;
+        let running = Arc::new(Running::start(&self.options, blueprint, scope, &self.log).await?);
+        *self.running() = Some(running.clone());
+        Ok(running)
+    }
+
+    /// Waits for the end of the init phase; `None` when it failed.
+    async fn end_of_init(&self, invocation: &mut Invocation) -> Option<Arc<Running>> {
+        let running = self.running().clone();
+        let (started, ending) = match &running {
+            Some(running) => {
+                let until = running.started() + self.options.init_limit;
+                (running.started(), running.initialise(until).await.err())
+            }
+            None => (Instant::now(), Some(self.no_entrypoint())),
+        };
+        match &ending {
+            Some(ending) => self.init_failed(started, InitPhase::Init, ending, invocation).await,
+            None => invocation.init = Some(started.elapsed()),
+        }
+        invocation.began = Instant::now();
+        running.filter(|_| ending.is_none())
+    }
+
+    /// Initialises a new environment as part of an event, in the function's own time.
+    async fn initialise_again(
+        &self,
+        invocation: &mut Invocation,
+    ) -> Result<Result<Arc<Running>, Ending>, StartError> {
+        let started = Instant::now();
+        let ending = match &self.blueprint {
+            Ok(blueprint) => {
+                let running = self.start_environment(blueprint).await?;
+                match running.initialise(self.end_of_time(invocation)).await {
+                    Ok(()) => return Ok(Ok(running)),
+                    Err(ending) => ending,
+                }
+            }
+            Err(_) => self.no_entrypoint(),
+        };
+        self.init_failed(started, InitPhase::Invoke, &ending, invocation).await;
+        Ok(Err(ending))
+    }
+
+    /// There is nothing to start: told like a start that failed.
+    fn no_entrypoint(&self) -> Ending {
+        Ending::Exited(Exit::NotStarted(self.blueprint.as_ref().err().cloned().unwrap_or_default()))
+    }
+
+    fn end_of_time(&self, invocation: &Invocation) -> Instant {
+        invocation.began + self.function.timeout.duration()
+    }
+
+    /// Destroys an environment whose initialisation failed, and tells of it.
+    async fn init_failed(
+        &self,
+        started: Instant,
+        phase: InitPhase,
+        ending: &Ending,
+        invocation: &mut Invocation,
+    ) {
+        let duration = started.elapsed();
+        let running = self.running().take();
+        if let Some(running) = running {
+            running.kill(DEATH_AFTER_INIT).await;
+            invocation.peak_bytes = running.peak_bytes();
+        }
+        self.log.detach();
+        let status = end_status(ending);
+        self.log.platform(vec![report::init_report_line(duration, phase, &status)]);
+    }
+
+    /// Lets an environment that is ready process the event, or a new one if it ended before.
+    async fn process(
         &self,
         running: &Running,
-        init: oneshot::Receiver<Result<(), Reply>>,
-        started: Instant,
-    ) -> Option<Ending> {
-        // A function may ask for more time than the init phase has; it then gets its own timeout.
-        let limit = self.function.timeout.duration().max(Duration::from_secs(limits::INIT_SECONDS));
-        tokio::select! {
-            biased;
-            Ok(result) = init => result.err().map(Ending::Replied),
-            exit = running.sandbox.exited() => Some(Ending::Exited(exit)),
-            () = tokio::time::sleep_until(started + limit) => {
-                // Told in terms of the function's timeout, as by the service.
-                Some(Ending::TimedOut { after: self.function.timeout.duration() })
-            }
+        event: Event,
+        invocation: &mut Invocation,
+    ) -> Result<Ending, StartError> {
+        let until = self.end_of_time(invocation);
+        let left = until.saturating_duration_since(Instant::now());
+        let deadline = UnixMillis(self.options.clock.now().0 + left.as_millis() as i64);
+        let dispatch = Arc::new(Dispatch { event, deadline });
+        match running.process(dispatch.clone(), until).await {
+            // A runtime that answers, and ends instead of asking for more, has not failed this event.
+            Ending::Untaken(_) => match self.initialise_again(invocation).await? {
+                Ok(running) => Ok(running.process(dispatch, until).await),
+                Err(ending) => Ok(ending),
+            },
+            ending => Ok(ending),
         }
     }
 
-    fn conclude(
-        &self,
-        running: &Running,
-        request_id: &RequestId,
-        ending: Ending,
-        duration: Duration,
-        init: Option<Duration>,
-    ) -> Delivery {
+    /// Writes what the log has to say at the end of an event, and makes the caller's answer.
+    async fn conclude(&self, invocation: &Invocation, ending: Ending) -> Delivery {
+        let request_id = &invocation.request_id;
+        let timeout = self.function.timeout.duration();
+        let mut duration = invocation.began.elapsed();
         let mut lines = Vec::with_capacity(3);
-        let mut reusable = true;
-        let (payload, status) = match ending {
-            Ending::Replied(Reply::Response(payload)) => (Ok(payload), Status::Ok),
-            Ending::Replied(Reply::Error { document, error_type }) => {
-                (Err(document), Status::Error(error_type))
-            }
+        let running = self.running().clone();
+        let reusable = matches!(ending, Ending::Replied(_));
+        let status = end_status(&ending);
+        let payload = match ending {
+            Ending::Replied(Reply::Response(payload)) => Ok(payload),
+            Ending::Replied(Reply::Error(error)) | Ending::InitError(error) => Err(error.document),
             Ending::Replied(Reply::TooLarge { size }) => {
-                platform_error(ErrorDocument::response_too_large(size, api::RESPONSE_MAX))
+                Err(ErrorDocument::response_too_large(size, api::RESPONSE_MAX).to_bytes())
             }
-            Ending::TimedOut { after } => {
-                reusable = false;
-                running.sandbox.kill();
-                lines.push(report::timeout_line(self.clock.now(), request_id, after.as_secs_f64()));
-                let document = ErrorDocument::timed_out(request_id, after.as_secs_f64());
-                (Err(document.to_bytes()), Status::Timeout)
+            Ending::TimedOut => {
+                duration = timeout;
+                let at = self.options.clock.now();
+                if let Some(running) = &running {
+                    running.kill(DEATH_AFTER_TIMEOUT).await;
+                }
+                lines.push(report::timeout_line(at, request_id, timeout.as_secs_f64()));
+                Err(ErrorDocument::timed_out(request_id, timeout.as_secs_f64()).to_bytes())
             }
-            Ending::Exited(exit) => {
-                reusable = false;
+            Ending::Exited(exit) | Ending::Untaken(exit) => {
                 let document = ErrorDocument::ended(request_id, &exit);
                 lines.push(format!("{}\n{}\n", document.message, document.error_type));
-                platform_error(document)
+                Err(document.to_bytes())
             }
         };
         lines.push(report::end_line(request_id));
         let report = Report {
             request_id,
             duration,
-            init,
+            init: invocation.init,
             init_is_billed: self.init_is_billed,
             memory: self.function.memory,
-            peak_bytes: running.sandbox.memory_peak_bytes().unwrap_or(0),
+            peak_bytes: running.as_ref().map_or(invocation.peak_bytes, |running| running.peak_bytes()),
             status,
         };
         lines.push(report.line());
-        let log_tail = running.log.finish(lines);
+        if !reusable {
+            self.log.detach();
+        }
+        let log_tail = self.log.finish(lines);
+        if let Some(running) = running.filter(|_| reusable) {
+            running.rest();
+        }
         Delivery { outcome: outcome(payload, log_tail), reusable }
-    }
-
-    fn report_never_started(
-        &self,
-        event: &Event,
-        stream: &Arc<dyn crate::ports::LogStream>,
-        reason: &str,
-        log_type: LogType,
-    ) -> Delivery {
-        let id = &event.request_id;
-        let document = ErrorDocument::invalid_entrypoint(id, reason);
-        let report = Report {
-            request_id: id,
-            duration: Duration::ZERO,
-            init: None,
-            init_is_billed: false,
-            memory: self.function.memory,
-            peak_bytes: 0,
-            status: Status::Error(document.error_type.clone()),
-        };
-        let lines = [
-            report::start_line(id, self.function.key.version),
-            format!("{}\n", document.message),
-            format!("{}\n", document.error_type),
-            report::end_line(id),
-            report.line(),
-        ];
-        let log_tail = (log_type == LogType::Tail).then(|| Bytes::from(lines.concat()));
-        let timestamp = self.clock.now();
-        let events =
-            lines.into_iter().map(|message| lambd_types::invocation::LogEvent { timestamp, message });
-        stream.append(events.collect());
-        Delivery { outcome: outcome(Err(document.to_bytes()), log_tail), reusable: false }
     }
 }
 
-fn platform_error(document: ErrorDocument) -> (Result<Bytes, Bytes>, Status) {
-    (Err(document.to_bytes()), Status::Error(document.error_type))
+/// What the platform's lines say of an end. A function that answers has ended well, even with an error.
+fn end_status(ending: &Ending) -> Status {
+    match ending {
+        Ending::Replied(Reply::Response(_) | Reply::Error(_)) => Status::Ok,
+        Ending::Replied(Reply::TooLarge { .. }) => Status::Error("Function.ResponseSizeTooLarge".to_owned()),
+        Ending::InitError(error) => Status::Error(shown_type(&error.error_type).to_owned()),
+        Ending::Exited(exit) | Ending::Untaken(exit) => Status::Error(exit_type(exit).to_owned()),
+        Ending::TimedOut => Status::Timeout,
+    }
 }
 
 fn outcome(payload: Result<Bytes, Bytes>, log_tail: Option<Bytes>) -> Outcome {
@@ -438,3 +393,7 @@ fn outcome(payload: Result<Bytes, Bytes>, log_tail: Option<Bytes>) -> Outcome {
         Err(payload) => Outcome { payload, error: Some(FunctionError::Unhandled), log_tail },
     }
 }
+
+#[cfg(test)]
+#[path = "instance_tests.rs"]
+mod tests;

@@ -1,9 +1,9 @@
 //! The Runtime API, one instance's protocol machine, and the catalogue of managed runtimes.
 //!
-//! An [`Instance`] is one execution environment of one function version from its start to its end: it
-//! asks a sandbox of its [`ports`], serves the Runtime API to the process inside, hands it one event at a
-//! time, keeps the log in order and turns every way in which a process can fail into the documented
-//! error. The [`Catalogue`] knows which managed runtimes this machine can run, and how.
+//! An [`Instance`] is one instance of one function version from its start to its end: it asks a sandbox of
+//! its [`ports`] (a second one when the first failed to initialise), serves the Runtime API to the process
+//! inside, hands it one event at a time, keeps the log in order and turns every way in which a process can
+//! fail into the documented error. The [`Catalogue`] knows which managed runtimes this machine can run, and how.
 //!
 //! It must not know how a sandbox is made, where logs are kept, or which instance an event should go to.
 
@@ -15,6 +15,10 @@ mod instance;
 mod log;
 pub mod ports;
 mod report;
+mod running;
 
-pub use catalogue::{Bootstraps, Catalogue, Family, Found, LaunchPlan, Substitution, Unavailable};
+pub use catalogue::{
+    Bootstraps, Catalogue, Family, Found, LaunchPlan, Provision, RootError, RootOrigin, RuntimeRoot,
+    Selector, Substitution, Unavailable, UnknownRuntime,
+};
 pub use instance::{Delivery, Instance, Instances, InstancesOptions, StartError};

@@ -1,9 +1,13 @@
-//! One instance's log: the output of its process and the platform's lines, in the order in which they
+//! One instance's log: the output of its processes and the platform's lines, in the order in which they
 //! happened.
 //!
 //! A process writes its output before it answers, so what belongs to an invocation is in the pipe when
 //! the answer arrives. Whoever needs it (the background pump, or the end of an invocation) empties the
 //! pipe under one lock; nothing is ever read twice or out of order, and no lock is held across an await.
+//!
+//! Memory is bounded: while the sink is behind, the pump leaves output in the pipe, and a process that
+//! goes on writing waits. The end of an invocation takes no more than what the pipe held at that moment.
+//! Nothing is dropped, but for what a process writes after the platform has killed it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,8 +22,8 @@ use crate::ports::LogStream;
 
 /// Longest line kept as one event; longer output is cut into several (CloudWatch's own limit is 256 KB).
 const LINE_MAX: usize = 256 * 1024;
-/// Most that one visit takes from the pipe, so that a flood cannot hold up the end of an invocation.
-const VISIT_MAX: usize = 1024 * 1024;
+/// Most that the pump takes at one visit, so that a flood cannot hold up the end of an invocation.
+const VISIT_MAX: usize = 256 * 1024;
 
 /// The log of one instance.
 #[derive(Clone)]
@@ -28,51 +32,59 @@ pub(crate) struct InstanceLog {
 }
 
 struct Shared {
-    pipe: pipe::Receiver,
     stream: Arc<dyn LogStream>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
 struct State {
+    /// The output that is being read: of the instance's present environment.
+    source: Option<Arc<pipe::Receiver>>,
     /// Output after the last newline.
     partial: Vec<u8>,
     /// The end of the current invocation's log, while it is asked for. Before the first invocation it
     /// holds what the initialisation wrote, which belongs to that invocation's log.
     tail: Option<Vec<u8>>,
-    /// The writing end is closed everywhere.
-    ended: bool,
-}
-
-impl State {
-    fn new() -> Self {
-        Self { partial: Vec::new(), tail: Some(Vec::new()), ended: false }
-    }
 }
 
 impl InstanceLog {
-    /// Starts reading `output` in the background.
-    pub(crate) fn start(
-        output: OwnedFd,
-        stream: Arc<dyn LogStream>,
-        clock: Arc<dyn Clock>,
-    ) -> io::Result<Self> {
-        let pipe = pipe::Receiver::from_owned_fd(output)?;
-        let log = Self { shared: Arc::new(Shared { pipe, stream, clock, state: Mutex::new(State::new()) }) };
-        tokio::spawn(log.clone().pump());
-        Ok(log)
+    /// A log without output yet.
+    pub(crate) fn new(stream: Arc<dyn LogStream>, clock: Arc<dyn Clock>) -> Self {
+        let state = State { source: None, partial: Vec::new(), tail: Some(Vec::new()) };
+        Self { shared: Arc::new(Shared { stream, clock, state: Mutex::new(state) }) }
     }
 
-    async fn pump(self) {
+    /// Reads `output` in the background, from now on and instead of any other.
+    pub(crate) fn attach(&self, output: OwnedFd) -> io::Result<()> {
+        let source = Arc::new(pipe::Receiver::from_owned_fd(output)?);
+        self.shared.lock().source = Some(source.clone());
+        tokio::spawn(self.clone().pump(source));
+        Ok(())
+    }
+
+    /// Stops reading after what has been written so far: whatever a killed process still says would come
+    /// after the platform's own lines about its end.
+    pub(crate) fn detach(&self) {
+        let mut state = self.shared.lock();
+        self.shared.drain(&mut state);
+        self.shared.flush_partial(&mut state);
+        state.source = None;
+    }
+
+    async fn pump(self, source: Arc<pipe::Receiver>) {
         let shared = &self.shared;
-        while shared.pipe.readable().await.is_ok() {
+        while source.readable().await.is_ok() {
             if shared.stream.is_full() {
                 shared.stream.room().await;
             }
             let mut state = shared.lock();
+            if !state.source.as_ref().is_some_and(|present| Arc::ptr_eq(present, &source)) {
+                return;
+            }
             // Reading through the reactor also tells it when nothing is left.
-            shared.drain_with(&mut state, |buffer| shared.pipe.try_read(buffer));
-            if state.ended {
+            if shared.drain_with(&mut state, VISIT_MAX, |buffer| source.try_read(buffer)) == Pipe::Ended {
+                shared.flush_partial(&mut state);
+                state.source = None;
                 return;
             }
         }
@@ -108,6 +120,14 @@ impl InstanceLog {
     }
 }
 
+/// What reading came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pipe {
+    Open,
+    /// The writing end is closed everywhere.
+    Ended,
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,30 +136,38 @@ impl Shared {
     /// Takes what is in the pipe now. It asks the kernel rather than the reactor, whose notion of
     /// readiness lags behind what the process has just written.
     fn drain(&self, state: &mut State) {
-        self.drain_with(state, |buffer| Ok(rustix::io::read(&self.pipe, buffer)?));
+        let Some(source) = state.source.clone() else { return };
+        let held = rustix::io::ioctl_fionread(&*source).unwrap_or(0);
+        if held > 0 {
+            let held = usize::try_from(held).unwrap_or(usize::MAX);
+            self.drain_with(state, held, |buffer| Ok(rustix::io::read(&*source, buffer)?));
+        }
     }
 
-    fn drain_with(&self, state: &mut State, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) {
+    fn drain_with(
+        &self,
+        state: &mut State,
+        most: usize,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Pipe {
         let mut buffer = [0; 16 * 1024];
         let mut taken = 0;
-        while taken < VISIT_MAX && !state.ended {
+        while taken < most {
             match read(&mut buffer) {
-                Ok(0) => {
-                    state.ended = true;
-                    self.flush_partial(state);
-                }
+                Ok(0) => return Pipe::Ended,
                 Ok(n) => {
                     taken += n;
                     self.take(state, &buffer[..n]);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Pipe::Open,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot read a function's output");
-                    state.ended = true;
+                    return Pipe::Ended;
                 }
             }
         }
+        Pipe::Open
     }
 
     fn take(&self, state: &mut State, mut bytes: &[u8]) {

@@ -25,8 +25,9 @@ fn log() -> (InstanceLog, io::PipeWriter, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
     // A sandbox hands the pipe over like this: reading must not block.
     rustix::io::ioctl_fionbio(&reader, true).unwrap();
-    let fd = OwnedFd::from(reader);
-    (InstanceLog::start(fd, recorder.clone(), Arc::new(SystemClock)).unwrap(), writer, recorder)
+    let log = InstanceLog::new(recorder.clone(), Arc::new(SystemClock));
+    log.attach(OwnedFd::from(reader)).unwrap();
+    (log, writer, recorder)
 }
 
 #[tokio::test]
@@ -77,4 +78,60 @@ async fn endless_lines_are_cut_and_bytes_that_are_no_text_survive() {
     let lengths: Vec<_> = lines.iter().map(String::len).collect();
     assert_eq!(lengths[..3], [6, LINE_MAX, 11]);
     assert_eq!(lines[3], "\u{fffd}\n");
+}
+
+/// Nothing of a killed process comes after the lines that tell of its end, and the next process's output
+/// does not mix with what it left.
+#[tokio::test]
+async fn a_detached_process_is_not_heard_any_more() {
+    let (log, mut process, recorder) = log();
+    process.write_all(b"half a line").unwrap();
+    log.detach();
+    log.platform(vec!["platform\n".into()]);
+    let _ = process.write_all(b"too late\n");
+    let (reader, mut next) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&reader, true).unwrap();
+    log.attach(OwnedFd::from(reader)).unwrap();
+    next.write_all(b"next\n").unwrap();
+    assert_eq!(log.finish(vec![]).unwrap(), "half a line\nplatform\nnext\n");
+    drop((process, next));
+    // The pumps end with their pipes.
+    while Arc::strong_count(&log.shared) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*recorder.0.lock().unwrap(), ["half a line\n", "platform\n", "next\n"]);
+}
+
+/// The end of an invocation is not held up by a process that never stops writing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_delays_no_end() {
+    let (log, mut process, recorder) = log();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            for n in 0.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return n;
+                }
+                writeln!(process, "{n}").unwrap();
+            }
+            0
+        }
+    });
+    for n in 0..100 {
+        log.begin(format!("START {n}\n"), true);
+        let tail = log.finish(vec![format!("END {n}\n")]).unwrap();
+        assert!(tail.ends_with(format!("END {n}\n").as_bytes()));
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let written: u32 = writer.join().unwrap();
+    while Arc::strong_count(&log.shared) > 1 {
+        tokio::task::yield_now().await;
+    }
+    let lines = recorder.0.lock().unwrap();
+    let output: Vec<u32> = lines.iter().filter_map(|line| line.trim_end().parse().ok()).collect();
+    // A line that an END cut in two is two numbers; all others are whole and in order.
+    let digits = |numbers: &mut dyn Iterator<Item = u32>| numbers.map(|n| n.to_string()).collect::<String>();
+    assert_eq!(digits(&mut output.iter().copied()), digits(&mut (0..written)));
 }

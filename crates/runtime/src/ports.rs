@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lambd_types::Scope;
@@ -23,6 +24,8 @@ pub struct Blueprint {
     pub env: Vec<(String, String)>,
     /// Its working directory.
     pub cwd: PathBuf,
+    /// A host directory that is its root file system; without one, the host's own programs and libraries.
+    pub root: Option<PathBuf>,
     /// Host directories that appear read-only inside: (host path, path inside).
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// Symbolic links of the root file system: (link, target).
@@ -41,6 +44,15 @@ pub enum Network {
     None,
     /// The daemon's own network.
     Host,
+}
+
+/// What about a sandbox is decided before it is built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Base {
+    /// Which network it sees.
+    pub network: Network,
+    /// Whether [`Blueprint::root`] will be given.
+    pub own_root: bool,
 }
 
 /// Where the endpoints of one sandbox are, as its processes reach them.
@@ -70,7 +82,7 @@ pub enum Exit {
     Signaled(i32),
     /// The memory limit ended it.
     OutOfMemory,
-    /// It could not be executed; the text is the kernel's reason, such as `permission denied`.
+    /// It could not be executed; the text is the kernel's reason, such as `permission denied`, alone.
     NotStarted(String),
     /// The sandbox is gone and nobody knows why.
     Lost,
@@ -84,7 +96,7 @@ pub struct SpawnError(pub String);
 /// Makes sandboxes.
 pub trait Sandboxes: Send + Sync + 'static {
     /// An empty sandbox, whose endpoints have their addresses already.
-    fn prepare(&self, network: Network) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
+    fn prepare(&self, base: Base) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
 }
 
 /// An empty sandbox. Dropping it removes it.
@@ -110,7 +122,13 @@ pub trait Sandbox: Send + Sync + 'static {
     fn freeze(&self) -> io::Result<()>;
     /// Lets what is frozen go on.
     fn thaw(&self) -> io::Result<()>;
-    /// Ends everything inside at once.
+    /// Ends the time at full CPU: from now on everything inside has the share that goes with its memory.
+    /// May block for some milliseconds. Where the machine cannot do that, nothing happens.
+    fn limit_cpu(&self) -> io::Result<()>;
+    /// Asks the process to end (SIGTERM) and ends everything inside after `grace`; resolves when nothing
+    /// is left. What is frozen must be thawed before.
+    fn terminate(&self, grace: Duration) -> BoxFuture<'_, ()>;
+    /// Ends everything inside at once, frozen or not.
     fn kill(&self);
     /// Most memory that was in use at one time, in bytes, when the machine can tell.
     fn memory_peak_bytes(&self) -> Option<u64>;

@@ -20,12 +20,44 @@ pub(crate) fn timeout_line(at: UnixMillis, request_id: &RequestId, seconds: f64)
     format!("{} {request_id} Task timed out after {seconds:.2} seconds\n", iso8601_millis(at))
 }
 
-/// What today's service adds to a report when the platform ended the invocation.
+/// What today's service adds to a report when the platform ended the phase. An error that a handler
+/// reported is no such end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Status {
     Ok,
     Timeout,
+    /// With its type.
     Error(String),
+}
+
+impl Status {
+    /// The fields of a line that tell of it; nothing is told of success.
+    fn fields(&self) -> String {
+        match self {
+            Self::Ok => String::new(),
+            Self::Timeout => "Status: timeout".to_owned(),
+            Self::Error(kind) => format!("Status: error\tError Type: {kind}"),
+        }
+    }
+}
+
+/// Where an initialisation ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InitPhase {
+    /// In the init phase, before the first event.
+    Init,
+    /// Once more inside an event, which it is part of.
+    Invoke,
+}
+
+/// The line that tells of an initialisation that did not succeed; of others only the `REPORT` tells.
+pub(crate) fn init_report_line(duration: Duration, phase: InitPhase, status: &Status) -> String {
+    let phase = match phase {
+        InitPhase::Init => "init",
+        InitPhase::Invoke => "invoke",
+    };
+    let (duration, status) = (millis(duration), status.fields());
+    format!("INIT_REPORT Init Duration: {duration:.2} ms\tPhase: {phase}\t{status}\n")
 }
 
 /// The numbers of a `REPORT` line.
@@ -57,13 +89,7 @@ impl Report<'_> {
         if let Some(init) = self.init {
             let _ = write!(line, "Init Duration: {:.2} ms\t", millis(init));
         }
-        match &self.status {
-            Status::Ok => {}
-            Status::Timeout => line.push_str("Status: timeout\t"),
-            Status::Error(kind) => {
-                let _ = write!(line, "Status: error\tError Type: {kind}\t");
-            }
-        }
+        line.push_str(&self.status.fields());
         line.push('\n');
         line
     }
@@ -100,6 +126,28 @@ mod tests {
         let cold = Report { init: Some(Duration::from_micros(166_620)), ..report(&id) };
         assert!(cold.line().ends_with("\tMax Memory Used: 75 MB\tInit Duration: 166.62 ms\t\n"));
         assert!(cold.line().contains("Billed Duration: 27 ms"));
+    }
+
+    #[test]
+    fn ends_by_the_platform_are_told() {
+        let id = RequestId::from_stored("x".into());
+        let line = |status| Report { status, ..report(&id) }.line();
+        assert!(line(Status::Timeout).ends_with("\tMax Memory Used: 75 MB\tStatus: timeout\n"));
+        let error = line(Status::Error("Runtime.ExitError".into()));
+        assert!(error.ends_with("\tMax Memory Used: 75 MB\tStatus: error\tError Type: Runtime.ExitError\n"));
+    }
+
+    #[test]
+    fn a_failed_initialisation_has_a_line_of_its_own() {
+        assert_eq!(
+            init_report_line(Duration::from_micros(9_999_560), InitPhase::Init, &Status::Timeout),
+            "INIT_REPORT Init Duration: 9999.56 ms\tPhase: init\tStatus: timeout\n"
+        );
+        let error = Status::Error("Runtime.ImportModuleError".into());
+        assert_eq!(
+            init_report_line(Duration::from_micros(80_490), InitPhase::Invoke, &error),
+            "INIT_REPORT Init Duration: 80.49 ms\tPhase: invoke\tStatus: error\tError Type: Runtime.ImportModuleError\n"
+        );
     }
 
     /// RT-51: a custom runtime's init counts in what is billed.

@@ -3,6 +3,7 @@
 //!
 //! - `run SCRIPT`: runs the script in a sandbox, copies its output, prints how it ended;
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
+//! - `beside SCRIPT`: runs the script on the host, with the process id of an empty sandbox's init in `$INIT`;
 //! - `bench`: measures making sandboxes, see [`bench`].
 //!
 //! The isolation level is `namespaces`, or `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
@@ -13,7 +14,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::exit;
 
-use lambd_sandbox::{Isolation, OciRuntime, SandboxSpec, Spawner, SpawnerOptions};
+use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, Spawner, SpawnerOptions};
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
@@ -27,8 +28,9 @@ fn main() {
         match args[..] {
             ["run", script] => run(script, false).await,
             ["hold", script] => run(script, true).await,
+            ["beside", script] => beside(script).await,
             ["bench"] => bench::run().await,
-            _ => fail(&"usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | bench"),
+            _ => fail(&"usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | beside SCRIPT | bench"),
         }
     });
 }
@@ -80,5 +82,15 @@ async fn run(script: &str, announce: bool) {
     std::io::stdout().write_all(&bytes).unwrap_or_else(|error| fail(&error));
     println!("status: {status:?}, peak: {:?}", sandbox.memory_peak_bytes());
     drop(sandbox);
+    spawner.shutdown().await;
+}
+
+async fn beside(script: &str) {
+    let spawner = Spawner::start(SpawnerOptions::default()).unwrap_or_else(|error| fail(&error));
+    let prepared = spawner.prepare(Base::default()).await.unwrap_or_else(|error| fail(&error));
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", script]).env("INIT", prepared.pid().to_string());
+    shell.status().unwrap_or_else(|error| fail(&error));
+    drop(prepared);
     spawner.shutdown().await;
 }

@@ -14,7 +14,8 @@
 //! | `sandbox` | a running sandbox: its end, killing it, its memory               |
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
-//! | `cleaner` | removing cgroups once they are empty                             |
+//! | `cleaner` | removing cgroups once they are empty, also those of dead daemons |
+//! | [`images`] | root file systems from images                                   |
 //! | `oci`     | OCI runtimes of this machine                                     |
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `process` | reading a process's memory use from /proc                        |
@@ -26,6 +27,7 @@ mod cgroups;
 mod channel;
 mod cleaner;
 mod error;
+pub mod images;
 mod isolation;
 mod limits;
 mod oci;
@@ -37,7 +39,7 @@ mod sandbox;
 mod spawner;
 mod spec;
 
-pub use cgroups::CgroupMode;
+pub use cgroups::{CgroupMode, CpuLimits};
 pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
@@ -47,4 +49,4 @@ pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};
 pub use spawner::{Spawner, SpawnerOptions};
-pub use spec::{Bind, Network, SandboxSpec};
+pub use spec::{Base, BaseRoot, Bind, Network, SandboxSpec};

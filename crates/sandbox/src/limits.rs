@@ -38,8 +38,11 @@ pub struct LimitsInForce {
     pub memory: EnforcedBy,
     /// Number of processes and threads.
     pub processes: EnforcedBy,
-    /// Share of the processors.
+    /// Share of the processors, from [`Sandbox::limit_cpu`](crate::Sandbox::limit_cpu) on.
     pub cpu: EnforcedBy,
+    /// Share of the time of disks, by a weight in proportion to memory. It counts between sandboxes that
+    /// want the same disk at once, on disks whose scheduler heeds weights (bfq, or the cost model of v2).
+    pub io: EnforcedBy,
     /// Whether a sandbox can be frozen between events.
     pub freezer: EnforcedBy,
 }
@@ -52,6 +55,6 @@ impl fmt::Display for LimitsInForce {
         }
         let freezer =
             if self.freezer == EnforcedBy::Nothing { "none".into() } else { self.freezer.to_string() };
-        write!(f, ", processes: {}, cpu: {}, freezer: {freezer}", self.processes, self.cpu)
+        write!(f, ", processes: {}, cpu: {}, io: {}, freezer: {freezer}", self.processes, self.cpu, self.io)
     }
 }

@@ -8,16 +8,20 @@ use tokio::sync::Notify;
 
 use crate::error::SandboxError;
 use crate::prepared::{Maker, Prepared};
-use crate::spec::Network;
+use crate::spec::Base;
 
 /// After a failure to make one ahead, for example for want of memory, the next attempt waits for this.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// A sandbox that was taken is replaced after this, because making one takes locks of the kernel and time of
+/// the processor that the start of the function needs more.
+const REFILL_AFTER: Duration = Duration::from_millis(20);
+
 /// Keeps a number of empty sandboxes ready; see [`Pool::take`].
 pub(crate) struct Pool {
     maker: Maker,
-    /// The network of those that are made ahead.
-    network: Network,
+    /// The base of those that are made ahead.
+    base: Base,
     size: usize,
     ready: Mutex<Vec<Prepared>>,
     /// One was taken, or the pool is gone.
@@ -27,10 +31,10 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Starts making them in the background; must be called inside a runtime.
-    pub(crate) fn start(maker: Maker, network: Network, size: usize) -> Arc<Self> {
+    pub(crate) fn start(maker: Maker, base: Base, size: usize) -> Arc<Self> {
         let pool = Arc::new(Self {
             maker,
-            network,
+            base,
             size,
             ready: Mutex::default(),
             changed: Arc::default(),
@@ -47,11 +51,11 @@ impl Pool {
     }
 
     /// One that is ready, else a new one.
-    pub(crate) async fn take(&self, network: Network) -> Result<Prepared, SandboxError> {
-        let ready = (network == self.network).then(|| self.take_ready()).flatten();
+    pub(crate) async fn take(&self, base: Base) -> Result<Prepared, SandboxError> {
+        let ready = (base == self.base).then(|| self.take_ready()).flatten();
         match ready {
             Some(prepared) => Ok(prepared),
-            None => self.make(network).await,
+            None => self.make(base).await,
         }
     }
 
@@ -73,9 +77,9 @@ impl Pool {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn make(&self, network: Network) -> Result<Prepared, SandboxError> {
+    async fn make(&self, base: Base) -> Result<Prepared, SandboxError> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        self.maker.prepare(&number.to_string(), network).await
+        self.maker.prepare(&number.to_string(), base).await
     }
 }
 
@@ -92,9 +96,10 @@ async fn fill(pool: Weak<Pool>, changed: Arc<Notify>) {
             // Whoever waits must not keep the pool.
             drop(pool);
             changed.notified().await;
+            tokio::time::sleep(REFILL_AFTER).await;
             continue;
         }
-        match pool.make(pool.network).await {
+        match pool.make(pool.base).await {
             Ok(prepared) => pool.ready().push(prepared),
             Err(SandboxError::SpawnerGone) => return,
             Err(error) => {

@@ -17,7 +17,7 @@ use crate::isolation::Isolation;
 use crate::limits::EnforcedBy;
 use crate::oci::OciRuntime;
 use crate::sandbox::{Parts, Sandbox, Tree};
-use crate::spec::{Network, SandboxSpec};
+use crate::spec::{Base, BaseRoot, Network, SandboxSpec};
 
 /// Each step of making a sandbox takes milliseconds; one that is not done after this has a sick machine
 /// below.
@@ -58,7 +58,7 @@ pub struct Prepared {
     addresses: Vec<SocketAddr>,
     /// Whether memory is limited for each process instead of for all together.
     limits_data: bool,
-    network: Network,
+    base: Base,
     /// At level `oci`.
     runtime: Option<protocol::OciRuntime>,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Maker {
 
 impl Maker {
     /// Makes an empty sandbox. When the future is dropped, whatever exists of it is removed.
-    pub(crate) async fn prepare(&self, id: &str, network: Network) -> Result<Prepared, SandboxError> {
+    pub(crate) async fn prepare(&self, id: &str, base: Base) -> Result<Prepared, SandboxError> {
         let failed = |step| move |source| SandboxError::Io { step, source };
         let cgroups = self.create_cgroups(id).await?;
         let (ours, theirs) = channel::pair().map_err(failed("create control socket"))?;
@@ -88,11 +88,12 @@ impl Maker {
         let request = SpawnRequest {
             id: id.to_owned(),
             level: self.isolation.level(),
-            network: match network {
+            network: match base.network {
                 Network::None => protocol::Network::Own,
                 Network::Host => protocol::Network::Host,
             },
-            listeners: self.listeners_in(network),
+            listeners: self.listeners_in(base.network),
+            host_root: base.root == BaseRoot::Host,
             cgroup: cgroups.placement(),
         };
         self.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
@@ -114,7 +115,7 @@ impl Maker {
             addresses: addresses.map_err(failed("read address of listener"))?,
             parts: Parts { tree, control, cgroups, listeners, output, phases },
             limits_data: self.cgroups.limits().memory == EnforcedBy::Rlimit,
-            network,
+            base,
             runtime: self.isolation.runtime().map(OciRuntime::to_jail),
         })
     }
@@ -145,10 +146,16 @@ impl Prepared {
         &self.addresses
     }
 
-    /// The network it was made with.
+    /// Process id of its init in the daemon's pid namespace.
     #[must_use]
-    pub fn network(&self) -> Network {
-        self.network
+    pub fn pid(&self) -> i32 {
+        self.parts.tree.pid
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        self.base
     }
 
     /// Whether its init has not ended.
@@ -157,14 +164,18 @@ impl Prepared {
     }
 
     /// Builds what was asked for and starts the program, which is about to be executed when this
-    /// returns; should that fail, [`Sandbox::exited`] tells. `spec.network` is not looked at.
+    /// returns; should that fail, [`Sandbox::exited`] tells.
     ///
     /// When the future is dropped, whatever exists of the sandbox is killed and removed.
     ///
     /// # Errors
-    /// When the specification is unusable, or the kernel refuses a step.
+    /// When the specification is unusable or another base was made for, or the kernel refuses a step.
     pub async fn build(mut self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
         spec.check()?;
+        if spec.base() != self.base {
+            let reason = format!("{:?} was prepared, not {:?}", self.base, spec.base());
+            return Err(SandboxError::InvalidSpec { field: "base", reason });
+        }
         self.parts.cgroups.limit_memory(spec.memory_bytes)?;
         let data_limit = self.limits_data.then_some(spec.memory_bytes.saturating_add(DATA_ALLOWANCE_BYTES));
         let mut jail = spec.to_jail(data_limit);

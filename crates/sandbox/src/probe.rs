@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lambd_jail::probe as jail;
+use rustix::fs::{Access, access};
 
 use crate::cgroups::{Hierarchy, hierarchies};
 use crate::isolation::Isolation;
@@ -37,9 +38,10 @@ pub struct CgroupController {
     pub name: String,
     /// Version of the hierarchy it is in.
     pub version: CgroupVersion,
-    /// Where the hierarchy is mounted.
-    pub mount_point: PathBuf,
-    /// Whether this process may make groups at its top.
+    /// The group below which this process may make groups: the top one, or one that was delegated to
+    /// it. Where it may make none, the top one.
+    pub directory: PathBuf,
+    /// Whether it may.
     pub writable: bool,
 }
 
@@ -155,11 +157,22 @@ fn knows_overlayfs() -> bool {
 }
 
 fn controllers(hierarchy: &Hierarchy) -> Vec<CgroupController> {
+    let may_write = |base: &PathBuf| {
+        let wanted = if hierarchy.v1_controllers.is_none() { "cgroup.subtree_control" } else { "" };
+        [base.clone(), base.join(wanted)].iter().all(|path| access(path, Access::WRITE_OK).is_ok())
+    };
+    let found = hierarchy.bases().into_iter().find(may_write);
+    let (directory, writable) =
+        found.map_or_else(|| (hierarchy.mount_point.clone(), false), |base| (base, true));
     let (version, names) = match &hierarchy.v1_controllers {
         None => {
-            let list =
-                std::fs::read_to_string(hierarchy.mount_point.join("cgroup.controllers")).unwrap_or_default();
-            (CgroupVersion::V2, list.split_ascii_whitespace().map(str::to_owned).collect())
+            let list = std::fs::read_to_string(directory.join("cgroup.controllers")).unwrap_or_default();
+            let mut names: Vec<_> = list.split_ascii_whitespace().map(str::to_owned).collect();
+            if names.iter().any(|name| name == "memory") {
+                // Freezing is part of every group that is used for anything.
+                names.push("freezer".to_owned());
+            }
+            (CgroupVersion::V2, names)
         }
         Some(options) => {
             // What is not a controller in the options of a v1 mount.
@@ -170,10 +183,9 @@ fn controllers(hierarchy: &Hierarchy) -> Vec<CgroupController> {
             (CgroupVersion::V1, options.iter().filter(|name| !other(name)).cloned().collect::<Vec<_>>())
         }
     };
-    let writable = rustix::fs::access(&hierarchy.mount_point, rustix::fs::Access::WRITE_OK).is_ok();
     names
         .into_iter()
-        .map(|name| CgroupController { name, version, mount_point: hierarchy.mount_point.clone(), writable })
+        .map(|name| CgroupController { name, version, directory: directory.clone(), writable })
         .collect()
 }
 

@@ -216,6 +216,16 @@ impl Sandbox {
         Ok(())
     }
 
+    /// From now on the sandbox gets the share of the CPU that comes with its memory. Before, it runs
+    /// unthrottled, as the init phase does on AWS. Where no share is in force
+    /// ([`crate::LimitsInForce`]) nothing happens.
+    ///
+    /// # Errors
+    /// What the kernel answered; the sandbox may then still run unthrottled.
+    pub fn limit_cpu(&self) -> io::Result<()> {
+        self.shared.cgroups.limit_cpu()
+    }
+
     /// Kills every process of the sandbox at once. Harmless when it has ended.
     pub fn kill(&self) {
         self.shared.tree.kill();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lambd_jail::SPAWNER_ARG0;
 use lambd_jail::fds::MAX_FDS;
@@ -11,7 +12,7 @@ use lambd_jail::protocol::Listener;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::cgroups::{CgroupMode, Cgroups};
+use crate::cgroups::{CgroupMode, Cgroups, CpuLimits};
 use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
@@ -20,7 +21,7 @@ use crate::limits::LimitsInForce;
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
-use crate::spec::{Network, SandboxSpec};
+use crate::spec::{Base, SandboxSpec};
 
 /// A link that still leads to the running binary when its file has been replaced meanwhile.
 pub(crate) const OWN_BINARY: &str = "/proc/self/exe";
@@ -35,13 +36,17 @@ pub struct SpawnerOptions {
     pub cgroup_parent: String,
     /// Which cgroup version is used.
     pub cgroup: CgroupMode,
+    /// Whether sandboxes get a share of the CPU only.
+    pub cpu: CpuLimits,
+    /// How often the cgroups are looked through for what dead daemons left, besides at the start.
+    pub orphans_every: Duration,
     /// Sockets that each sandbox has in its network, at most 32; where many share a network, ports are
     /// taken as they are free. Only addresses of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist.
     pub listeners: Vec<Listener>,
     /// How many empty sandboxes are made ahead of demand and kept ready.
     pub prepared: usize,
-    /// The network of those.
-    pub prepared_network: Network,
+    /// What those are made with.
+    pub prepared_base: Base,
 }
 
 impl Default for SpawnerOptions {
@@ -50,9 +55,11 @@ impl Default for SpawnerOptions {
             isolation: Isolation::default(),
             cgroup_parent: "lambd".into(),
             cgroup: CgroupMode::Auto,
+            cpu: CpuLimits::default(),
+            orphans_every: Duration::from_secs(60),
             listeners: Vec::new(),
             prepared: 0,
-            prepared_network: Network::None,
+            prepared_base: Base::default(),
         }
     }
 }
@@ -109,7 +116,7 @@ impl Spawner {
             let reason = format!("{} are more than {MAX_FDS}", options.listeners.len());
             return Err(SandboxError::InvalidSpec { field: "listeners", reason });
         }
-        let cgroups = Cgroups::open(&options.cgroup_parent, options.cgroup)?;
+        let cgroups = Arc::new(Cgroups::open(&options.cgroup_parent, options.cgroup, options.cpu)?);
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
         let process = Command::new(program)
@@ -123,14 +130,14 @@ impl Spawner {
         let maker = Maker {
             isolation: options.isolation,
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
-            cgroups: Arc::new(cgroups),
-            cleaner: Cleaner::start(),
+            cleaner: Cleaner::start(Arc::clone(&cgroups), options.orphans_every),
+            cgroups,
             listeners: options.listeners,
         };
         Ok(Self(Arc::new(Inner {
             pid: process.id().unwrap_or(0),
             process: Mutex::new(process),
-            pool: Pool::start(maker, options.prepared_network, options.prepared),
+            pool: Pool::start(maker, options.prepared_base, options.prepared),
         })))
     }
 
@@ -138,8 +145,8 @@ impl Spawner {
     ///
     /// # Errors
     /// When a resource cannot be had, or the kernel refuses a step.
-    pub async fn prepare(&self, network: Network) -> Result<Prepared, SandboxError> {
-        self.0.pool.take(network).await
+    pub async fn prepare(&self, base: Base) -> Result<Prepared, SandboxError> {
+        self.0.pool.take(base).await
     }
 
     /// Makes a sandbox: [`Self::prepare`] and [`Prepared::build`] in one.
@@ -148,7 +155,7 @@ impl Spawner {
     /// Those of both.
     pub async fn spawn(&self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
         spec.check()?;
-        self.prepare(spec.network).await?.build(spec).await
+        self.prepare(spec.base()).await?.build(spec).await
     }
 
     /// Resolves when the spawner process has ended, which it does only when told to or when something
@@ -159,15 +166,13 @@ impl Spawner {
         }
     }
 
-    /// Ends the spawner process and thereby every sandbox, waits for it, and removes the cgroups of
-    /// sandboxes that nobody holds any more.
+    /// Ends the spawner process and thereby every sandbox, waits for it, and removes all cgroups.
     pub async fn shutdown(&self) {
         self.0.pool.close();
         if let Err(error) = self.0.process.lock().await.wait().await {
             tracing::warn!(%error, "cannot wait for the spawner");
         }
-        self.0.pool.maker().cleaner.flush().await;
-        self.0.cgroups().remove_own();
+        self.0.pool.maker().cleaner.finish(self.0.cgroups()).await;
     }
 
     /// What enforces the limits of sandboxes.

@@ -19,6 +19,10 @@ pub struct SandboxSpec {
     pub env: Vec<(String, String)>,
     /// Working directory inside the sandbox.
     pub cwd: PathBuf,
+    /// A host directory that holds the root file system, shown read-only; without one, the host's own
+    /// programs and libraries are. It needs no directories to mount on, and links in it are taken as
+    /// links inside it.
+    pub root: Option<PathBuf>,
     /// Read-only views of host directories or files, mounted in this order; a later one may lie
     /// inside an earlier one or cover it.
     pub binds: Vec<Bind>,
@@ -43,6 +47,25 @@ pub enum Network {
     Host,
 }
 
+/// What about a sandbox is decided when it is prepared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Base {
+    /// Which network it sees.
+    pub network: Network,
+    /// The kind of its root file system.
+    pub root: BaseRoot,
+}
+
+/// The kind of a root file system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum BaseRoot {
+    /// The host's own system; most of it is made ahead.
+    #[default]
+    Host,
+    /// A directory, named when the sandbox is built.
+    Directory,
+}
+
 /// A read-only view of a host directory or file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
@@ -53,6 +76,13 @@ pub struct Bind {
 }
 
 impl SandboxSpec {
+    /// What it has to be prepared with.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        let root = if self.root.is_some() { BaseRoot::Directory } else { BaseRoot::Host };
+        Base { network: self.network, root }
+    }
+
     /// Refuses what the jail could only refuse later and less clearly.
     pub(crate) fn check(&self) -> Result<(), SandboxError> {
         let name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -65,6 +95,10 @@ impl SandboxSpec {
         }
         absolute("command", &self.command)?;
         absolute("cwd", &self.cwd)?;
+        if let Some(root) = &self.root {
+            // The host's own root would show everything that its users may read.
+            inside("root", root)?;
+        }
         for bind in &self.binds {
             absolute("binds", &bind.source)?;
             inside("binds", &bind.target)?;
@@ -99,6 +133,10 @@ impl SandboxSpec {
             args: self.args.clone(),
             env: self.env.clone(),
             cwd: self.cwd.clone(),
+            root: match &self.root {
+                None => protocol::Root::Host,
+                Some(path) => protocol::Root::Directory { path: path.clone() },
+            },
             binds: self.binds.iter().map(bind).collect(),
             symlinks: self.symlinks.iter().map(link).collect(),
             tmp_bytes: self.tmp_bytes,
@@ -150,6 +188,8 @@ mod tests {
             ("id", |s| s.id = String::new()),
             ("command", |s| s.command = "true".into()),
             ("cwd", |s| s.cwd = "tmp".into()),
+            ("root", |s| s.root = Some("image".into())),
+            ("root", |s| s.root = Some("/".into())),
             ("binds", |s| s.binds.push(Bind { source: "x".into(), target: "/x".into() })),
             ("binds", |s| s.binds.push(Bind { source: "/x".into(), target: "/".into() })),
             ("symlinks", |s| s.symlinks.push(("x".into(), "/x".into()))),

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, Daemon, RunningDaemon, RuntimeFound, RuntimeSubstitution, ServeArgs, StartError};
+use lambd_cli::{BoxFuture, Daemon, RunningDaemon, ServeArgs, StartError};
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
-use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, Substitution};
+use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
 use lambd_sandbox::{Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
-use lambd_types::{Clock, SystemClock};
+use lambd_types::{Clock, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::health::HealthService;
+use crate::runtimes::{self, Others};
 use crate::{isolation, wiring};
 
 /// How long requests in flight may take when the daemon is told to stop.
@@ -53,14 +54,14 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let bootstraps = Bootstraps::install(&data.join("runtime"))
         .map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
-    let substitution = match args.runtime_substitution {
-        RuntimeSubstitution::Nearest => Substitution::Nearest,
-        RuntimeSubstitution::Never => Substitution::Never,
-    };
+    let sandboxes = Arc::new(wiring::sandboxes::Sandboxes(spawner.clone()));
+    let roots = runtimes::roots(args.runtime_roots, &data, Others::Remove, &*sandboxes).await?;
+    let substitution = runtimes::substitution(args.runtime_substitution);
     let (store, catalogue) = tokio::join!(Store::open(dir), Catalogue::discover(substitution, bootstraps));
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
-    let runtimes = catalogue.found().iter().map(found).collect();
+    let catalogue = catalogue.with_roots(roots);
+    let runtimes = runtimes::available(&catalogue);
     let prepared = catalogue.clone();
     tokio::spawn(async move { prepared.prepare().await });
 
@@ -80,11 +81,13 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let server = Server::new(Router::new(services), defaults);
 
     let instances = Instances::new(InstancesOptions {
-        sandboxes: Arc::new(wiring::sandboxes::Sandboxes(spawner.clone())),
+        sandboxes,
         logs: Arc::new(wiring::logs::Logs(log_writer.clone())),
         endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
         catalogue,
         clock: clock.clone(),
+        init_limit: Duration::from_secs(limits::INIT_SECONDS),
+        shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
     });
     let options = InvokeOptions::default();
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
@@ -140,17 +143,13 @@ impl Parts {
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
         }
-        self.invoker.shutdown();
+        self.invoker.shutdown().await;
         self.watch.abort();
         // The last instances go with the spawner, and their last lines into the log.
         self.spawner.shutdown().await;
         self.observe.shutdown().await;
         self.store.close().await;
     }
-}
-
-fn found(found: &lambd_runtime::Found) -> RuntimeFound {
-    RuntimeFound { id: found.runtime(), path: found.program.clone(), version: found.version_text() }
 }
 
 fn listen_error(error: ListenError) -> StartError {

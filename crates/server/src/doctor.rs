@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use lambd_cli::{
-    Check, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus, RuntimeFound,
-    RuntimeMissing,
+    BoxFuture, Check, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus,
+    RuntimeFound, RuntimeMissing, RuntimeStatus, RuntimesQuery, StartError,
 };
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
 use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport};
@@ -30,6 +30,10 @@ impl Inspector for Doctor {
             data_dir: data_dir.to_owned(),
             data: data(data_dir),
         }
+    }
+
+    fn runtimes(&self, query: RuntimesQuery) -> BoxFuture<'_, Result<Vec<RuntimeStatus>, StartError>> {
+        Box::pin(crate::runtimes::listed(query))
     }
 }
 
@@ -99,7 +103,6 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
     ["memory", "pids", "cpu", "freezer"]
         .into_iter()
         .map(|name| {
-            // In version 2 freezing is part of every cgroup.
             let usable = probe.cgroup_controllers.iter().find(|c| c.name == name && c.writable);
             match usable {
                 Some(controller) => {
@@ -107,7 +110,7 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
                         CgroupVersion::V1 => "v1",
                         CgroupVersion::V2 => "v2",
                     };
-                    Check::ok(name, format!("cgroup {version} at {}", controller.mount_point.display()))
+                    Check::ok(name, format!("cgroup {version} at {}", controller.directory.display()))
                 }
                 None => Check::degraded(
                     name,

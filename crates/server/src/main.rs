@@ -4,6 +4,7 @@ mod assembly;
 mod doctor;
 mod health;
 mod isolation;
+mod runtimes;
 mod wiring;
 
 use std::process::ExitCode;

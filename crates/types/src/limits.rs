@@ -23,6 +23,9 @@ pub const LIST_FUNCTIONS_PAGE: usize = 50;
 pub const DOWNLOAD_LINK_SECONDS: u64 = 600;
 /// Seconds that an instance may take to initialise before the init phase is cut (RT-50).
 pub const INIT_SECONDS: u64 = 10;
+/// Milliseconds that the process of an instance may take to end by itself when the instance is retired. The
+/// service gives them to functions with an internal extension, and none to those without any extension.
+pub const SHUTDOWN_MILLIS: u64 = 500;
 /// Data in `X-Amz-Client-Context`, after decoding (API-125.5).
 pub const CLIENT_CONTEXT: usize = 3583;
 /// Files and directories in one deployment package; a guard of ours against archives made of names.

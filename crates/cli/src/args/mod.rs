@@ -8,7 +8,7 @@ mod value;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use calls::ClientFlags;
-pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs};
+pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs, RuntimesArgs};
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
 pub(crate) use value::Endpoint;
@@ -55,6 +55,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// List the functions
     Functions(FunctionsArgs),
+    /// List the runtimes: what runs each, in which version, or what to do to get it
+    Runtimes(RuntimesArgs),
     /// Tell what this machine can do for functions, and what is missing
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -200,6 +202,9 @@ mod tests {
             "lambd dev --isolation process --oci-runtime-arg --debug",
             "lambd doctor --oci-runtime crun",
             "lambd serve --runtime-substitution sometimes",
+            "lambd serve --runtime-root /images/python",
+            "lambd serve --runtime-root python=",
+            "lambd runtimes --runtime-root =/images/python",
             "lambd invoke",
             "lambd invoke a --payload {} --payload {}",
             "lambd invoke a --async --log",

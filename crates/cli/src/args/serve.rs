@@ -7,9 +7,9 @@ use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Region};
 
 use super::isolation::IsolationFlags;
-use super::value::{Document, account, region};
+use super::value::{Document, account, region, runtime_root};
 use super::{LogLevel, RuntimeSubstitution};
-use crate::ports::ServeArgs;
+use crate::ports::{RuntimeRoot, ServeArgs};
 
 /// Where AWS tools for local work already look.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
@@ -45,13 +45,35 @@ pub struct ServeFlags {
     #[command(flatten)]
     pub(crate) isolation: IsolationFlags,
 
-    /// When a function's runtime version is not installed, run the nearest one or refuse
-    #[arg(long, value_name = "RULE", env = "LAMBD_RUNTIME_SUBSTITUTION", value_enum, default_value_t)]
-    pub(crate) runtime_substitution: RuntimeSubstitution,
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimeFlags,
 
     /// How much the daemon says about itself on stderr [default: info, with dev warn]
     #[arg(long, value_name = "LEVEL", env = "LAMBD_LOG_LEVEL", value_enum)]
     pub(crate) log_level: Option<LogLevel>,
+}
+
+/// What runs functions, shared with `lambd runtimes`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RuntimeFlags {
+    /// When a function's runtime version is not installed, run the nearest one or refuse
+    #[arg(long, value_name = "RULE", env = "LAMBD_RUNTIME_SUBSTITUTION", value_enum, default_value_t)]
+    pub(crate) runtime_substitution: RuntimeSubstitution,
+
+    /// Root file system for the functions of a runtime, instead of this machine's; may be repeated
+    ///
+    /// ID is a runtime such as python3.12 or provided.al2023, or a family such as python or provided. PATH is a
+    /// directory that holds a root file system, the directory of an OCI image layout, or a tar archive of
+    /// one as `docker save` writes it; PATH:TAG chooses among several images. Images are unpacked once, into the
+    /// data directory. In the environment variable, commas separate several.
+    #[arg(
+        long = "runtime-root",
+        value_name = "ID=PATH[:TAG]",
+        env = "LAMBD_RUNTIME_ROOTS",
+        value_delimiter = ',',
+        value_parser = runtime_root
+    )]
+    pub(crate) runtime_roots: Vec<RuntimeRoot>,
 }
 
 const SERVE_HELP: &str = "\
@@ -59,6 +81,7 @@ Examples:
   lambd serve                                 listen on 127.0.0.1:4566
   lambd serve --listen 127.0.0.1:0 --data /tmp/try
   lambd serve --region eu-central-1 --runtime-substitution never
+  lambd serve --runtime-root python3.12=/images/python:3.12 --runtime-root provided=/srv/al2023
 
 Then, in another shell, any AWS client:
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566
@@ -139,7 +162,8 @@ impl ServeFlags {
             account: self.account.clone(),
             data,
             isolation: self.isolation.choice(),
-            runtime_substitution: self.runtime_substitution,
+            runtime_substitution: self.runtimes.runtime_substitution,
+            runtime_roots: self.runtimes.runtime_roots.clone(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }
     }
@@ -189,6 +213,19 @@ mod tests {
         assert_eq!(args.account, AccountId::default_local());
         assert_eq!(args.runtime_substitution, RuntimeSubstitution::Nearest);
         assert!(args.data.ends_with("lambd"));
+    }
+
+    #[test]
+    fn roots_are_repeated_or_separated_by_commas() {
+        let root = |id: &str, path: &str| RuntimeRoot { id: id.into(), path: path.into() };
+        let line = "lambd serve --runtime-root python=/a:3.12 --runtime-root provided=/b,java21=/c=d";
+        let roots = [root("python", "/a:3.12"), root("provided", "/b"), root("java21", "/c=d")];
+        assert_eq!(serve(line).for_serve().runtime_roots, roots);
+        assert_eq!(
+            serve("lambd dev . --runtime-root python=x").for_dev(Path::new("/x")).runtime_roots.len(),
+            1
+        );
+        assert_eq!(serve("lambd serve").for_serve().runtime_roots, []);
     }
 
     #[test]

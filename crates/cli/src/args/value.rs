@@ -8,6 +8,7 @@ use std::time::Duration;
 use lambd_types::{AccountId, Region};
 
 use crate::failure::Failure;
+use crate::ports::RuntimeRoot;
 
 /// A JSON document and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +161,15 @@ pub(super) fn region(text: &str) -> Result<Region, &'static str> {
 
 pub(super) fn account(text: &str) -> Result<AccountId, &'static str> {
     AccountId::parse(text).ok_or("not twelve digits")
+}
+
+pub(super) fn runtime_root(text: &str) -> Result<RuntimeRoot, &'static str> {
+    match text.split_once('=') {
+        Some((id, path)) if !id.is_empty() && !path.is_empty() => {
+            Ok(RuntimeRoot { id: id.to_owned(), path: path.to_owned() })
+        }
+        _ => Err("not of the form ID=PATH, such as python3.12=/images/python"),
+    }
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {

@@ -5,4 +5,5 @@ pub(crate) mod doctor;
 pub(crate) mod functions;
 pub(crate) mod invoke;
 pub(crate) mod logs;
+pub(crate) mod runtimes;
 pub(crate) mod serve;

@@ -61,7 +61,7 @@ impl Session {
             event,
             chosen: args.functions.clone(),
             once: args.once,
-            substitution: args.serve.runtime_substitution,
+            substitution: args.serve.runtimes.runtime_substitution,
             deployed: BTreeMap::new(),
             warned: BTreeSet::new(),
             followed: watch::Sender::new(Followed::default()),

@@ -1,4 +1,4 @@
-//! Commands about this machine: `serve`, `doctor`, `completions`, and the help.
+//! Commands about this machine: `serve`, `runtimes`, `doctor`, `completions`, and the help.
 
 use clap::CommandFactory as _;
 use lambd_cli::{Cli, Console, Stop, run_in};
@@ -68,6 +68,31 @@ async fn doctor_sees_a_port_that_is_in_use() {
     hang_up.join().unwrap();
     assert_eq!(exit, 0);
     assert!(out.contains("in use by another program"), "{out}");
+}
+
+#[tokio::test]
+async fn runtimes_are_listed_with_those_of_the_options() {
+    let done = lambd(&["runtimes", "--data", "/d", "--runtime-root", "python3.12=/roots/py"]).await;
+    assert_eq!(done.exit, 0, "{}", done.err);
+    assert_eq!(
+        done.out,
+        "RUNTIME     VERSION  FROM\n\
+         python3.12  3.12.4   /usr/bin/python3.12 in directory /roots/py\n\
+         ruby3.4     -        missing; look into /d\n"
+    );
+    let done = lambd(&["runtimes", "-o", "json", "--data", "/d", "--runtime-root", "python=/r"]).await;
+    let json: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(json[0]["root"], serde_json::json!({"kind": "directory", "path": "/r"}));
+    assert_eq!(json[0]["runs"], serde_json::json!({"kind": "interpreter", "path": "/usr/bin/python3.12"}));
+    assert_eq!((&json[0]["state"], &json[1]["state"]), (&"available".into(), &"missing".into()));
+}
+
+#[tokio::test]
+async fn a_root_that_cannot_be_used_says_what_to_do() {
+    let done = lambd(&["runtimes", "--runtime-root", "python=/broken"]).await;
+    assert_eq!(done.exit, 3);
+    assert!(done.err.contains("cannot use --runtime-root python=/broken: it is empty"), "{}", done.err);
+    assert!(done.err.contains("try: unpack something into it"), "{}", done.err);
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use lambd_cli::{
     BoxFuture, Check, Daemon, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus,
-    RunningDaemon, RuntimeFound, ServeArgs, StartError,
+    RootStatus, RunningDaemon, RuntimeFound, RuntimeProgram, RuntimeRoot, RuntimeState, RuntimeStatus,
+    RuntimesQuery, ServeArgs, StartError,
 };
 use lambd_types::Sha256Digest;
 use serde_json::{Value, json};
@@ -329,5 +330,33 @@ impl Inspector for FakeInspector {
             data_dir: data_dir.to_owned(),
             data: vec![Check::ok("writable", "12 GB free")],
         }
+    }
+
+    fn runtimes(&self, query: RuntimesQuery) -> BoxFuture<'_, Result<Vec<RuntimeStatus>, StartError>> {
+        Box::pin(async move {
+            let mut runtimes = vec![RuntimeStatus {
+                id: "ruby3.4".into(),
+                state: RuntimeState::Missing,
+                version: None,
+                runs: None,
+                root: None,
+                remedy: Some(format!("look into {}", query.data.display())),
+            }];
+            for RuntimeRoot { id, path } in query.runtime_roots {
+                if path == "/broken" {
+                    let (reason, remedy) = ("it is empty".into(), "unpack something into it".into());
+                    return Err(StartError::RuntimeRoot { id, path, reason, remedy });
+                }
+                runtimes.push(RuntimeStatus {
+                    id,
+                    state: RuntimeState::Available,
+                    version: Some("3.12.4".into()),
+                    runs: Some(RuntimeProgram::Interpreter { path: "/usr/bin/python3.12".into() }),
+                    root: Some(RootStatus::Directory { path: path.into() }),
+                    remedy: None,
+                });
+            }
+            Ok(runtimes)
+        })
     }
 }

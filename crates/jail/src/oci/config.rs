@@ -15,7 +15,7 @@ use super::seccomp;
 use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{FUNCTION_GID, FUNCTION_UID, Lease};
-use crate::mounts::{PROC_HIDDEN, PROC_MASKED, PROC_READ_ONLY};
+use crate::mounts::proc;
 use crate::protocol::{JailSpec, OciRuntime};
 use crate::rlimits;
 
@@ -55,8 +55,8 @@ pub(super) fn text(
         namespaces: namespaces(lease),
         uid_mappings: mapping(lease, FUNCTION_UID),
         gid_mappings: mapping(lease, FUNCTION_GID),
-        masked_paths: PROC_MASKED.iter().chain(PROC_HIDDEN).copied().collect(),
-        readonly_paths: PROC_READ_ONLY,
+        masked_paths: proc::MASKED.iter().chain(proc::HIDDEN).copied().collect(),
+        readonly_paths: proc::READ_ONLY_ENTRIES,
         seccomp: &policy.seccomp,
     };
     let config = Config {

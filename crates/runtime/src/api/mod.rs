@@ -3,5 +3,5 @@
 mod mailbox;
 mod server;
 
-pub(crate) use mailbox::{Dispatch, Mailbox, Reply};
+pub(crate) use mailbox::{Dispatch, Mailbox, Reply, ReportedError};
 pub(crate) use server::{RESPONSE_MAX, serve};

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::mailbox::{Dispatch, Mailbox, Refused, Reply};
+use super::mailbox::{Answering, Dispatch, Mailbox, Refused, Reply, ReportedError};
 use crate::error_document::ErrorDocument;
 
 /// Largest response of a function, in bytes: 6 MB and some for the envelope, as the service has it.
@@ -58,43 +58,61 @@ pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>) {
 
 async fn answer(mailbox: &Mailbox, request: Request<Incoming>) -> Answer {
     let Some(path) = request.uri().path().strip_prefix(PREFIX).map(str::to_owned) else {
-        return error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01");
+        return not_found();
     };
     let method = request.method().clone();
     if path == "invocation/next" && method == Method::GET {
-        return match mailbox.next().await {
-            Ok(dispatch) => event(*dispatch),
-            Err(refused) => refusal(refused),
-        };
+        return event(&*mailbox.next().await);
     }
-    if path == "init/error" && method == Method::POST {
-        return match failure(request).await {
-            Ok(reply) => accepted(mailbox.fail_init(reply)),
-            Err(answer) => answer,
-        };
+    if method != Method::POST {
+        return not_found();
     }
-    match path.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
-        Some((id, "response")) if method == Method::POST => match collect(request.into_body()).await {
-            Ok(body) => accepted(mailbox.answer(id, Reply::Response(body))),
-            Err(Unread::TooLarge { size }) => {
-                let _ = mailbox.answer(id, Reply::TooLarge { size });
-                let text = format!("Exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).");
-                error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text)
+    let (answering, is_response) = match path.split('/').collect::<Vec<_>>()[..] {
+        ["init", "error"] => (mailbox.fail_init(), false),
+        ["invocation", id, "response"] => (mailbox.answer(id), true),
+        ["invocation", id, "error"] => (mailbox.answer(id), false),
+        _ => return not_found(),
+    };
+    match (answering, is_response) {
+        (Ok(answering), true) => response(answering, request).await,
+        (Ok(answering), false) => match failure(request).await {
+            Ok(error) => {
+                answering.give_error(error);
+                accepted()
             }
-            Err(Unread::Broken) => broken(),
-        },
-        Some((id, "error")) if method == Method::POST => match failure(request).await {
-            Ok(reply) => accepted(mailbox.answer(id, reply)),
             Err(answer) => answer,
         },
-        _ => error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01"),
+        (Err(refused), _) => {
+            // Read, so that the runtime sees the answer, but never kept.
+            discard(request.into_body()).await;
+            refusal(refused)
+        }
+    }
+}
+
+fn not_found() -> Answer {
+    error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01")
+}
+
+async fn response(answering: Answering<'_>, request: Request<Incoming>) -> Answer {
+    match collect(request.into_body()).await {
+        Ok(body) => {
+            answering.give(Reply::Response(body));
+            accepted()
+        }
+        Err(Unread::TooLarge { size }) => {
+            answering.give(Reply::TooLarge { size });
+            let text = format!("Exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).");
+            error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text)
+        }
+        Err(Unread::Broken) => broken(),
     }
 }
 
 /// The next event with its headers (RT-59..64).
-fn event(dispatch: Dispatch) -> Answer {
+fn event(dispatch: &Dispatch) -> Answer {
     let Dispatch { event, deadline } = dispatch;
-    let mut response = Response::new(Full::new(event.payload));
+    let mut response = Response::new(Full::new(event.payload.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut set = |name: &'static str, value: &str| {
@@ -114,7 +132,7 @@ fn event(dispatch: Dispatch) -> Answer {
 }
 
 /// An error report: the document when it is one, else what the header tells (RT-68, S-13).
-async fn failure(request: Request<Incoming>) -> Result<Reply, Answer> {
+async fn failure(request: Request<Incoming>) -> Result<ReportedError, Answer> {
     let header =
         request.headers().get(ERROR_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("Unhandled").to_owned();
     let body = match collect(request.into_body()).await {
@@ -130,7 +148,7 @@ async fn failure(request: Request<Incoming>) -> Result<Reply, Answer> {
     };
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
     let document = if is_json { body } else { ErrorDocument::of_type(&header).to_bytes() };
-    Ok(Reply::Error { document, error_type: header })
+    Ok(ReportedError { document, error_type: header })
 }
 
 enum Unread {
@@ -161,11 +179,12 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Unread> {
     })
 }
 
-fn accepted(result: Result<(), Refused>) -> Answer {
-    match result {
-        Ok(()) => json(StatusCode::ACCEPTED, &serde_json::json!({ "status": "OK" })),
-        Err(refused) => refusal(refused),
-    }
+async fn discard(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+fn accepted() -> Answer {
+    json(StatusCode::ACCEPTED, &serde_json::json!({ "status": "OK" }))
 }
 
 fn refusal(refused: Refused) -> Answer {
@@ -174,7 +193,7 @@ fn refusal(refused: Refused) -> Answer {
         Refused::InvalidStateTransition => error(
             StatusCode::FORBIDDEN,
             "InvalidStateTransition",
-            "this call does not fit what the runtime is doing: answer one event before asking for the next",
+            "this call does not fit what the runtime is doing",
         ),
     }
 }

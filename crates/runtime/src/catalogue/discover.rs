@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::{Family, Found, LanguageVersion};
-
-/// An interpreter that takes longer to tell its version is not one to run functions on.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+use super::{Family, Found, LanguageVersion, versions};
 
 /// All interpreters, newest first within a language, the first found of each version.
 pub(super) async fn all() -> Vec<Found> {
@@ -63,14 +59,14 @@ fn pythons() -> Vec<Found> {
                 continue;
             }
             let prefix = prefix.to_owned();
-            found.push(Found { family: Family::Python, version, program, prefix });
+            found.push(Found { family: Family::Python, version, exact: None, program, prefix });
         }
     }
     found
 }
 
 /// `python3.11` is Python 3.11; `python3.11-config` and `python3` are not names of that kind.
-fn python_version(name: &str) -> Option<LanguageVersion> {
+pub(super) fn python_version(name: &str) -> Option<LanguageVersion> {
     let minor = name.strip_prefix("python3.")?;
     minor
         .bytes()
@@ -97,20 +93,12 @@ async fn nodes() -> Vec<Found> {
         }
     }
     let questions = programs.into_iter().map(|program| async move {
-        let version = node_version(&program).await?;
+        let told = versions::of_host(Family::NodeJs, &program).await?;
         let prefix = program.parent()?.parent()?.to_owned();
-        Some(Found { family: Family::NodeJs, version, program, prefix })
+        let (version, exact) = (told.version, Some(told.exact));
+        Some(Found { family: Family::NodeJs, version, exact, program, prefix })
     });
     futures_util::future::join_all(questions).await.into_iter().flatten().collect()
-}
-
-async fn node_version(program: &Path) -> Option<LanguageVersion> {
-    let mut command = tokio::process::Command::new(program);
-    command.arg("--version").stdin(std::process::Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(VERSION_TIMEOUT, command.output()).await.ok()?.ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let major = text.trim().strip_prefix('v')?.split('.').next()?.parse().ok()?;
-    Some(LanguageVersion(major, 0))
 }
 
 /// The program behind a path, links resolved, if it is an executable of this machine. Shims of version

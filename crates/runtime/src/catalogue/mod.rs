@@ -1,15 +1,33 @@
-//! Which managed runtimes this machine can run, and how each is started.
+//! Which runtimes this machine can run, and how each is started.
+//!
+//! | module       | idea                                                                  |
+//! |--------------|-----------------------------------------------------------------------|
+//! | `discover`   | the interpreters of the machine                                       |
+//! | `selector`   | one identifier, or a family of them                                   |
+//! | `roots`      | root file systems chosen for runtimes, and what in them runs functions |
+//! | `rooted`     | looking into such a root                                              |
+//! | `versions`   | what version a program says it has                                    |
+//! | `bootstraps` | lambd's own runtimes on disk                                          |
+//! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
 mod discover;
 mod plan;
+mod rooted;
+mod roots;
+mod selector;
+mod versions;
 
 use std::path::PathBuf;
 
 use lambd_types::FunctionSnapshot;
 
+use roots::Contents;
+
 pub use bootstraps::Bootstraps;
 pub use plan::LaunchPlan;
+pub use roots::{RootError, RootOrigin, RuntimeRoot};
+pub use selector::{Selector, UnknownRuntime};
 
 /// A language with managed runtimes that lambd can start from an interpreter of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +58,19 @@ impl Family {
         }
     }
 
+    /// Whether lambd's bootstrap runs on this version.
+    fn has_bootstrap(self, version: LanguageVersion) -> bool {
+        self != Self::Python || version.0 >= 3
+    }
+
+    /// A version of the language as people write it.
+    pub fn version_text(self, version: LanguageVersion) -> String {
+        match self {
+            Self::Python => format!("{}.{}", version.0, version.1),
+            Self::NodeJs => version.0.to_string(),
+        }
+    }
+
     /// How people call the language.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,13 +84,15 @@ impl Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LanguageVersion(pub u32, pub u32);
 
-/// An interpreter of this machine.
+/// An interpreter of this machine, or of a root file system; paths are those in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its language.
     pub family: Family,
     /// Its version.
     pub version: LanguageVersion,
+    /// All of its version, such as `3.12.4`; `None` when it was not asked.
+    pub exact: Option<String>,
     /// The program, links resolved.
     pub program: PathBuf,
     /// The directory that holds the whole toolchain.
@@ -74,7 +107,7 @@ impl Found {
 
     /// The version as people write it.
     pub fn version_text(&self) -> String {
-        version_text(self.family, self.version)
+        self.family.version_text(self.version)
     }
 }
 
@@ -92,7 +125,7 @@ pub enum Substitution {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The language is known, but no suitable interpreter was found.
-    #[error("{runtime} needs {} {}, which is not installed on this machine; install it and restart lambd{}", .family.name(), version_text(*.family, *.version), nearest_text(.nearest))]
+    #[error("{runtime} needs {} {}, which is not installed on this machine; install it and restart lambd{}", .family.name(), .family.version_text(*.version), nearest_text(.nearest))]
     NotInstalled {
         /// The identifier asked for.
         runtime: String,
@@ -103,6 +136,18 @@ pub enum Unavailable {
         /// What could be substituted.
         nearest: Option<String>,
     },
+    /// The root file system that was chosen for the language has no suitable interpreter.
+    #[error("{runtime} needs {} {}, and the root file system for {}, {}, has {} only; choose another for {runtime} with --runtime-root {runtime}=PATH", .family.name(), .family.version_text(*.version), .root.selector, .root.origin, .root.versions().join(", "))]
+    NotInRoot {
+        /// The identifier asked for.
+        runtime: String,
+        /// Its language.
+        family: Family,
+        /// Its version.
+        version: LanguageVersion,
+        /// The root file system.
+        root: Box<RuntimeRoot>,
+    },
     /// lambd cannot start this kind of runtime.
     #[error("lambd cannot run {runtime} functions yet; see docs/runtimes.md")]
     NotSupported {
@@ -111,23 +156,43 @@ pub enum Unavailable {
     },
 }
 
-fn version_text(family: Family, version: LanguageVersion) -> String {
-    match family {
-        Family::Python => format!("{}.{}", version.0, version.1),
-        Family::NodeJs => version.0.to_string(),
-    }
-}
-
 fn nearest_text(nearest: &Option<String>) -> String {
     nearest
         .as_ref()
         .map_or(String::new(), |n| format!(", or allow {n} instead with --runtime-substitution nearest"))
 }
 
+/// What runs the functions of a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provision<'a> {
+    /// The function's own `bootstrap`.
+    Function {
+        /// On this root file system; without one, on the host's.
+        root: Option<&'a RuntimeRoot>,
+    },
+    /// The `/var/runtime/bootstrap` of a root file system.
+    Root {
+        /// The root file system.
+        root: &'a RuntimeRoot,
+        /// What it runs on, if that is known.
+        interpreter: Option<&'a Found>,
+    },
+    /// lambd's bootstrap on an interpreter.
+    Interpreter {
+        /// The interpreter.
+        interpreter: &'a Found,
+        /// The root file system that has it; without one, the host's.
+        root: Option<&'a RuntimeRoot>,
+        /// Whether it has the version asked for; else it is the nearest.
+        exact: bool,
+    },
+}
+
 /// The runtimes of this machine.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     found: Vec<Found>,
+    roots: Vec<RuntimeRoot>,
     substitution: Substitution,
     bootstraps: Bootstraps,
 }
@@ -136,12 +201,27 @@ impl Catalogue {
     /// Looks for interpreters in the places where people have them. No interpreter is run, except
     /// `node --version`, because nothing else tells a Node.js version.
     pub async fn discover(substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found: discover::all().await, substitution, bootstraps }
+        Self::new(discover::all().await, substitution, bootstraps)
     }
 
     /// A catalogue of given interpreters.
     pub fn new(found: Vec<Found>, substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found, substitution, bootstraps }
+        Self { found, roots: Vec::new(), substitution, bootstraps }
+    }
+
+    /// The same, with root file systems for some runtimes.
+    #[must_use]
+    pub fn with_roots(self, roots: Vec<RuntimeRoot>) -> Self {
+        Self { roots, ..self }
+    }
+
+    /// Asks the interpreters of this machine for the whole of their versions, which starts each of them.
+    pub async fn learn_versions(&mut self) {
+        let unknown = self.found.iter_mut().filter(|found| found.exact.is_none());
+        let asked = unknown.map(|found| async {
+            found.exact = versions::of_host(found.family, &found.program).await.map(|told| told.exact);
+        });
+        futures_util::future::join_all(asked).await;
     }
 
     /// Does what makes later starts faster. Functions may be started before it is done.
@@ -151,9 +231,20 @@ impl Catalogue {
         }
     }
 
-    /// Interpreters, newest first within a language, at most one a version.
+    /// Interpreters of this machine, newest first within a language, at most one a version.
     pub fn found(&self) -> &[Found] {
         &self.found
+    }
+
+    /// All runtimes that can be meant: those given, and others whose interpreters are there. By
+    /// language, the newest first.
+    pub fn known(&self, identifiers: &[&str]) -> Vec<String> {
+        let in_roots = self.roots.iter().flat_map(RuntimeRoot::interpreters);
+        let found = self.found.iter().chain(in_roots).map(Found::runtime);
+        let mut known: Vec<String> = identifiers.iter().map(|id| (*id).to_owned()).chain(found).collect();
+        known.sort_by(|a, b| selector::order(a).cmp(&selector::order(b)));
+        known.dedup();
+        known
     }
 
     /// Whether this is a custom runtime, whose `bootstrap` comes with the function.
@@ -164,43 +255,70 @@ impl Catalogue {
     /// How to start `function`.
     pub fn plan(&self, function: &FunctionSnapshot) -> Result<LaunchPlan, Unavailable> {
         let runtime = &function.runtime;
-        if Self::is_custom(runtime) {
-            return Ok(LaunchPlan::custom(function));
-        }
-        let unsupported = || Unavailable::NotSupported { runtime: runtime.clone() };
-        let (family, version) = Family::of(runtime).ok_or_else(unsupported)?;
-        if family == Family::Python && version.0 < 3 {
-            return Err(unsupported());
-        }
-        let nearest = self.nearest(family, version);
-        match (nearest, self.substitution) {
-            (Some(found), _) if found.version == version => {
-                Ok(LaunchPlan::managed(found, &self.bootstraps, None))
-            }
-            (Some(found), Substitution::Nearest) => {
-                let notice = format!(
-                    "lambd: {runtime} is not installed on this machine; running on {} instead\n",
-                    found.runtime()
+        Ok(match self.provision(runtime)? {
+            Provision::Function { root } => LaunchPlan::custom(function, root),
+            Provision::Root { root, .. } => LaunchPlan::brought_along(runtime, root),
+            Provision::Interpreter { interpreter, root, exact } => {
+                let place = root.map_or_else(
+                    || "installed on this machine".to_owned(),
+                    |root| format!("in the root file system {}", root.origin),
                 );
-                Ok(LaunchPlan::managed(found, &self.bootstraps, Some(notice)))
+                let notice = (!exact).then(|| {
+                    format!("lambd: {runtime} is not {place}; running on {} instead\n", interpreter.runtime())
+                });
+                LaunchPlan::managed(interpreter, &self.bootstraps, root, notice)
             }
-            (nearest, _) => Err(Unavailable::NotInstalled {
-                runtime: runtime.clone(),
-                family,
-                version,
-                nearest: nearest.map(Found::runtime),
-            }),
-        }
+        })
     }
 
-    /// The interpreter closest to a version; of two at the same distance the newer one.
-    fn nearest(&self, family: Family, version: LanguageVersion) -> Option<&Found> {
-        let rank = |v: LanguageVersion| i64::from(v.0) * 1000 + i64::from(v.1);
-        self.found
-            .iter()
-            .filter(|f| f.family == family && (family != Family::Python || f.version.0 == version.0))
-            .min_by_key(|f| ((rank(f.version) - rank(version)).abs(), -rank(f.version)))
+    /// What runs the functions of a runtime.
+    pub fn provision(&self, runtime: &str) -> Result<Provision<'_>, Unavailable> {
+        let root = self.root_of(runtime);
+        if Self::is_custom(runtime) {
+            return Ok(Provision::Function { root });
+        }
+        if let Some(root) = root
+            && let Contents::Runtime { interpreter } = &root.contents
+        {
+            return Ok(Provision::Root { root, interpreter: interpreter.as_ref() });
+        }
+        let unsupported = || Unavailable::NotSupported { runtime: runtime.to_owned() };
+        let (family, version) = Family::of(runtime).ok_or_else(unsupported)?;
+        if !family.has_bootstrap(version) {
+            return Err(unsupported());
+        }
+        let found = root.map_or(self.found.as_slice(), RuntimeRoot::interpreters);
+        let nearest = nearest(found, family, version);
+        if let Some(interpreter) = nearest {
+            let exact = interpreter.version == version;
+            if exact || self.substitution == Substitution::Nearest {
+                return Ok(Provision::Interpreter { interpreter, root, exact });
+            }
+        }
+        let runtime = runtime.to_owned();
+        Err(match root {
+            Some(root) => Unavailable::NotInRoot { runtime, family, version, root: Box::new(root.clone()) },
+            None => {
+                let nearest = nearest.map(Found::runtime);
+                Unavailable::NotInstalled { runtime, family, version, nearest }
+            }
+        })
     }
+
+    /// The root file system that was chosen for a runtime, or else for its family.
+    fn root_of(&self, runtime: &str) -> Option<&RuntimeRoot> {
+        let fitting = self.roots.iter().filter_map(|root| Some((root.selector.fit(runtime)?, root)));
+        fitting.max_by_key(|(fit, _)| *fit).map(|(_, root)| root)
+    }
+}
+
+/// The interpreter closest to a version; of two at the same distance the newer one.
+fn nearest(found: &[Found], family: Family, version: LanguageVersion) -> Option<&Found> {
+    let rank = |v: LanguageVersion| i64::from(v.0) * 1000 + i64::from(v.1);
+    found
+        .iter()
+        .filter(|f| f.family == family && (family != Family::Python || f.version.0 == version.0))
+        .min_by_key(|f| ((rank(f.version) - rank(version)).abs(), -rank(f.version)))
 }
 
 #[cfg(test)]
@@ -211,6 +329,7 @@ mod tests {
         Found {
             family: Family::Python,
             version: LanguageVersion(3, minor),
+            exact: None,
             program: format!("/opt/python3.{minor}/bin/python3.{minor}").into(),
             prefix: format!("/opt/python3.{minor}").into(),
         }
@@ -272,5 +391,74 @@ mod tests {
         assert!(text(&nearest, "nodejs20.x").contains("needs Node.js 20, which is not installed"));
         assert!(text(&nearest, "java21").contains("cannot run java21 functions yet"));
         assert!(text(&nearest, "python2.7").contains("cannot run python2.7 functions yet"));
+    }
+
+    const IDENTIFIERS: &[&str] =
+        &["python3.12", "python3.13", "nodejs20.x", "java21", "provided", "provided.al2023"];
+
+    fn root(selector: &str, contents: Contents) -> RuntimeRoot {
+        let directory = PathBuf::from(format!("/roots/{selector}"));
+        let origin = RootOrigin::Directory { path: directory.clone() };
+        let selector = Selector::parse(selector, IDENTIFIERS).expect("a selector");
+        RuntimeRoot { selector, directory, origin, contents }
+    }
+
+    #[test]
+    fn a_root_runs_the_runtimes_it_was_chosen_for() {
+        let roots = vec![
+            root("python", Contents::Interpreters(vec![python(13)])),
+            root("python3.12", Contents::Interpreters(vec![python(12)])),
+            root("java", Contents::Runtime { interpreter: None }),
+            root("provided.al2023", Contents::Files { bootstrap: true }),
+        ];
+        let catalogue = catalogue(Substitution::Nearest).with_roots(roots);
+        let plan = |runtime| catalogue.plan(&function(runtime)).expect(runtime);
+        let root_of = |runtime| plan(runtime).root.map(|root| root.display().to_string());
+        assert_eq!(root_of("python3.12").as_deref(), Some("/roots/python3.12"));
+        assert_eq!(root_of("python3.13").as_deref(), Some("/roots/python"));
+        assert_eq!(root_of("java21").as_deref(), Some("/roots/java"));
+        assert_eq!(root_of("provided.al2023").as_deref(), Some("/roots/provided.al2023"));
+        assert_eq!(root_of("provided"), None);
+
+        let managed = plan("python3.12");
+        assert_eq!(managed.command, Ok("/opt/python3.12/bin/python3.12".into()));
+        assert_eq!(
+            managed.binds,
+            [("/bootstraps/python".into(), "/var/runtime".into())],
+            "nothing of the host"
+        );
+        let brought = plan("java21");
+        assert_eq!((brought.command, brought.binds), (Ok("/var/runtime/bootstrap".into()), Vec::new()));
+        assert_eq!(
+            plan("provided.al2023").command,
+            Ok("/var/runtime/bootstrap".into()),
+            "the package has none"
+        );
+        let notice = plan("python3.9").notice.expect("a notice");
+        assert!(
+            notice.contains("not in the root file system /roots/python; running on python3.13"),
+            "{notice}"
+        );
+    }
+
+    #[test]
+    fn a_root_without_the_version_is_named() {
+        let roots = vec![root("python", Contents::Interpreters(vec![python(13)]))];
+        let catalogue = catalogue(Substitution::Never).with_roots(roots);
+        // The host has this one; but the root was chosen.
+        let refused = catalogue.plan(&function("python3.9")).unwrap_err().to_string();
+        assert!(
+            refused.contains("the root file system for python, /roots/python, has 3.13 only"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn known_runtimes_are_sorted_and_single() {
+        let catalogue = catalogue(Substitution::Nearest);
+        assert_eq!(
+            catalogue.known(IDENTIFIERS),
+            ["java21", "nodejs20.x", "provided.al2023", "provided", "python3.13", "python3.12", "python3.9"]
+        );
     }
 }

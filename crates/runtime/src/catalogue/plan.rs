@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use lambd_types::FunctionSnapshot;
 
-use super::{Bootstraps, Family, Found};
+use super::roots::{Contents, RuntimeRoot};
+use super::{Bootstraps, Family, Found, LanguageVersion};
 use crate::environment::{LANG_DIR, RUNTIME_DIR, TASK_ROOT};
 
 /// Everything about a start that depends on the runtime.
@@ -19,6 +20,8 @@ pub struct LaunchPlan {
     pub env: Vec<(String, String)>,
     /// Host directories to show inside: (host path, path inside).
     pub binds: Vec<(PathBuf, PathBuf)>,
+    /// The directory that is the root file system; without one, the host's own programs and libraries.
+    pub root: Option<PathBuf>,
     /// Links of the root file system: (link, target).
     pub symlinks: Vec<(PathBuf, PathBuf)>,
     /// Whether the init phase is billed (RT-51).
@@ -28,10 +31,12 @@ pub struct LaunchPlan {
 }
 
 impl LaunchPlan {
-    /// A custom runtime: the package's own `bootstrap` (RT-43, RT-44).
-    pub(super) fn custom(function: &FunctionSnapshot) -> Self {
+    /// A custom runtime: the package's own `bootstrap` (RT-43, RT-44), else one that its root file system has.
+    pub(super) fn custom(function: &FunctionSnapshot, root: Option<&RuntimeRoot>) -> Self {
         let path = function.code_dir.join("bootstrap");
+        let in_root = matches!(root.map(|root| &root.contents), Some(Contents::Files { bootstrap: true }));
         let command = match std::fs::metadata(&path) {
+            Err(_) if in_root => Ok(Path::new(RUNTIME_DIR).join("bootstrap")),
             Err(_) => {
                 Err(format!("Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap /opt/bootstrap]"))
             }
@@ -45,30 +50,61 @@ impl LaunchPlan {
             args: Vec::new(),
             env: Vec::new(),
             binds: Vec::new(),
+            root: root.map(|root| root.directory.clone()),
             symlinks: Vec::new(),
             init_is_billed: true,
             notice: None,
         }
     }
 
-    /// A managed runtime: our bootstrap on an interpreter of the host.
-    pub(super) fn managed(found: &Found, bootstraps: &Bootstraps, notice: Option<String>) -> Self {
+    /// A managed runtime that its root file system brings along.
+    pub(super) fn brought_along(runtime: &str, root: &RuntimeRoot) -> Self {
+        let env = match Family::of(runtime) {
+            Some((Family::Python, _)) => python().1,
+            Some((Family::NodeJs, version)) => nodejs(version).1,
+            None => Vec::new(),
+        };
+        Self {
+            command: Ok(Path::new(RUNTIME_DIR).join("bootstrap")),
+            args: Vec::new(),
+            env,
+            binds: Vec::new(),
+            root: Some(root.directory.clone()),
+            symlinks: Vec::new(),
+            init_is_billed: false,
+            notice: None,
+        }
+    }
+
+    /// A managed runtime: our bootstrap on an interpreter of the host, or of another root file system.
+    pub(super) fn managed(
+        found: &Found,
+        bootstraps: &Bootstraps,
+        root: Option<&RuntimeRoot>,
+        notice: Option<String>,
+    ) -> Self {
         let mut binds = vec![(bootstraps.directory(found.family), RUNTIME_DIR.into())];
         // Interpreters find their libraries by the place they were built for, so a toolchain keeps its
         // path; what is below /usr is inside anyway.
-        if !found.prefix.starts_with("/usr") {
+        if root.is_none() && !found.prefix.starts_with("/usr") {
             binds.push((found.prefix.clone(), found.prefix.clone()));
         }
         let (args, env) = match found.family {
-            Family::Python => python(found),
-            Family::NodeJs => nodejs(found),
+            Family::Python => python(),
+            Family::NodeJs => nodejs(found.version),
+        };
+        let symlinks = if found.prefix == Path::new(LANG_DIR) {
+            Vec::new()
+        } else {
+            vec![(LANG_DIR.into(), found.prefix.clone())]
         };
         Self {
             command: Ok(found.program.clone()),
             args,
             env,
             binds,
-            symlinks: vec![(LANG_DIR.into(), found.prefix.clone())],
+            root: root.map(|root| root.directory.clone()),
+            symlinks,
             init_is_billed: false,
             notice,
         }
@@ -77,7 +113,7 @@ impl LaunchPlan {
 
 type ArgsAndEnv = (Vec<String>, Vec<(String, String)>);
 
-fn python(_found: &Found) -> ArgsAndEnv {
+fn python() -> ArgsAndEnv {
     // Without the user's own site directory, which is not inside; with everything else that users of
     // Python rely on.
     let args = vec!["-s".to_owned(), format!("{RUNTIME_DIR}/bootstrap.py")];
@@ -85,8 +121,8 @@ fn python(_found: &Found) -> ArgsAndEnv {
     (args, env)
 }
 
-fn nodejs(found: &Found) -> ArgsAndEnv {
-    let major = found.version.0;
+fn nodejs(version: LanguageVersion) -> ArgsAndEnv {
+    let major = version.0;
     let args = vec![format!("{RUNTIME_DIR}/bootstrap.cjs")];
     let node_path = format!(
         "/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:{RUNTIME_DIR}/node_modules:{RUNTIME_DIR}:{TASK_ROOT}"

@@ -2,12 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use lambd_sandbox::{ExitStatus, SandboxError};
+use lambd_sandbox::{EnforcedBy, ExitStatus, LimitsInForce, SandboxError};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{eventually, exited, helper, is_alive, script, start, tree};
+use crate::support::{eventually, exited, groups_named, helper, is_alive, script, start, tree};
+
+const NOBODY: u32 = 65534;
 
 #[tokio::test]
 async fn sandboxes_die_with_the_spawner() {
@@ -46,15 +49,14 @@ async fn the_process_list_shows_who_is_who() {
 
 #[tokio::test]
 async fn an_ordinary_user_can_run_sandboxes() {
-    let (output, status) = as_ordinary_user(
-        &[
-            "run",
-            "id -u; id -g; grep -E 'Cap(Eff|Bnd)' /proc/self/status | sort -u; touch /x; touch /tmp/x && echo tmp; \
+    let (output, status) = as_ordinary_user(&[
+        "run",
+        "id -u; id -g; grep -E 'Cap(Eff|Bnd)' /proc/self/status | sort -u; touch /x; touch /tmp/x && echo tmp; \
          cat /proc/1/environ; exit 4",
-        ],
-        None,
-    );
-    assert!(status.contains("limits: memory: rlimit"), "{status}");
+    ]);
+    // Root's own groups are of no use to another user.
+    let by = if is_root() { EnforcedBy::Rlimit } else { start().limits().memory };
+    assert!(status.contains(&format!("limits: memory: {by}")), "{status}");
     assert!(status.contains("status: Exited(4)"), "{status}");
     assert!(
         output.starts_with("993\n990\nCapBnd:\t0000000000000000\nCapEff:\t0000000000000000\n"),
@@ -64,18 +66,98 @@ async fn an_ordinary_user_can_run_sandboxes() {
     assert!(output.contains("/proc/1/environ: Permission denied"), "{output}");
 }
 
+/// An empty sandbox may wait for days: it must neither keep a file system of the host from being released
+/// nor lack one that came later.
+#[test]
+fn an_empty_sandbox_follows_the_mounts_of_the_host() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let count = "grep -c lambd-test /proc/$INIT/mountinfo";
+    let beside = format!("{count}; umount $DIR; {count}; mount -t tmpfs lambd-test $DIR; {count}");
+    // In mount namespaces of the test's own, whose mounts are shared as those of hosts with systemd are.
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "--propagation", "private", "sh", "-c"])
+        .arg("mount --make-rshared / && mount -t tmpfs lambd-test $DIR && $HELPER beside \"$BESIDE\"")
+        .envs([("DIR", directory.path().as_os_str()), ("HELPER", helper().as_os_str())])
+        .env("BESIDE", beside)
+        .output()
+        .expect("unshare runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n0\n1\n", "{output:?}");
+}
+
+#[tokio::test]
+async fn a_delegated_group_limits_the_sandboxes_of_an_ordinary_user() {
+    // Makes the top-level directories, so that version 2 has its controllers.
+    let limits = start().limits();
+    let groups = delegate();
+    assert_eq!(groups.is_empty(), limits.memory == EnforcedBy::Rlimit, "{groups:?}");
+    let enter: String =
+        groups.iter().map(|group| format!("echo $$ > {}/cgroup.procs; ", group.display())).collect();
+    // The shell stays in the group, as the one does in which a user starts the daemon.
+    let text = enter + "\"$@\"; status=$?; cat /proc/self/cgroup; exit $status";
+    let takes_400_mib = "/usr/bin/python3 -c 'bytearray(400 << 20)'; echo status $?; \
+                         /usr/bin/python3 -c 'bytearray(40 << 20)'; echo status $?";
+    let (output, status) = as_ordinary_user_in(&["sh", "-c", &text, "sh"], &["run", takes_400_mib]);
+    assert!(status.contains("status: Exited(0)"), "{status}");
+    if groups.is_empty() {
+        assert!(status.contains("limits: memory: rlimit"), "{status}");
+    } else {
+        let LimitsInForce { memory, processes, cpu, freezer, .. } = limits;
+        for limit in
+            [format!("memory: {memory}, processes: {processes}, cpu: {cpu}"), format!("freezer: {freezer}")]
+        {
+            assert!(status.contains(&limit), "{limit} is not in {status}");
+        }
+        assert!(output.contains("status 137\nstatus 0\n"), "{output}");
+    }
+    if limits.memory == EnforcedBy::CgroupV2 {
+        assert!(output.contains("/lambd-daemon\n"), "what was in the group is in the leaf: {output}");
+    }
+    for group in groups {
+        for below in ["lambd", "lambd-daemon", ""] {
+            let directory = group.join(below);
+            eventually("the group is gone", || {
+                !directory.exists() || std::fs::remove_dir(&directory).is_ok()
+            })
+            .await;
+        }
+    }
+}
+
+/// Makes a group in each hierarchy that this process may make one in, and gives it to the ordinary user.
+fn delegate() -> Vec<PathBuf> {
+    let name = format!("delegated-{}", std::process::id());
+    let mut above = groups_named("lambd").into_iter().filter_map(|group| Some(group.parent()?.to_owned()));
+    let mut groups = Vec::new();
+    for group in above.by_ref().map(|above| above.join(&name)) {
+        if std::fs::create_dir(&group).is_err() {
+            continue;
+        }
+        if is_root() {
+            for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "tasks"] {
+                let path = group.join(file);
+                if path.exists() {
+                    std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).expect("chown");
+                }
+            }
+        }
+        groups.push(group);
+    }
+    groups
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("kill -9");
 }
 
-/// Names the runtime to the helper, which then uses the level `oci`.
-const OCI_RUNTIME: &str = "LAMBD_OCI_RUNTIME";
-
-/// Starts a daemon with one sandbox, at the level `oci` with this runtime if one is named; returns process ids of its spawner and of the sandbox's init.
-pub(crate) fn hold(text: &str, oci: Option<&str>) -> (Child, [i32; 2]) {
+/// Starts a daemon with one sandbox; returns process ids of its spawner and of the sandbox's init.
+pub(crate) fn hold(text: &str, environment: Option<(&str, &str)>) -> (Child, [i32; 2]) {
     let mut daemon = Command::new(helper())
         .args(["hold", text])
-        .envs(oci.map(|name| (OCI_RUNTIME, name)))
+        .envs(environment)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -91,7 +173,12 @@ pub(crate) fn hold(text: &str, oci: Option<&str>) -> (Child, [i32; 2]) {
 
 /// Runs the helper as an unprivileged user, by way of setpriv(1) when the tests run as root. Returns
 /// what the sandbox wrote, and what the helper said about it.
-pub(crate) fn as_ordinary_user(args: &[&str], oci: Option<&str>) -> (String, String) {
+fn as_ordinary_user(args: &[&str]) -> (String, String) {
+    as_ordinary_user_in(&["env"], args)
+}
+
+/// The same by way of another command.
+pub(crate) fn as_ordinary_user_in(prefix: &[&str], args: &[&str]) -> (String, String) {
     let directory = tempfile::tempdir().expect("temporary directory");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
     let program = directory.path().join("helper");
@@ -99,16 +186,15 @@ pub(crate) fn as_ordinary_user(args: &[&str], oci: Option<&str>) -> (String, Str
     // here would keep it open, and the kernel executes no such file.
     let copied = Command::new("cp").arg(helper()).arg(&program).status().expect("cp runs");
     assert!(copied.success(), "copy the helper to where the user can read it");
-    let mut command = if rustix::process::geteuid().is_root() {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
-        command
-    } else {
-        Command::new(&program)
-    };
+    let mut command = Command::new(prefix[0]);
+    command.args(&prefix[1..]);
+    if is_root() {
+        let nobody = NOBODY.to_string();
+        command.args(["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+    }
     let output = command
+        .arg(&program)
         .args(args)
-        .envs(oci.map(|name| (OCI_RUNTIME, name)))
         .current_dir("/")
         .output()
         .expect("setpriv (package util-linux) is needed as root");

@@ -4,12 +4,13 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use lambd_sandbox::{
-    Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SpawnerOptions, Transport,
+    Base, Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, SpawnerOptions,
+    Transport,
 };
 use tokio::net::unix::pipe::Receiver;
 
 use crate::support::{
-    MIB, eventually, exited, finish, is_alive, output_of, program, read_until, run, script, start,
+    MIB, children, eventually, exited, finish, is_alive, output_of, program, read_until, run, script, start,
     start_with, tcp, tree,
 };
 
@@ -174,12 +175,14 @@ async fn datagrams_reach_the_daemon() {
 async fn in_the_host_network_each_sandbox_has_ports_of_its_own() {
     let listeners = vec![tcp("127.0.0.1:9001")];
     let spawner = start_with(SpawnerOptions { listeners, ..SpawnerOptions::default() });
-    let a = spawner.prepare(Network::Host).await.expect("prepares");
-    let b = spawner.prepare(Network::Host).await.expect("prepares");
+    let base = Base { network: Network::Host, ..Base::default() };
+    let a = spawner.prepare(base).await.expect("prepares");
+    let b = spawner.prepare(base).await.expect("prepares");
     let [a_address, b_address] = [&a, &b].map(|prepared| prepared.addresses()[0]);
     assert_ne!(a_address.port(), b_address.port());
     let text = format!("exec 5<>/dev/tcp/127.0.0.1/{}; cat <&5", a_address.port());
-    let mut sandbox = a.build(program("/bin/bash", &["-c", &text])).await.expect("builds");
+    let spec = SandboxSpec { network: Network::Host, ..program("/bin/bash", &["-c", &text]) };
+    let mut sandbox = a.build(spec).await.expect("builds");
     let Some(ListenerSocket::Tcp(listener)) = sandbox.take_listeners().pop() else { panic!("one socket") };
     let served = tokio::task::spawn_blocking(move || {
         listener.set_nonblocking(false).expect("blocking");
@@ -193,7 +196,7 @@ async fn in_the_host_network_each_sandbox_has_ports_of_its_own() {
 #[tokio::test]
 async fn sandboxes_made_ahead_are_used_replaced_and_removed() {
     let spawner = start_with(SpawnerOptions { prepared: 2, ..SpawnerOptions::default() });
-    let inits = || tree(i32::try_from(spawner.pid()).expect("pid fits")).split_off(1);
+    let inits = || children(i32::try_from(spawner.pid()).expect("pid fits"));
     eventually("two wait", || inits().len() == 2).await;
     let waiting = inits();
     let sandbox = spawner.spawn(script("read forever </dev/zero")).await.expect("spawns");
@@ -222,7 +225,16 @@ async fn each_step_of_making_a_sandbox_is_timed() {
     let names: Vec<_> = sandbox.phases().iter().map(|phase| phase.name.as_ref()).collect();
     assert_eq!(
         names,
-        ["clone", "map ids", "enter cgroups", "network", "capture mounts", "change identity", "build root"]
+        [
+            "clone",
+            "map ids",
+            "enter cgroups",
+            "network",
+            "prepare root",
+            "capture mounts",
+            "change identity",
+            "build root"
+        ]
     );
     assert!(sandbox.phases().iter().all(|phase| phase.nanoseconds > 0));
 }

@@ -12,7 +12,7 @@ use lambd_sandbox::{
 };
 use tokio::net::unix::pipe::Receiver;
 
-use crate::host::{as_ordinary_user, hold};
+use crate::host::{as_ordinary_user_in, hold};
 use crate::isolation::{CALLS, assert_calls_are_refused};
 use crate::support::{
     Finished, MIB, eventually, exited, finish, helper, is_alive, program, read_until, script, start_with,
@@ -20,6 +20,9 @@ use crate::support::{
 };
 
 const CRUN: &str = "crun";
+
+/// Names the runtime to the helper, which then uses the level `oci`.
+const OCI_RUNTIME: &str = "LAMBD_OCI_RUNTIME";
 
 fn runtime(name: &str) -> OciRuntime {
     OciRuntime::find(Some(name), &[]).expect("these tests need the package crun")
@@ -215,7 +218,7 @@ async fn kill_leaves_nothing() {
 
 #[tokio::test]
 async fn everything_dies_with_the_daemon() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000", Some(CRUN));
+    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000", Some((OCI_RUNTIME, CRUN)));
     eventually("the sandbox runs", || tree(init).len() == 4).await;
     let processes = tree(init);
     daemon.kill().expect("kill -9");
@@ -412,7 +415,7 @@ async fn an_ordinary_user_can_run_containers_of_crun() {
     let text = format!(
         "id -u; id -g; grep CapEff /proc/self/status; touch /x 2>&1; echo y > /tmp/y; {LOOK_THROUGH_OTHERS}; exit 4"
     );
-    let (output, status) = as_ordinary_user(&["run", &text], Some(CRUN));
+    let (output, status) = as_ordinary_user_in(&["env", &format!("{OCI_RUNTIME}={CRUN}")], &["run", &text]);
     assert!(status.contains("status: Exited(4)"), "{status}");
     assert!(output.starts_with("993\n990\nCapEff:\t0000000000000000\ntouch: "), "{output}");
     assert!(output.contains("Read-only file system") && output.ends_with("3\nalive\n"), "{output}");

@@ -75,6 +75,45 @@ pub(crate) async fn output_of(text: &str) -> String {
     finished.output
 }
 
+/// The directory of a process's group in the hierarchy of a controller, by what the kernel says.
+pub(crate) fn group_of(pid: i32, controller: &str) -> Option<PathBuf> {
+    let membership = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("readable");
+    let mount = |kind: &str, option: &str| {
+        let line = mounts.lines().find(|line| {
+            line.contains(kind) && line.rsplit([' ', ',']).any(|word| option.is_empty() || word == option)
+        });
+        line.and_then(|line| line.split(' ').nth(4)).map(PathBuf::from)
+    };
+    let of = |wanted: &dyn Fn(&str) -> bool| {
+        membership.lines().find_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(":/")?;
+            wanted(controllers).then(|| path.to_owned())
+        })
+    };
+    match of(&|controllers| controllers.split(',').any(|name| name == controller)) {
+        Some(path) => Some(mount(" - cgroup ", controller)?.join(path)),
+        None => Some(mount(" - cgroup2 ", "")?.join(of(&str::is_empty)?)),
+    }
+}
+
+/// Directories of a cgroup parent in all hierarchies, below the top or below a group of this process's own.
+pub(crate) fn groups_named(name: &str) -> Vec<PathBuf> {
+    fn search(directory: &Path, name: &str, depth: u32, found: &mut Vec<PathBuf>) {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            if entry.file_name() == name {
+                found.push(entry.path());
+            } else if depth > 0 {
+                search(&entry.path(), name, depth - 1, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    search(Path::new("/sys/fs/cgroup"), name, 4, &mut found);
+    found
+}
+
 /// Waits for the end of a sandbox.
 pub(crate) async fn finish(mut sandbox: Sandbox) -> Finished {
     let output = read_all(sandbox.take_output()).await;
@@ -132,7 +171,11 @@ pub(crate) fn is_alive(pid: i32) -> bool {
 
 /// Descendants of a process, itself included.
 pub(crate) fn tree(pid: i32) -> Vec<i32> {
+    std::iter::once(pid).chain(children(pid).into_iter().flat_map(tree)).collect()
+}
+
+/// Children of a process.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let below = children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).flat_map(tree);
-    std::iter::once(pid).chain(below).collect()
+    children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }

@@ -17,12 +17,7 @@ impl Instances for RuntimeInstances {
         function: Arc<FunctionSnapshot>,
     ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
         Box::pin(async move {
-            let instance = self.0.start(function).await.map_err(|error| match error {
-                StartError::Runtime(error) => InvokeError::Runtime(error.to_string()),
-                StartError::Sandbox(_) | StartError::Machine(_) => {
-                    InvokeError::Environment(error.to_string())
-                }
-            })?;
+            let instance = self.0.start(function).await.map_err(translate)?;
             Ok(Arc::new(RuntimeInstance(instance)) as Arc<dyn Instance>)
         })
     }
@@ -31,10 +26,11 @@ impl Instances for RuntimeInstances {
 struct RuntimeInstance(lambd_runtime::Instance);
 
 impl Instance for RuntimeInstance {
-    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Delivery> {
+    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
-            let lambd_runtime::Delivery { outcome, reusable } = self.0.deliver(event, log_type).await;
-            Delivery { outcome, reusable }
+            let delivered = self.0.deliver(event, log_type).await.map_err(translate)?;
+            let lambd_runtime::Delivery { outcome, reusable } = delivered;
+            Ok(Delivery { outcome, reusable })
         })
     }
 
@@ -44,5 +40,16 @@ impl Instance for RuntimeInstance {
 
     fn is_alive(&self) -> bool {
         self.0.is_alive()
+    }
+
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.retire())
+    }
+}
+
+fn translate(error: StartError) -> InvokeError {
+    match error {
+        StartError::Runtime(error) => InvokeError::Runtime(error.to_string()),
+        StartError::Sandbox(_) | StartError::Machine(_) => InvokeError::Environment(error.to_string()),
     }
 }

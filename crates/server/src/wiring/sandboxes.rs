@@ -3,12 +3,13 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, SpawnError};
 use lambd_sandbox::{
-    Bind, ExecError, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, Spawner,
-    Transport,
+    Base, BaseRoot, Bind, ExecError, ExitStatus, Listener, ListenerSocket, Network, SandboxError,
+    SandboxSpec, Spawner, Transport,
 };
 
 pub(crate) struct Sandboxes(pub(crate) Spawner);
@@ -22,16 +23,14 @@ pub(crate) fn listeners() -> Vec<Listener> {
 }
 
 impl ports::Sandboxes for Sandboxes {
-    fn prepare(
-        &self,
-        network: ports::Network,
-    ) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
-        let network = match network {
+    fn prepare(&self, base: ports::Base) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
+        let network = match base.network {
             ports::Network::None => Network::None,
             ports::Network::Host => Network::Host,
         };
+        let base = Base { network, root: if base.own_root { BaseRoot::Directory } else { BaseRoot::Host } };
         Box::pin(async move {
-            let prepared = self.0.prepare(network).await.map_err(spawn_error)?;
+            let prepared = self.0.prepare(base).await.map_err(spawn_error)?;
             let &[runtime_api, aws] = prepared.addresses() else {
                 return Err(SpawnError("the sandbox lacks a listener".into()));
             };
@@ -56,7 +55,7 @@ impl ports::Prepared for Prepared {
         blueprint: Blueprint,
     ) -> BoxFuture<'static, Result<Box<dyn ports::Sandbox>, SpawnError>> {
         Box::pin(async move {
-            let network = self.prepared.network();
+            let network = self.prepared.base().network;
             let built = self.prepared.build(spec(blueprint, network)).await;
             let mut sandbox = built.map_err(spawn_error)?;
             let listeners = endpoints(sandbox.take_listeners());
@@ -77,9 +76,9 @@ fn endpoints(sockets: Vec<ListenerSocket>) -> Option<ports::Listeners> {
 }
 
 fn spec(blueprint: Blueprint, network: Network) -> SandboxSpec {
-    let Blueprint { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes } = blueprint;
+    let Blueprint { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes } = blueprint;
     let binds = binds.into_iter().map(|(source, target)| Bind { source, target }).collect();
-    SandboxSpec { id, command, args, env, cwd, binds, symlinks, memory_bytes, tmp_bytes, network }
+    SandboxSpec { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes, network }
 }
 
 fn spawn_error(error: SandboxError) -> SpawnError {
@@ -114,6 +113,14 @@ impl ports::Sandbox for Sandbox {
         self.sandbox.thaw()
     }
 
+    fn limit_cpu(&self) -> io::Result<()> {
+        self.sandbox.limit_cpu()
+    }
+
+    fn terminate(&self, grace: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.sandbox.terminate(grace))
+    }
+
     fn kill(&self) {
         self.sandbox.kill();
     }
@@ -133,11 +140,11 @@ fn translate(status: ExitStatus) -> Exit {
     }
 }
 
-/// In the service's words where the kernel refused the program; else what was tried.
+/// The kernel's words where it refused the program; else with what was tried.
 fn not_started(error: &ExecError) -> String {
     let text = || error_text(io::Error::from_raw_os_error(error.errno));
     match (error.step.as_str(), error.errno) {
-        ("execve", _) => format!("fork/exec: {}", text()),
+        ("execve", _) => text(),
         (step, 0) => step.to_owned(),
         (step, _) => format!("{step}: {}", text()),
     }

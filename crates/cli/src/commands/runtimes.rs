@@ -1,0 +1,126 @@
+//! `lambd runtimes`.
+
+use crate::args::{Output, RuntimesArgs, default_data_dir};
+use crate::console::{Console, Paint, table};
+use crate::failure::{Exit, Failure};
+use crate::ports::{Inspector, RuntimesQuery};
+use crate::report::{RootStatus, RuntimeProgram, RuntimeState, RuntimeStatus};
+
+const HEADER: [&str; 3] = ["RUNTIME", "VERSION", "FROM"];
+
+/// Digits of a digest that people need to tell two apart.
+const DIGEST_SHOWN: usize = "sha256:".len() + 12;
+
+pub(crate) async fn run(
+    args: RuntimesArgs,
+    inspector: &impl Inspector,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let query = RuntimesQuery {
+        data: args.data.unwrap_or_else(default_data_dir),
+        runtime_substitution: args.runtimes.runtime_substitution,
+        runtime_roots: args.runtimes.runtime_roots,
+    };
+    let mut runtimes = inspector.runtimes(query).await?;
+    // What works first; within that, the order is the inspector's.
+    runtimes.sort_by_key(|runtime| match runtime.state {
+        RuntimeState::Available => 0,
+        RuntimeState::Substituted => 1,
+        RuntimeState::Missing => 2,
+    });
+    match args.output {
+        Output::Json => console.out(&format!("{:#}", serde_json::json!(runtimes)))?,
+        Output::Text => console.out(&text(&runtimes, console.out_paint()))?,
+    }
+    Ok(Exit::Good)
+}
+
+fn text(runtimes: &[RuntimeStatus], paint: Paint) -> String {
+    let rows: Vec<Vec<String>> = runtimes
+        .iter()
+        .map(|runtime| {
+            vec![runtime.id.clone(), runtime.version.clone().unwrap_or_else(|| "-".into()), from(runtime)]
+        })
+        .collect();
+    table(&HEADER, &rows, paint)
+}
+
+fn from(runtime: &RuntimeStatus) -> String {
+    let what = match &runtime.runs {
+        Some(RuntimeProgram::Interpreter { path }) => path.display().to_string(),
+        Some(RuntimeProgram::Root) => "its own runtime".to_owned(),
+        Some(RuntimeProgram::Function) => "the function's own bootstrap".to_owned(),
+        None => String::new(),
+    };
+    let place = match &runtime.root {
+        None | Some(RootStatus::Host) => String::new(),
+        Some(RootStatus::Directory { path }) => format!("in directory {}", path.display()),
+        Some(RootStatus::Image { path, digest }) => {
+            let digest = digest.get(..DIGEST_SHOWN).unwrap_or(digest);
+            format!("in image {digest} of {}", path.display())
+        }
+    };
+    let remedy = runtime.remedy.as_ref().map(|remedy| match runtime.state {
+        RuntimeState::Substituted => format!("instead; to have it, {remedy}"),
+        RuntimeState::Available | RuntimeState::Missing => format!("missing; {remedy}"),
+    });
+    [what, place, remedy.unwrap_or_default()]
+        .iter()
+        .filter(|part| !part.is_empty())
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime(id: &str, state: RuntimeState) -> RuntimeStatus {
+        RuntimeStatus { id: id.into(), state, version: None, runs: None, root: None, remedy: None }
+    }
+
+    #[test]
+    fn each_line_says_where_from_or_what_to_do() {
+        let interpreter = |path: &str| Some(RuntimeProgram::Interpreter { path: path.into() });
+        let image =
+            RootStatus::Image { path: "/images/py".into(), digest: format!("sha256:{}", "ab".repeat(32)) };
+        let runtimes = [
+            RuntimeStatus {
+                version: Some("3.12.4".into()),
+                runs: interpreter("/usr/local/bin/python3.12"),
+                root: Some(image.clone()),
+                ..runtime("python3.12", RuntimeState::Available)
+            },
+            RuntimeStatus {
+                runs: Some(RuntimeProgram::Root),
+                root: Some(image),
+                ..runtime("java21", RuntimeState::Available)
+            },
+            RuntimeStatus {
+                runs: Some(RuntimeProgram::Function),
+                root: Some(RootStatus::Directory { path: "/srv/al".into() }),
+                ..runtime("provided", RuntimeState::Available)
+            },
+            RuntimeStatus {
+                version: Some("20.1.0".into()),
+                runs: interpreter("/usr/bin/node"),
+                root: Some(RootStatus::Host),
+                remedy: Some("install Node.js 22".into()),
+                ..runtime("nodejs22.x", RuntimeState::Substituted)
+            },
+            RuntimeStatus {
+                remedy: Some("choose an image".into()),
+                ..runtime("ruby3.4", RuntimeState::Missing)
+            },
+        ];
+        let expected = "\
+RUNTIME     VERSION  FROM
+python3.12  3.12.4   /usr/local/bin/python3.12 in image sha256:abababababab of /images/py
+java21      -        its own runtime in image sha256:abababababab of /images/py
+provided    -        the function's own bootstrap in directory /srv/al
+nodejs22.x  20.1.0   /usr/bin/node instead; to have it, install Node.js 22
+ruby3.4     -        missing; choose an image";
+        assert_eq!(text(&runtimes, Paint(false)), expected);
+    }
+}

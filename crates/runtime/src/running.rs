@@ -1,0 +1,236 @@
+//! One environment of an instance: a sandbox, the Runtime API inside it, and what goes on in it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lambd_types::{Scope, random};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::api::{self, Dispatch, Mailbox, Reply, ReportedError};
+use crate::environment;
+use crate::instance::{InstancesOptions, StartError};
+use crate::log::InstanceLog;
+use crate::ports::{Base, Blueprint, Exit, Sandbox};
+
+/// How an event, or the initialisation before it, ended.
+pub(crate) enum Ending {
+    /// The runtime answered.
+    Replied(Reply),
+    /// The runtime reported that it cannot initialise.
+    InitError(ReportedError),
+    /// The process ended.
+    Exited(Exit),
+    /// The process ended without having asked for the event.
+    Untaken(Exit),
+    /// The time was over.
+    TimedOut,
+}
+
+/// What an environment is doing, so that it is never frozen while it has an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    Busy,
+    Idle,
+    Frozen,
+    /// It is being ended.
+    Retired,
+}
+
+/// A living environment. Dropping it ends everything inside.
+pub(crate) struct Running {
+    command: PathBuf,
+    started: Instant,
+    init: Mutex<Option<oneshot::Receiver<Result<(), ReportedError>>>>,
+    mailbox: Arc<Mailbox>,
+    sandbox: Arc<dyn Sandbox>,
+    ended: Arc<AtomicBool>,
+    activity: Mutex<Activity>,
+    at_full_cpu: AtomicBool,
+    tasks: [AbortHandle; 2],
+    _endpoint: Box<dyn Send + Sync>,
+}
+
+impl Running {
+    /// Makes an environment by `blueprint` under a new name; `log` reads its output from now on. It is
+    /// initialising when this returns.
+    pub(crate) async fn start(
+        o: &InstancesOptions,
+        blueprint: &Blueprint,
+        scope: &Scope,
+        log: &InstanceLog,
+    ) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let id = random::hex(&random::bytes::<16>());
+        let prepared =
+            o.sandboxes.prepare(Base { own_root: blueprint.root.is_some(), ..Base::default() }).await?;
+        let env = environment::with_addresses(&blueprint.env, &prepared.addresses());
+        let mut sandbox = prepared.build(Blueprint { id, env, ..blueprint.clone() }).await?;
+        let machine = |what: &str| StartError::Machine(what.to_owned());
+        let output = sandbox.take_output().ok_or_else(|| machine("the sandbox has no output"))?;
+        log.attach(output).map_err(|e| machine(&e.to_string()))?;
+        let listeners = sandbox.take_listeners().ok_or_else(|| machine("the sandbox has no listeners"))?;
+        let runtime_api =
+            TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
+        let (mailbox, init) = Mailbox::new();
+        let mailbox = Arc::new(mailbox);
+        let server = tokio::spawn(api::serve(runtime_api, mailbox.clone())).abort_handle();
+        let ended = Arc::new(AtomicBool::new(false));
+        let watch = {
+            let (exited, ended) = (sandbox.exited(), ended.clone());
+            tokio::spawn(async move {
+                exited.await;
+                ended.store(true, Ordering::Release);
+            })
+            .abort_handle()
+        };
+        Ok(Self {
+            command: blueprint.command.clone(),
+            started,
+            init: Mutex::new(Some(init)),
+            mailbox,
+            sandbox: Arc::from(sandbox),
+            ended,
+            activity: Mutex::new(Activity::Busy),
+            at_full_cpu: AtomicBool::new(true),
+            tasks: [server, watch],
+            _endpoint: o.endpoint.serve(listeners.aws, scope),
+        })
+    }
+
+    /// When its making began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Whether its process still runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.ended.load(Ordering::Acquire)
+    }
+
+    /// Most memory that was in use at one time, in bytes; zero when nobody knows.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.sandbox.memory_peak_bytes().unwrap_or(0)
+    }
+
+    /// Ends the init phase's full CPU. Nobody waits for it.
+    fn limit_cpu(&self) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        let sandbox = self.sandbox.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = sandbox.limit_cpu()
+                && !SAID.swap(true, Ordering::Relaxed)
+            {
+                tracing::warn!(%error, "cannot limit the CPU of an instance; this is said only once");
+            }
+        });
+    }
+
+    async fn exited(&self) -> Exit {
+        match self.sandbox.exited().await {
+            Exit::NotStarted(reason) => {
+                Exit::NotStarted(format!("fork/exec {}: {reason}", self.command.display()))
+            }
+            exit => exit,
+        }
+    }
+
+    /// Waits until the runtime is ready, but not for longer than `until`.
+    pub(crate) async fn initialise(&self, until: Instant) -> Result<(), Ending> {
+        let init = self.init.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(init) = init else { return Ok(()) };
+        tokio::select! {
+            biased;
+            Ok(result) = init => result.map_err(Ending::InitError),
+            exit = self.exited() => Err(Ending::Exited(exit)),
+            () = tokio::time::sleep_until(until) => Err(Ending::TimedOut),
+        }
+    }
+
+    /// Hands an event to the runtime and waits for its end, but not for longer than `until`. The first
+    /// event ends the time at full CPU.
+    pub(crate) async fn process(&self, dispatch: Arc<Dispatch>, until: Instant) -> Ending {
+        let reply = self.mailbox.post(dispatch);
+        if self.at_full_cpu.swap(false, Ordering::AcqRel) {
+            self.limit_cpu();
+        }
+        tokio::select! {
+            biased;
+            Ok(reply) = reply => Ending::Replied(reply),
+            exit = self.exited() => match self.mailbox.nobody_asked() {
+                true => Ending::Untaken(exit),
+                false => Ending::Exited(exit),
+            },
+            () = tokio::time::sleep_until(until) => Ending::TimedOut,
+        }
+    }
+
+    /// Ends everything inside and waits for that, but not for longer than `patience`.
+    pub(crate) async fn kill(&self, patience: Duration) {
+        self.sandbox.kill();
+        let _ = tokio::time::timeout(patience, self.sandbox.exited()).await;
+    }
+
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event is coming: what is frozen goes on.
+    pub(crate) fn wake(&self) -> io::Result<()> {
+        match std::mem::replace(&mut *self.activity(), Activity::Busy) {
+            Activity::Frozen => self.sandbox.thaw(),
+            Activity::Busy | Activity::Idle | Activity::Retired => Ok(()),
+        }
+    }
+
+    /// The event has ended.
+    pub(crate) fn rest(&self) {
+        *self.activity() = Activity::Idle;
+    }
+
+    /// Stops everything inside where it is. One that is busy is left alone.
+    pub(crate) fn freeze(&self) -> io::Result<()> {
+        let mut activity = self.activity();
+        if *activity == Activity::Idle {
+            self.sandbox.freeze()?;
+            *activity = Activity::Frozen;
+        }
+        Ok(())
+    }
+
+    /// Lets the process end by itself, and ends what is left after `grace`. Resolves when nothing is left.
+    pub(crate) async fn retire(&self, grace: Duration) {
+        if std::mem::replace(&mut *self.activity(), Activity::Retired) == Activity::Frozen
+            && let Err(error) = self.sandbox.thaw()
+        {
+            tracing::warn!(%error, "cannot thaw an instance that is to end");
+        }
+        self.sandbox.terminate(grace).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.sandbox.kill();
+        // The Runtime API is served until the last process is dead: one that saw its connection break
+        // would still have the time to complain in the log.
+        let (exited, tasks) = (self.sandbox.exited(), self.tasks.clone());
+        let end = move || tasks.iter().for_each(AbortHandle::abort);
+        match Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    exited.await;
+                    end();
+                });
+            }
+            // The event loop is gone, and every task with it.
+            Err(_) => end(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Finding a place for this daemon's groups.
+//!
+//! Version 2 has a rule that version 1 lacks: but for the top one, a group whose children have
+//! controllers may not hold processes itself. A daemon that was given a group of its own (by systemd's
+//! `Delegate=yes`, or by a container) is in that group, so it moves what is there, itself included, into a
+//! leaf beside its sandboxes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::hierarchy::{Hierarchy, LEAF};
+use super::orphans::{daemon_name, make_directory};
+use super::{Cgroups, CpuLimits, shares};
+
+/// Without these version 2 is not used. The others are enabled one by one, so that one that cannot be is no
+/// loss of the rest.
+const NEEDED: &str = "+memory +pids";
+
+/// How often processes are moved that were started meanwhile.
+const MOVES: u32 = 10;
+
+/// Controllers of v1 that are used, each if it can be; memory must be there.
+pub(super) fn v1(hierarchies: &[Hierarchy], parent: &str, cpu: CpuLimits) -> Result<Cgroups, String> {
+    let mut usable = Vec::new();
+    let daemon = daemon_name();
+    let weights = shares::a_disk_heeds_weights(Path::new("/sys/block"));
+    let controllers =
+        [("memory", true), ("pids", true), ("freezer", true), ("cpu", cpu.limit()), ("blkio", weights)];
+    for (controller, _) in controllers.into_iter().filter(|(_, wanted)| *wanted) {
+        match v1_controller(hierarchies, controller, parent, &daemon) {
+            // Two controllers may share a hierarchy (cpu,cpuacct); one directory serves both.
+            Ok(directory) => usable.push((controller, directory)),
+            Err(reason) if controller == "memory" => return Err(reason),
+            Err(_) => {}
+        }
+    }
+    Ok(Cgroups::V1(usable))
+}
+
+fn v1_controller(
+    hierarchies: &[Hierarchy],
+    controller: &str,
+    parent: &str,
+    daemon: &str,
+) -> Result<PathBuf, String> {
+    let hierarchy = hierarchies.iter().find(|hierarchy| hierarchy.has_v1(controller));
+    let hierarchy = hierarchy.ok_or_else(|| format!("no {controller} hierarchy is mounted"))?;
+    first_usable(hierarchy, |base| {
+        let parent = base.join(parent);
+        let directory = parent.join(daemon);
+        make_directory(&parent).and_then(|()| make_directory(&directory)).map_err(|e| e.to_string())?;
+        Ok(directory)
+    })
+}
+
+/// Version 2, where memory and pids must be there.
+pub(super) fn v2(hierarchies: &[Hierarchy], parent: &str, cpu: CpuLimits) -> Result<Cgroups, String> {
+    let hierarchy = hierarchies.iter().find(|h| h.v1_controllers.is_none()).ok_or("not mounted")?;
+    first_usable(hierarchy, |base| v2_below(base, parent, cpu))
+}
+
+fn first_usable<T>(
+    hierarchy: &Hierarchy,
+    mut attempt: impl FnMut(&Path) -> Result<T, String>,
+) -> Result<T, String> {
+    let mut failures = Vec::new();
+    for base in hierarchy.bases() {
+        match attempt(&base) {
+            Ok(found) => return Ok(found),
+            Err(reason) => failures.push(format!("{}: {reason}", base.display())),
+        }
+    }
+    Err(failures.join("; "))
+}
+
+fn v2_below(base: &Path, parent: &str, cpu: CpuLimits) -> Result<Cgroups, String> {
+    let controllers = std::fs::read_to_string(base.join("cgroup.controllers")).map_err(|e| e.to_string())?;
+    let has = |name: &str| controllers.split_ascii_whitespace().any(|controller| controller == name);
+    for needed in ["memory", "pids"] {
+        if !has(needed) {
+            return Err(format!("controller {needed} is not available"));
+        }
+    }
+    match enable(base, NEEDED) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => empty_into_leaf(base)?,
+        enabled => enabled.map_err(|error| format!("cannot enable controllers: {error}"))?,
+    }
+    let parent = base.join(parent);
+    let daemon = parent.join(daemon_name());
+    for directory in [&parent, &daemon] {
+        make_directory(directory)
+            .and_then(|()| enable(directory, NEEDED))
+            .map_err(|error| format!("{}: {error}", directory.display()))?;
+    }
+    let all_the_way = |controller| {
+        [base, &parent, &daemon].into_iter().all(|directory| enable(directory, controller).is_ok())
+    };
+    let cpu = cpu.limit() && has("cpu") && all_the_way("+cpu");
+    let io = has("io") && all_the_way("+io");
+    Ok(Cgroups::V2 { daemon, cpu, io })
+}
+
+fn enable(directory: &Path, controllers: &str) -> io::Result<()> {
+    std::fs::write(directory.join("cgroup.subtree_control"), controllers)
+}
+
+/// Moves every process of a group into the leaf. All of them, not only this one: the shell that started
+/// the daemon is usually in the same group and would keep it busy.
+fn empty_into_leaf(base: &Path) -> Result<(), String> {
+    let leaf = base.join(LEAF);
+    let failed = |error: io::Error| format!("cannot move its processes to {}: {error}", leaf.display());
+    make_directory(&leaf).map_err(failed)?;
+    for _ in 0..MOVES {
+        let processes = std::fs::read_to_string(base.join("cgroup.procs")).map_err(failed)?;
+        for process in processes.lines() {
+            match std::fs::write(leaf.join("cgroup.procs"), process) {
+                // It has ended meanwhile.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
+                other => other.map_err(failed)?,
+            }
+        }
+        match enable(base, NEEDED) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            other => return other.map_err(failed),
+        }
+    }
+    Err(failed(io::ErrorKind::ResourceBusy.into()))
+}

@@ -1,0 +1,98 @@
+//! How layers are compressed, and reading them.
+
+use std::io::{self, BufReader, Read};
+
+use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+/// Bytes that are read from a blob at a time.
+const BUFFER: usize = 128 * 1024;
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// By the media type of a layer; `None` for what is no layer.
+    pub(super) fn of(media_type: &str) -> Option<Self> {
+        let kind = media_type
+            .strip_prefix("application/vnd.oci.image.layer.v1.")
+            .or_else(|| media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1."))
+            .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.diff."))
+            .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.foreign.diff."))?;
+        match kind {
+            "tar" => Some(Self::None),
+            "tar+gzip" | "tar.gzip" => Some(Self::Gzip),
+            "tar+zstd" | "tar.zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// What was compressed.
+    pub(super) fn reader<'a>(self, compressed: impl Read + 'a) -> Box<dyn Read + 'a> {
+        let source = BufReader::with_capacity(BUFFER, compressed);
+        match self {
+            Self::None => Box::new(source),
+            Self::Gzip => Box::new(MultiGzDecoder::new(source)),
+            Self::Zstd => Box::new(Zstd { source, decoder: FrameDecoder::new(), within_frame: false }),
+        }
+    }
+}
+
+/// A zstd stream: frames one after the other, some of which are to be skipped (RFC 8878, section 3.1).
+struct Zstd<R> {
+    source: R,
+    decoder: FrameDecoder,
+    within_frame: bool,
+}
+
+impl<R: Read> Zstd<R> {
+    /// Begins the next frame; `false` at the end of the stream.
+    fn begin(&mut self) -> io::Result<bool> {
+        let mut first = [0; 1];
+        if self.source.read(&mut first)? == 0 {
+            return Ok(false);
+        }
+        match self.decoder.init((&first[..]).chain(&mut self.source)) {
+            Ok(()) => self.within_frame = true,
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length, ..
+            })) => {
+                let length = u64::from(length);
+                if io::copy(&mut (&mut self.source).take(length), &mut io::sink())? < length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+        Ok(true)
+    }
+}
+
+impl<R: Read> Read for Zstd<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.within_frame {
+                if buffer.is_empty() || !self.begin()? {
+                    return Ok(0);
+                }
+                continue;
+            }
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            }
+            let length = self.decoder.read(buffer)?;
+            if length > 0 || buffer.is_empty() {
+                return Ok(length);
+            }
+            self.within_frame = false;
+        }
+    }
+}

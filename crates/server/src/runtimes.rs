@@ -1,0 +1,227 @@
+//! What runs functions: the interpreters of this machine, and the root file systems that were chosen.
+
+use std::path::{Path, PathBuf};
+
+use lambd_api::runtimes::CREATABLE;
+use lambd_cli::{
+    RootStatus, RuntimeFound, RuntimeProgram, RuntimeRoot, RuntimeState, RuntimeStatus, RuntimeSubstitution,
+    RuntimesQuery, StartError,
+};
+use lambd_runtime::ports::Sandboxes;
+use lambd_runtime::{
+    Bootstraps, Catalogue, Family, Found, Provision, RootError, RootOrigin, Selector, Substitution,
+    Unavailable,
+};
+use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
+use lambd_sandbox::{Spawner, SpawnerOptions};
+
+use crate::wiring;
+
+/// What to do with images that were unpacked for options which are no longer given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    Keep,
+    Remove,
+}
+
+/// Turns the options into root file systems that are there and have what they were chosen for. Images
+/// are unpacked below the data directory.
+pub(crate) async fn roots(
+    chosen: Vec<RuntimeRoot>,
+    data: &Path,
+    others: Others,
+    sandboxes: &dyn Sandboxes,
+) -> Result<Vec<lambd_runtime::RuntimeRoot>, StartError> {
+    let selectors = chosen.iter().map(|root| selector(root, &chosen)).collect::<Result<Vec<_>, _>>()?;
+    let (images, asked) = (data.join("images"), chosen.clone());
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&asked, &images, others)).await;
+    let places = unpacked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let examined = selectors.into_iter().zip(places).map(|(selector, (directory, origin))| {
+        lambd_runtime::RuntimeRoot::examine(selector, directory, origin, sandboxes)
+    });
+    let examined = futures_util::future::join_all(examined).await;
+    examined
+        .into_iter()
+        .zip(&chosen)
+        .map(|(root, chosen)| root.map_err(|e| bad_contents(chosen, &e)))
+        .collect()
+}
+
+fn selector(root: &RuntimeRoot, all: &[RuntimeRoot]) -> Result<Selector, StartError> {
+    if all.iter().filter(|other| other.id == root.id).count() > 1 {
+        let reason = format!("{} has more than one root file system", root.id);
+        return Err(unusable(root, reason, "give one for each runtime or family".into()));
+    }
+    Selector::parse(&root.id, CREATABLE).map_err(|error| {
+        let families = error.families.join(", ");
+        let remedy = format!("give a runtime such as python3.12 or provided.al2023, or a family: {families}");
+        unusable(root, error.to_string(), remedy)
+    })
+}
+
+/// Finds each root file system, or makes it from its image.
+fn unpack(
+    chosen: &[RuntimeRoot],
+    images: &Path,
+    others: Others,
+) -> Result<Vec<(PathBuf, RootOrigin)>, StartError> {
+    let mut sources = Vec::new();
+    for root in chosen {
+        sources.push(RootSource::parse(&root.path).map_err(|error| bad_image(root, error))?);
+    }
+    let mut images = Images { directory: images, store: None };
+    let mut in_use: Vec<UnpackedImage> = Vec::new();
+    let mut places = Vec::new();
+    for (root, source) in chosen.iter().zip(sources) {
+        places.push(match source {
+            RootSource::Directory(path) => (path.clone(), RootOrigin::Directory { path }),
+            RootSource::Image(image) => {
+                let unpacked = images.store()?.unpack(&image).map_err(|error| bad_image(root, error))?;
+                in_use.push(unpacked.clone());
+                (unpacked.root, RootOrigin::Image { path: image.path, digest: unpacked.digest })
+            }
+        });
+    }
+    if others == Others::Remove && images.directory.is_dir() {
+        images.store()?.retain(&in_use);
+    }
+    Ok(places)
+}
+
+/// The store of images, made when it is first needed.
+struct Images<'a> {
+    directory: &'a Path,
+    store: Option<ImageStore>,
+}
+
+impl Images<'_> {
+    fn store(&mut self) -> Result<&ImageStore, StartError> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => {
+                ImageStore::open(self.directory, ImageLimits::default()).map_err(|error| match error {
+                    ImageError::Store { path, source } => StartError::DataUnusable { path, source },
+                    other => StartError::Part(other.into()),
+                })?
+            }
+        };
+        Ok(self.store.insert(store))
+    }
+}
+
+fn bad_image(root: &RuntimeRoot, error: ImageError) -> StartError {
+    let remedy = error.remedy().to_owned();
+    unusable(root, error.to_string(), remedy)
+}
+
+fn bad_contents(root: &RuntimeRoot, error: &RootError) -> StartError {
+    unusable(root, error.to_string(), error.remedy().to_owned())
+}
+
+fn unusable(root: &RuntimeRoot, reason: String, remedy: String) -> StartError {
+    StartError::RuntimeRoot { id: root.id.clone(), path: root.path.clone(), reason, remedy }
+}
+
+/// The managed runtimes that run in the version asked for.
+pub(crate) fn available(catalogue: &Catalogue) -> Vec<RuntimeFound> {
+    let known = catalogue.known(CREATABLE);
+    known
+        .into_iter()
+        .filter_map(|id| {
+            let (path, found) = match catalogue.provision(&id).ok()? {
+                Provision::Interpreter { interpreter, exact: true, .. } => {
+                    (interpreter.program.clone(), Some(interpreter))
+                }
+                Provision::Root { interpreter, .. } => ("/var/runtime/bootstrap".into(), interpreter),
+                Provision::Interpreter { exact: false, .. } | Provision::Function { .. } => return None,
+            };
+            Some(RuntimeFound { version: found.map(version).unwrap_or_default(), path, id })
+        })
+        .collect()
+}
+
+/// What `lambd runtimes` lists.
+pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, StartError> {
+    let bootstraps = Bootstraps::at(query.data.join("runtime"));
+    let mut catalogue = Catalogue::discover(substitution(query.runtime_substitution), bootstraps).await;
+    catalogue.learn_versions().await;
+    if !query.runtime_roots.is_empty() {
+        let spawner = Spawner::start(SpawnerOptions::default()).map_err(|e| StartError::Part(Box::new(e)))?;
+        let sandboxes = wiring::sandboxes::Sandboxes(spawner.clone());
+        let roots = roots(query.runtime_roots, &query.data, Others::Keep, &sandboxes).await;
+        spawner.shutdown().await;
+        catalogue = catalogue.with_roots(roots?);
+    }
+    let known = catalogue.known(CREATABLE);
+    Ok(known.into_iter().map(|id| status(&catalogue, id)).collect())
+}
+
+pub(crate) fn substitution(rule: RuntimeSubstitution) -> Substitution {
+    match rule {
+        RuntimeSubstitution::Nearest => Substitution::Nearest,
+        RuntimeSubstitution::Never => Substitution::Never,
+    }
+}
+
+fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
+    let available = |runs, root: Option<&lambd_runtime::RuntimeRoot>, found: Option<&Found>| RuntimeStatus {
+        id: id.clone(),
+        state: RuntimeState::Available,
+        version: found.map(version),
+        runs: Some(runs),
+        root: Some(root.map_or(RootStatus::Host, |root| root_status(&root.origin))),
+        remedy: None,
+    };
+    match catalogue.provision(&id) {
+        Ok(Provision::Function { root }) => available(RuntimeProgram::Function, root, None),
+        Ok(Provision::Root { root, interpreter }) => available(RuntimeProgram::Root, Some(root), interpreter),
+        Ok(Provision::Interpreter { interpreter, root, exact }) => {
+            let runs = RuntimeProgram::Interpreter { path: interpreter.program.clone() };
+            let listed = available(runs, root, Some(interpreter));
+            if exact {
+                return listed;
+            }
+            let remedy = Some(if root.is_some() { choose(&id) } else { install(&id) });
+            RuntimeStatus { state: RuntimeState::Substituted, remedy, ..listed }
+        }
+        Err(error) => RuntimeStatus {
+            state: RuntimeState::Missing,
+            version: None,
+            runs: None,
+            root: None,
+            remedy: Some(match error {
+                Unavailable::NotInstalled { .. } => install(&id),
+                Unavailable::NotInRoot { .. } => choose(&id),
+                Unavailable::NotSupported { .. } => {
+                    format!("give an image that brings it along: --runtime-root {id}=PATH")
+                }
+            }),
+            id,
+        },
+    }
+}
+
+fn install(id: &str) -> String {
+    let what = Family::of(id).map_or_else(
+        || id.to_owned(),
+        |(family, version)| format!("{} {}", family.name(), family.version_text(version)),
+    );
+    format!("install {what} or give a root file system that has it: --runtime-root {id}=PATH")
+}
+
+fn choose(id: &str) -> String {
+    format!("give a root file system that has it: --runtime-root {id}=PATH")
+}
+
+fn version(found: &Found) -> String {
+    found.exact.clone().unwrap_or_else(|| found.version_text())
+}
+
+fn root_status(origin: &RootOrigin) -> RootStatus {
+    match origin {
+        RootOrigin::Directory { path } => RootStatus::Directory { path: path.clone() },
+        RootOrigin::Image { path, digest } => {
+            RootStatus::Image { path: path.clone(), digest: digest.clone() }
+        }
+    }
+}
