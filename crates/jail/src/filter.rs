@@ -22,13 +22,26 @@ use crate::calls::{ALLOWED, DENIED};
 use crate::error::{Step, StepError};
 use crate::sys;
 
+/// What a call answers that is in no list.
+pub(crate) const UNLISTED: i32 = libc::ENOSYS;
+
 /// The compiled policy.
-pub(crate) struct Filter(Vec<sock_filter>);
+pub(crate) struct Filter(pub(crate) Vec<sock_filter>);
 
 impl Filter {
     /// Compiles the policy; done once, by the spawner.
     pub(crate) fn compile() -> Self {
-        Self(bpf::compile(&policy(), Action::Fail(libc::ENOSYS)))
+        Self(bpf::compile(&policy(), Action::Fail(UNLISTED)))
+    }
+
+    /// The program as the kernel reads it.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let bytes = |step: &sock_filter| {
+            let [low, high] = step.code.to_ne_bytes();
+            let [a, b, c, d] = step.k.to_ne_bytes();
+            [low, high, step.jt, step.jf, a, b, c, d]
+        };
+        self.0.iter().flat_map(bytes).collect()
     }
 
     /// Installs it for this process and all it will start. Needs no_new_privs, or a capability.
@@ -37,7 +50,8 @@ impl Filter {
     }
 }
 
-fn policy() -> BTreeMap<u32, Action> {
+/// What happens to each call that is listed.
+pub(crate) fn policy() -> BTreeMap<u32, Action> {
     let allowed = ALLOWED.iter().flat_map(|group| group.iter()).map(|number| (*number, Action::Allow));
     let denied = DENIED.iter().map(|number| (*number, Action::Fail(libc::EPERM)));
     let checked = CHECKED.iter().map(|(number, rules)| (*number, Action::FailIf(libc::EPERM, rules)));

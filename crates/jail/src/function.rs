@@ -1,8 +1,10 @@
 //! Pid 2 of a sandbox: gives up every right, then becomes the function.
 
 use std::ffi::CString;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::error::{Step, StepError};
 use crate::init::Init;
@@ -10,14 +12,14 @@ use crate::protocol::{self, Event, JailSpec};
 use crate::{fds, identity, rlimits, sys};
 
 /// Exit code of a process that never became the function, as shells use it.
-const EXIT_NOT_STARTED: i32 = 127;
+pub(crate) const EXIT_NOT_STARTED: i32 = 127;
 
 /// Becomes the function. Reports over the control socket if it cannot; the socket is close-on-exec,
 /// so the function itself never has it.
 pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> ! {
     let event = match prepare(init, spec, null) {
         Ok(program) => {
-            let error = sys::execve(&program.path, &program.args, &program.env);
+            let error = program.execute();
             Event::ExecFailed { errno: error.raw_os_error().unwrap_or(libc::EINVAL) }
         }
         Err(StepError { step, errno }) => Event::SetupFailed { step: step.into_owned(), errno },
@@ -27,7 +29,7 @@ pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> ! {
 }
 
 fn prepare(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> Result<Program, StepError> {
-    let program = Program::of(spec)?;
+    let program = Program::of(&spec.command, &spec.args, &spec.env)?;
     // Out of the spawner's session: no terminal, and no process group shared with anything outside.
     rustix::process::setsid().step("create session")?;
     fds::replace_stdio(null, init.output).step("set standard files")?;
@@ -44,25 +46,30 @@ fn prepare(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> Result<Pro
 }
 
 /// The arguments of execve(2).
-struct Program {
+pub(crate) struct Program {
     path: CString,
     args: Vec<CString>,
     env: Vec<CString>,
 }
 
 impl Program {
-    fn of(spec: &JailSpec) -> Result<Self, StepError> {
-        let path = c_string(spec.command.as_os_str().as_bytes(), "path of command")?;
-        let mut args = vec![path.clone()];
-        for arg in &spec.args {
-            args.push(c_string(arg.as_bytes(), "argument of command")?);
+    /// A program with the arguments after `argv[0]`, which is its path, and the whole environment.
+    pub(crate) fn of(command: &Path, args: &[String], env: &[(String, String)]) -> Result<Self, StepError> {
+        let path = c_string(command.as_os_str().as_bytes(), "path of command")?;
+        let mut all = vec![path.clone()];
+        for arg in args {
+            all.push(c_string(arg.as_bytes(), "argument of command")?);
         }
-        let env = spec
-            .env
+        let env = env
             .iter()
             .map(|(name, value)| c_string(format!("{name}={value}").as_bytes(), "environment variable"))
             .collect::<Result<_, _>>()?;
-        Ok(Self { path, args, env })
+        Ok(Self { path, args: all, env })
+    }
+
+    /// Becomes the program; returns only on failure.
+    pub(crate) fn execute(&self) -> io::Error {
+        sys::execve(&self.path, &self.args, &self.env)
     }
 }
 

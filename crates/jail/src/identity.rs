@@ -52,6 +52,8 @@ pub(crate) enum Lease {
     Pair { slot: u32 },
     /// The daemon's own.
     Own,
+    /// The daemon's own as root of the sandbox, for a runtime that gives the function its id.
+    OwnAsRoot,
 }
 
 impl HostIds {
@@ -93,6 +95,14 @@ impl HostIds {
 }
 
 impl Lease {
+    /// The same ids for a sandbox whose init starts a runtime: runtimes want to be root.
+    pub(crate) fn for_runtime(self) -> Self {
+        match self {
+            Self::Own => Self::OwnAsRoot,
+            other => other,
+        }
+    }
+
     /// Contents for `/proc/<pid>/uid_map`, see user_namespaces(7).
     pub(crate) fn uid_map(self) -> String {
         self.map(FUNCTION_UID, rustix::process::geteuid().as_raw())
@@ -110,6 +120,7 @@ impl Lease {
                 format!("0 {first} 1\n{function} {} 1\n", first + 1)
             }
             Self::Own => format!("{function} {own} 1\n"),
+            Self::OwnAsRoot => format!("0 {own} 1\n"),
         }
     }
 
@@ -122,7 +133,7 @@ impl Lease {
     /// Ids of the init inside the sandbox.
     fn init_ids(self) -> (u32, u32) {
         match self {
-            Self::Pair { .. } => (0, 0),
+            Self::Pair { .. } | Self::OwnAsRoot => (0, 0),
             Self::Own => (FUNCTION_UID, FUNCTION_GID),
         }
     }
@@ -153,6 +164,23 @@ pub(crate) fn become_init(lease: Lease) -> Result<(), StepError> {
     // not, but the order costs nothing and is the one credentials(7) makes safe).
     set_gid(gid).step("set group id of init")?;
     set_uid(uid).step("set user id of init")
+}
+
+/// Looks at files as the function will, where that is another user; back by [`look_as_init`].
+pub(crate) fn look_as_function(lease: Lease) -> Result<(), StepError> {
+    if let Lease::Pair { .. } = lease {
+        set_effective_gid(lease, FUNCTION_GID).step("look as the function's group")?;
+        // The effective capabilities go with it and come back with it (capabilities(7)).
+        set_effective_uid(lease, FUNCTION_UID).step("look as the function's user")?;
+    }
+    Ok(())
+}
+
+/// Undoes [`look_as_function`].
+pub(crate) fn look_as_init(lease: Lease) -> Result<(), StepError> {
+    let (uid, gid) = lease.init_ids();
+    set_effective_uid(lease, uid).step("look as init again")?;
+    set_effective_gid(lease, gid).step("look as init's group again")
 }
 
 /// Becomes the function: its ids for real, effective and saved, and no capability in any set.
@@ -191,6 +219,16 @@ fn drop_bounding_set() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn set_effective_uid(lease: Lease, uid: u32) -> io::Result<()> {
+    let init = Uid::from_raw(lease.init_ids().0);
+    Ok(rustix::thread::set_thread_res_uid(init, Uid::from_raw(uid), init)?)
+}
+
+fn set_effective_gid(lease: Lease, gid: u32) -> io::Result<()> {
+    let init = Gid::from_raw(lease.init_ids().1);
+    Ok(rustix::thread::set_thread_res_gid(init, Gid::from_raw(gid), init)?)
 }
 
 fn set_uid(uid: u32) -> io::Result<()> {

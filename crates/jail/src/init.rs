@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{self, Lease};
+use crate::oci::{self, Container, Policy, Stage};
 use crate::phases::Phases;
 use crate::protocol::{self, Event, JailSpec, Level, Network, Order, SpawnRequest};
 use crate::sys::{self, Side};
@@ -31,6 +31,8 @@ pub(crate) struct Init<'a> {
     /// Ends when the spawner does.
     pub(crate) spawner_alive: BorrowedFd<'a>,
     pub(crate) filter: &'a Filter,
+    /// At level `oci`: what all containers have in common.
+    pub(crate) policy: Option<&'a Policy>,
     /// Started before this process was cloned.
     pub(crate) phases: Phases,
 }
@@ -39,7 +41,7 @@ pub(crate) struct Init<'a> {
 pub(crate) fn run(mut init: Init<'_>) -> ! {
     let failed = match start(&mut init) {
         Ok(None) => sys::exit_now(0),
-        Ok(Some(function)) => watch(&init, function),
+        Ok(Some(program)) => watch(&init, program),
         Err(error) => error,
     };
     let event = Event::SetupFailed { step: failed.step.into_owned(), errno: failed.errno };
@@ -49,7 +51,7 @@ pub(crate) fn run(mut init: Init<'_>) -> ! {
 
 /// Makes the empty sandbox, waits for what to build in it, builds it and starts the function; `None`
 /// when spawner or daemon gave up.
-fn start(init: &mut Init<'_>) -> Result<Option<i32>, StepError> {
+fn start(init: &mut Init<'_>) -> Result<Option<Program>, StepError> {
     init.phases.end("clone");
     // Nothing of the spawner's may stay open here; the other end of `released`, for one, would
     // keep the read below waiting for a spawner that has died.
@@ -67,17 +69,55 @@ fn start(init: &mut Init<'_>) -> Result<Option<i32>, StepError> {
     prepare(init)?;
     let Some(spec) = await_build(init)? else { return Ok(None) };
     init.phases.resume();
-    if !build(init, &spec)? {
-        return Ok(None);
-    }
+    let Some(built) = build(init, &spec)? else { return Ok(None) };
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .step("open /dev/null")?;
     // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
     match unsafe { sys::fork() }.step("fork the function's process")? {
-        Side::Child => function::run(init, &spec, null.as_fd()),
+        Side::Child => match built {
+            Built::Function => function::run(init, &spec, null.as_fd()),
+            Built::Container(stage) => oci::run(init, &spec, &stage, null.as_fd()),
+        },
         Side::Parent(pid) => {
             fds::replace_stdio(null.as_fd(), null.as_fd()).step("replace standard files of init")?;
-            Ok(Some(pid))
+            Ok(Some(match built {
+                Built::Function => Program { pid, container: None },
+                Built::Container(stage) => {
+                    Program { pid, container: Some(Container::starting(&spec, stage)) }
+                }
+            }))
+        }
+    }
+}
+
+/// What was built.
+enum Built {
+    /// What the function's process needs.
+    Function,
+    /// A container, which a runtime will run.
+    Container(Stage),
+}
+
+/// What the init waits for.
+struct Program {
+    /// The function's process, or that of a runtime which starts it.
+    pid: i32,
+    container: Option<Container>,
+}
+
+impl Program {
+    /// A child has ended; returns what ends the sandbox.
+    fn reaped(&mut self, child: sys::Reaped) -> Option<Event> {
+        match &mut self.container {
+            None => (child.pid == self.pid).then(|| child.event()),
+            Some(container) => container.reaped(&mut self.pid, child),
+        }
+    }
+
+    fn terminate(&mut self) {
+        match &mut self.container {
+            None => sys::terminate(self.pid),
+            Some(container) => container.terminate(self.pid),
         }
     }
 }
@@ -98,14 +138,14 @@ fn enter_cgroups(tasks: &[OwnedFd]) -> Result<(), StepError> {
 /// What does not depend on the function: the network and its listeners.
 fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     rustix::thread::set_name(c"lambd-init").step("set process name")?;
-    if init.request.level == Level::Namespaces && init.request.network == Network::Own {
+    if init.request.level != Level::Process && init.request.network == Network::Own {
         net::loopback_up()?;
     }
     let listeners = net::listeners(&init.request.listeners)?;
     init.phases.end("network");
     match init.request.level {
         Level::Namespaces => namespaces::prepare(init)?,
-        Level::Process => {}
+        Level::Process | Level::Oci => {}
     }
     // The listeners close here with the end of this function: from now on the daemon alone holds them.
     let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
@@ -138,13 +178,14 @@ fn await_build(init: &Init<'_>) -> Result<Option<JailSpec>, StepError> {
     }
 }
 
-/// Everything up to the fork. `false` when the spawner has died meanwhile.
-fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepError> {
+/// Everything up to the fork. `None` when the spawner has died meanwhile.
+fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Built>, StepError> {
     let built = match init.request.level {
-        Level::Namespaces => namespaces::build(init, spec)?,
-        Level::Process => process::build(init)?,
+        Level::Namespaces => namespaces::build(init, spec)?.then_some(Built::Function),
+        Level::Process => process::build(init)?.then_some(Built::Function),
+        Level::Oci => oci::build(init, spec)?.map(Built::Container),
     };
-    if built {
+    if built.is_some() {
         // All that can fail for a reason of the host is done.
         let ready = Event::Ready { phases: init.phases.take() };
         protocol::send(init.control, &ready, &[]).step("report the sandbox")?;
@@ -163,7 +204,7 @@ fn restrict(init: &Init<'_>) -> Result<(), StepError> {
 
 /// Reaps the sandbox's processes until the function's own ends, the daemon closes the control
 /// socket, or the spawner dies.
-fn watch(init: &Init<'_>, function: i32) -> StepError {
+fn watch(init: &Init<'_>, mut program: Program) -> StepError {
     let children = match restrict(init).and_then(|()| sys::child_signal_fd().step("create signalfd of init"))
     {
         Ok(children) => children,
@@ -171,8 +212,9 @@ fn watch(init: &Init<'_>, function: i32) -> StepError {
     };
     loop {
         while let Some(child) = sys::reap() {
-            if child.pid == function {
-                report_end(init, &child);
+            if let Some(end) = program.reaped(child) {
+                let _ = protocol::send(init.control, &end, &[]);
+                sys::exit_now(0);
             }
         }
         let mut polled = [
@@ -188,32 +230,18 @@ fn watch(init: &Init<'_>, function: i32) -> StepError {
             sys::exit_now(1);
         }
         if !polled[1].revents().is_empty() {
-            obey(init, function);
+            obey(init, &mut program);
         }
         let _ = rustix::io::read(&children, &mut [0; 1024]);
     }
 }
 
 /// Reads one order; the end of the control socket ends the sandbox.
-fn obey(init: &Init<'_>, function: i32) {
+fn obey(init: &Init<'_>, program: &mut Program) {
     match protocol::receive::<Order>(init.control) {
-        Ok(Some((Order::Terminate, _))) => {
-            if let Some(pid) = Pid::from_raw(function) {
-                let _ = kill_process(pid, Signal::TERM);
-            }
-        }
+        Ok(Some((Order::Terminate, _))) => program.terminate(),
         Ok(Some((Order::Build(_), _)) | None) | Err(_) => sys::exit_now(1),
     }
-}
-
-fn report_end(init: &Init<'_>, ended: &sys::Reaped) -> ! {
-    let max_rss_bytes = ended.max_rss_bytes;
-    let event = match ended.status {
-        Ok(code) => Event::Exited { code, max_rss_bytes },
-        Err(signal) => Event::Signaled { signal, max_rss_bytes },
-    };
-    let _ = protocol::send(init.control, &event, &[]);
-    sys::exit_now(0)
 }
 
 /// Whether the other end of this pipe is closed.

@@ -50,6 +50,7 @@ mod init;
 mod mounts;
 mod namespaces;
 mod net;
+mod oci;
 mod phases;
 pub mod places;
 pub mod probe;

@@ -70,6 +70,20 @@ pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepEr
         Root::Directory { path } => Captured::Directory(mounts::capture(path, spec)?),
     };
     init.phases.end("capture mounts");
+    if !become_init(init)? {
+        return Ok(false);
+    }
+    init.phases.end("change identity");
+    match captured {
+        Captured::InHost(binds) => mounts::complete(binds, spec)?,
+        Captured::Directory(view) => mounts::build(view, spec)?,
+    }
+    init.phases.end("build root");
+    Ok(true)
+}
+
+/// Takes the identity of a sandbox's init, inside and outside. `false` when the spawner has died meanwhile.
+pub(crate) fn become_init(init: &Init<'_>) -> Result<bool, StepError> {
     identity::become_init(init.lease)?;
     // After the change of user, which clears it (prctl(2), PR_SET_PDEATHSIG). A spawner that died
     // before this line sends no signal any more; the pipe that ended with it tells instead.
@@ -83,11 +97,5 @@ pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepEr
     // Once in its cgroup, so that the namespace's root is that cgroup and not the daemon's.
     sys::unshare_cgroup_namespace().step("unshare cgroup namespace")?;
     rustix::system::sethostname(etc::HOST_NAME.as_bytes()).step("set host name")?;
-    init.phases.end("change identity");
-    match captured {
-        Captured::InHost(binds) => mounts::complete(binds, spec)?,
-        Captured::Directory(view) => mounts::build(view, spec)?,
-    }
-    init.phases.end("build root");
     Ok(true)
 }

@@ -55,6 +55,8 @@ pub enum Level {
     Namespaces,
     /// Rights of its process alone: user id, seccomp, Landlock, resource limits.
     Process,
+    /// A container that an OCI runtime makes in such namespaces, see [`JailSpec::runtime`].
+    Oci,
 }
 
 /// Which network a sandbox sees.
@@ -105,6 +107,22 @@ pub struct JailSpec {
     pub tmp_bytes: u64,
     /// `RLIMIT_DATA` in bytes for each process, where no cgroup limits memory.
     pub data_limit_bytes: Option<u64>,
+    /// What makes the container at [`Level::Oci`].
+    pub runtime: Option<OciRuntime>,
+}
+
+/// A program with the command line of an OCI runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OciRuntime {
+    /// Absolute path on the host.
+    pub program: PathBuf,
+    /// Options before `run`, after those for its state and its log.
+    pub args: Vec<String>,
+    /// Whether the container's first process is an ordinary process of the sandbox that lives on without the
+    /// runtime. Else the runtime stays, and its exit code tells how the container ended.
+    pub detaches: bool,
+    /// Whether it takes a compiled seccomp filter by crun's annotation.
+    pub takes_compiled_filter: bool,
 }
 
 /// The root file system. It is shown read-only, with `/dev`, `/proc`, `/tmp` and a few files of `/etc` that are
@@ -160,7 +178,7 @@ pub enum Event {
     SetupFailed {
         /// What was tried.
         step: String,
-        /// The error number, see errno(3).
+        /// The error number, see errno(3); zero where an OCI runtime told no more than the step says.
         errno: i32,
     },
     /// The empty sandbox waits for [`Order::Build`]; its listeners come along, in the order asked for.

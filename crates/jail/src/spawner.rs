@@ -6,6 +6,7 @@
 //! It ends when its request socket does. A parent-death signal would be wrong here: prctl(2) ties it
 //! to the *thread* that started the process, and threads of the daemon come and go.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,6 +22,7 @@ use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{HostIds, Lease};
 use crate::init::{self, Init};
+use crate::oci::Policy;
 use crate::phases::Phases;
 use crate::protocol::{self, Event, Level, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
@@ -29,7 +31,7 @@ use crate::{SPAWNER_ARG0, fds, namespaces};
 /// The namespaces that the kernel makes together with the process.
 fn namespaces_of(request: &SpawnRequest) -> u64 {
     match request.level {
-        Level::Namespaces => namespaces::flags(request.network),
+        Level::Namespaces | Level::Oci => namespaces::flags(request.network),
         Level::Process => 0,
     }
 }
@@ -46,6 +48,8 @@ struct Spawner {
     /// process is gone.
     alive: (OwnedFd, OwnedFd),
     filter: Filter,
+    /// Made with the first container.
+    policy: OnceCell<Policy>,
     ids: HostIds,
     leases: HashMap<i32, Lease>,
     /// Freezers of living sandboxes by the process id of their init.
@@ -89,6 +93,7 @@ impl Spawner {
             children: sys::child_signal_fd().step("create signalfd")?,
             alive: pipe_with(PipeFlags::CLOEXEC).step("create pipe")?,
             filter: Filter::compile(),
+            policy: OnceCell::new(),
             ids: HostIds::detect(),
             leases: HashMap::new(),
             freezers: HashMap::new(),
@@ -160,7 +165,12 @@ impl Spawner {
             .transpose()?;
         let tasks = open_tasks(&request.cgroup.v1_tasks_files)?;
         let (released, release) = pipe_with(PipeFlags::CLOEXEC).step("create pipe")?;
-        let lease = self.ids.take();
+        let lease = match request.level {
+            Level::Oci => self.ids.take().for_runtime(),
+            Level::Namespaces | Level::Process => self.ids.take(),
+        };
+        let policy =
+            (request.level == Level::Oci).then(|| self.policy.get_or_init(|| Policy::new(&self.filter)));
 
         // SAFETY: the spawner runs before any thread exists (see `run_if_spawner`) and starts none.
         let cloned =
@@ -175,6 +185,7 @@ impl Spawner {
                     cgroup_tasks: &tasks,
                     spawner_alive: self.alive.0.as_fd(),
                     filter: &self.filter,
+                    policy,
                     phases,
                 }),
                 Err(error) => {
@@ -222,7 +233,7 @@ fn admit(child: &Cloned, lease: Lease, level: Level) -> Result<(), StepError> {
     let process = Path::new("/proc").join(child.pid.to_string());
     // Best effort: a host that hides it in /proc loses a preference, not a limit.
     let _ = write_once(&process.join("oom_score_adj"), OOM_SCORE_ADJ);
-    if level != Level::Namespaces {
+    if level == Level::Process {
         return Ok(());
     }
     if !lease.may_set_groups() {

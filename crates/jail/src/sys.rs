@@ -8,6 +8,8 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use crate::protocol::Event;
+
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -88,6 +90,15 @@ pub(crate) fn execve(path: &CStr, args: &[CString], env: &[CString]) -> io::Erro
     // call, and both arrays end with a null pointer.
     unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
     io::Error::last_os_error()
+}
+
+/// faccessat2(2): whether the effective user may execute a file or pass a directory.
+pub(crate) fn may_execute(path: &CStr) -> io::Result<()> {
+    // SAFETY: the path is NUL-terminated and outlives the call, which writes nothing.
+    check(unsafe {
+        libc::syscall(libc::SYS_faccessat2, libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS)
+    })?;
+    Ok(())
 }
 
 /// close_range(2), both ends included.
@@ -220,6 +231,17 @@ pub(crate) struct Reaped {
     pub(crate) max_rss_bytes: u64,
 }
 
+impl Reaped {
+    /// What the daemon is told if that was the function's process.
+    pub(crate) fn event(&self) -> Event {
+        let max_rss_bytes = self.max_rss_bytes;
+        match self.status {
+            Ok(code) => Event::Exited { code, max_rss_bytes },
+            Err(signal) => Event::Signaled { signal, max_rss_bytes },
+        }
+    }
+}
+
 /// Reaps one child that has ended, see wait4(2); `None` when there is none at the moment.
 pub(crate) fn reap() -> Option<Reaped> {
     let mut status: c_int = 0;
@@ -233,6 +255,13 @@ pub(crate) fn reap() -> Option<Reaped> {
     let status =
         if libc::WIFSIGNALED(status) { Err(libc::WTERMSIG(status)) } else { Ok(libc::WEXITSTATUS(status)) };
     Some(Reaped { pid, status, max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024 })
+}
+
+/// Sends `SIGTERM` to a child; one that has ended is no matter.
+pub(crate) fn terminate(pid: i32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
 }
 
 /// Waits for the end of a child: its exit code, or the signal that ended it.

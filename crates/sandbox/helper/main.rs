@@ -5,6 +5,8 @@
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
 //! - `beside SCRIPT`: runs the script on the host, with the process id of an empty sandbox's init in `$INIT`;
 //! - `bench`: measures making sandboxes, see [`bench`].
+//!
+//! The isolation level is `namespaces`, or `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
 
 mod bench;
 
@@ -12,7 +14,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::exit;
 
-use lambd_sandbox::{Base, SandboxSpec, Spawner, SpawnerOptions};
+use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, Spawner, SpawnerOptions};
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
@@ -38,6 +40,14 @@ fn fail(error: &dyn std::fmt::Display) -> ! {
     exit(2)
 }
 
+fn isolation() -> Isolation {
+    let Ok(runtime) = std::env::var("LAMBD_OCI_RUNTIME") else { return Isolation::Namespaces };
+    match OciRuntime::find(Some(&runtime), &[]) {
+        Ok(runtime) => Isolation::Oci(runtime),
+        Err(reason) => fail(&reason),
+    }
+}
+
 fn spec(id: String, script: &str) -> SandboxSpec {
     SandboxSpec {
         id,
@@ -52,7 +62,8 @@ fn spec(id: String, script: &str) -> SandboxSpec {
 }
 
 async fn run(script: &str, announce: bool) {
-    let spawner = Spawner::start(SpawnerOptions::default()).unwrap_or_else(|error| fail(&error));
+    let options = SpawnerOptions { isolation: isolation(), ..SpawnerOptions::default() };
+    let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
     println!("limits: {}", spawner.limits());
     let mut sandbox = match spawner.spawn(spec("run".into(), script)).await {
         Ok(sandbox) => sandbox,

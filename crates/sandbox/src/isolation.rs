@@ -1,11 +1,14 @@
 //! Isolation levels, and which of them work here.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use lambd_jail::protocol::Level;
 
+use crate::oci::OciRuntime;
 use crate::probe::{self, Availability};
+use crate::spawner::OWN_BINARY;
 
 /// What keeps a sandbox apart from the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -16,18 +19,38 @@ pub enum Isolation {
     /// The rights of its processes alone, for machines that allow no namespaces: a user id of its own where
     /// that is possible, Landlock, seccomp, resource limits. Paths are the host's.
     Process,
+    /// A container that this runtime makes inside such namespaces.
+    Oci(OciRuntime),
 }
 
 impl Isolation {
     /// The levels that need nothing but this machine, strongest first.
     pub const ALL: [Self; 2] = [Self::Namespaces, Self::Process];
 
-    /// Whether it works here.
+    /// Whether it works here. For the trial, this process's own binary is the spawner, see
+    /// [`Spawner::start`](crate::Spawner::start).
     #[must_use]
     pub fn availability(&self) -> Availability {
+        self.availability_with_program(Path::new(OWN_BINARY))
+    }
+
+    /// As [`Self::availability`] with another binary.
+    #[must_use]
+    pub fn availability_with_program(&self, spawner: &Path) -> Availability {
         match self {
             Self::Namespaces => probe::namespaces(),
             Self::Process => probe::process(),
+            Self::Oci(runtime) => match probe::namespaces() {
+                Availability::Available => runtime.availability(spawner),
+                unavailable @ Availability::Unavailable { .. } => unavailable,
+            },
+        }
+    }
+
+    pub(crate) fn runtime(&self) -> Option<&OciRuntime> {
+        match self {
+            Self::Oci(runtime) => Some(runtime),
+            Self::Namespaces | Self::Process => None,
         }
     }
 
@@ -57,16 +80,18 @@ impl Isolation {
         match self {
             Self::Namespaces => Level::Namespaces,
             Self::Process => Level::Process,
+            Self::Oci(_) => Level::Oci,
         }
     }
 }
 
 impl fmt::Display for Isolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Namespaces => "namespaces",
-            Self::Process => "process",
-        })
+        match self {
+            Self::Namespaces => f.write_str("namespaces"),
+            Self::Process => f.write_str("process"),
+            Self::Oci(runtime) => write!(f, "oci with {runtime}"),
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
 //! | `cleaner` | removing cgroups once they are empty, also those of dead daemons |
 //! | [`images`] | root file systems from images                                   |
+//! | `oci`     | OCI runtimes of this machine                                     |
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `process` | reading a process's memory use from /proc                        |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
@@ -29,6 +30,7 @@ mod error;
 pub mod images;
 mod isolation;
 mod limits;
+mod oci;
 mod pool;
 mod prepared;
 mod probe;
@@ -42,6 +44,7 @@ pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce};
+pub use oci::OciRuntime;
 pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};

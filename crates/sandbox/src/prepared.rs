@@ -15,6 +15,7 @@ use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
 use crate::limits::EnforcedBy;
+use crate::oci::OciRuntime;
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::spec::{Base, BaseRoot, Network, SandboxSpec};
 
@@ -58,6 +59,8 @@ pub struct Prepared {
     /// Whether memory is limited for each process instead of for all together.
     limits_data: bool,
     base: Base,
+    /// At level `oci`.
+    runtime: Option<protocol::OciRuntime>,
 }
 
 /// `RLIMIT_DATA` counts private writable memory from when it is mapped, whether it is ever touched or
@@ -113,6 +116,7 @@ impl Maker {
             parts: Parts { tree, control, cgroups, listeners, output, phases },
             limits_data: self.cgroups.limits().memory == EnforcedBy::Rlimit,
             base,
+            runtime: self.isolation.runtime().map(OciRuntime::to_jail),
         })
     }
 
@@ -174,7 +178,9 @@ impl Prepared {
         }
         self.parts.cgroups.limit_memory(spec.memory_bytes)?;
         let data_limit = self.limits_data.then_some(spec.memory_bytes.saturating_add(DATA_ALLOWANCE_BYTES));
-        let order = Order::Build(Box::new(spec.to_jail(data_limit)));
+        let mut jail = spec.to_jail(data_limit);
+        jail.runtime = self.runtime;
+        let order = Order::Build(Box::new(jail));
         // A sandbox that cannot be told has died; the socket has its last words.
         let _ = self.parts.control.send(&order).await;
         let phases = in_time(wait_until_ready(&self.parts.control)).await?;

@@ -39,7 +39,7 @@ pub enum ExitStatus {
 pub struct ExecError {
     /// `execve`, or a step just before it.
     pub step: String,
-    /// The error number, see execve(2).
+    /// The error number, see execve(2); zero where an OCI runtime told no more than the step says.
     pub errno: i32,
 }
 
@@ -53,7 +53,10 @@ impl ExecError {
 
 impl fmt::Display for ExecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.step, io::Error::from_raw_os_error(self.errno))
+        match self.errno {
+            0 => f.write_str(&self.step),
+            number => write!(f, "{}: {}", self.step, io::Error::from_raw_os_error(number)),
+        }
     }
 }
 

@@ -23,6 +23,9 @@ use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
 use crate::spec::{Base, SandboxSpec};
 
+/// A link that still leads to the running binary when its file has been replaced meanwhile.
+pub(crate) const OWN_BINARY: &str = "/proc/self/exe";
+
 /// How sandboxes are limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpawnerOptions {
@@ -101,8 +104,7 @@ impl Spawner {
     /// # Errors
     /// When the process cannot be started, or a demanded cgroup version cannot be used.
     pub fn start(options: SpawnerOptions) -> Result<Self, SandboxError> {
-        // The link still leads to the running binary when its file has been replaced meanwhile.
-        Self::start_with_program(Path::new("/proc/self/exe"), options)
+        Self::start_with_program(Path::new(OWN_BINARY), options)
     }
 
     /// As [`Spawner::start`] with another binary.

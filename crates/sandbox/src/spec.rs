@@ -141,6 +141,7 @@ impl SandboxSpec {
             symlinks: self.symlinks.iter().map(link).collect(),
             tmp_bytes: self.tmp_bytes,
             data_limit_bytes,
+            runtime: None,
         }
     }
 }

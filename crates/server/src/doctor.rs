@@ -7,7 +7,7 @@ use lambd_cli::{
     RuntimeFound, RuntimeMissing, RuntimeStatus, RuntimesQuery, StartError,
 };
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
-use lambd_sandbox::{Availability, CgroupVersion, Isolation, ProbeReport};
+use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport};
 
 use crate::isolation;
 
@@ -22,7 +22,7 @@ impl Inspector for Doctor {
         DoctorReport {
             kernel_release: probe.kernel_release.clone(),
             kernel: kernel(&probe),
-            isolation: probe.isolation.iter().map(level).collect(),
+            isolation: probe.isolation.iter().map(level).chain([oci(choice)]).collect(),
             isolation_in_force: in_force,
             limits: limits(&probe),
             missing_runtimes: missing(&found),
@@ -45,6 +45,25 @@ fn level((level, availability): &(Isolation, Availability)) -> IsolationLevel {
         }
     };
     IsolationLevel { name: level.to_string(), status }
+}
+
+/// The level `oci` with the runtime that was chosen, else the first that is installed. It is tried.
+fn oci(choice: &IsolationChoice) -> IsolationLevel {
+    let found = match choice {
+        IsolationChoice::Oci { runtime, args } => OciRuntime::find(runtime.as_deref(), args),
+        IsolationChoice::Auto | IsolationChoice::Only(_) => OciRuntime::find(None, &[]),
+    };
+    match found {
+        Ok(runtime) => {
+            let isolation = Isolation::Oci(runtime);
+            let availability = isolation.availability();
+            level(&(isolation, availability))
+        }
+        Err(reason) => IsolationLevel {
+            name: isolation::OCI.into(),
+            status: IsolationStatus::Unavailable { reason, remedy: OciRuntime::REMEDY.into() },
+        },
+    }
 }
 
 fn kernel(probe: &ProbeReport) -> Vec<Check> {

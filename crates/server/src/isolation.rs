@@ -1,17 +1,24 @@
 //! Which isolation level is used.
 
 use lambd_cli::{IsolationChoice, StartError};
-use lambd_sandbox::{Availability, Isolation};
+use lambd_sandbox::{Availability, Isolation, OciRuntime};
+
+/// The name of the level that needs an OCI runtime.
+pub(crate) const OCI: &str = "oci";
 
 /// The level that was asked for if it works, or the strongest that works.
 pub(crate) fn choose(choice: &IsolationChoice) -> Result<Isolation, StartError> {
-    let name = match choice {
+    let (name, level) = match choice {
         IsolationChoice::Auto => return Isolation::strongest().map_err(|failed| none(&failed)),
-        IsolationChoice::Only(name) => name,
+        IsolationChoice::Only(name) => {
+            let remedy = "choose a level that `lambd doctor` lists";
+            (name.as_str(), name.parse().map_err(|reason: &str| unavailable(name, reason, remedy))?)
+        }
+        IsolationChoice::Oci { runtime, args } => {
+            let found = OciRuntime::find(runtime.as_deref(), args);
+            (OCI, Isolation::Oci(found.map_err(|reason| unavailable(OCI, &reason, OciRuntime::REMEDY))?))
+        }
     };
-    let level: Isolation = name
-        .parse()
-        .map_err(|reason: &str| unavailable(name, reason, "choose a level that `lambd doctor` lists"))?;
     match level.availability() {
         Availability::Available => Ok(level),
         Availability::Unavailable { reason, remedy } => Err(unavailable(name, &reason, &remedy)),

@@ -10,8 +10,9 @@ use clap_complete::Shell;
 use lambd_types::Region;
 
 use super::Output;
+use super::isolation::IsolationFlags;
 use super::serve::RuntimeFlags;
-use super::value::{Document, Endpoint, IsolationChoice, duration, region};
+use super::value::{Document, Endpoint, duration, region};
 
 /// Which daemon to call.
 #[derive(Debug, Clone, Args)]
@@ -160,9 +161,9 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "DIR", env = "LAMBD_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 
-    /// Isolation level to examine: the report tells whether the daemon would start with it
-    #[arg(long, value_name = "LEVEL", env = "LAMBD_ISOLATION", default_value_t)]
-    pub(crate) isolation: IsolationChoice,
+    /// The report tells whether the daemon would start with these
+    #[command(flatten)]
+    pub(crate) isolation: IsolationFlags,
 
     /// Address to examine [default: 127.0.0.1:4566]
     #[arg(long, value_name = "ADDR", env = "LAMBD_LISTEN")]

@@ -1,10 +1,11 @@
 //! The commands, their options and their help.
 
 mod calls;
+mod isolation;
 mod serve;
 mod value;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use calls::ClientFlags;
 pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs, RuntimesArgs};
@@ -125,6 +126,20 @@ impl Cli {
         matches!(self.command, Command::Serve(_) | Command::Dev(_))
     }
 
+    /// Refuses options that do not go together.
+    fn checked(self) -> Result<Self, clap::Error> {
+        let isolation = match &self.command {
+            Command::Serve(flags) => &flags.isolation,
+            Command::Dev(args) => &args.serve.isolation,
+            Command::Doctor(args) => &args.isolation,
+            _ => return Ok(self),
+        };
+        match isolation.mistake() {
+            Some(mistake) => Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, mistake)),
+            None => Ok(self),
+        }
+    }
+
     /// How much the process should log: what the user asked for, else `info` for `serve` and `warn`
     /// for everything that has output of its own.
     pub fn log_level(&self) -> LogLevel {
@@ -138,17 +153,15 @@ impl Cli {
 
 /// Parses the process's arguments. On a mistake, and for `--help` and `--version`, prints and exits.
 pub fn parse() -> Cli {
-    Cli::parse()
+    Cli::try_parse().and_then(Cli::checked).unwrap_or_else(|error| error.exit())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parsed(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split(' '))
+        Cli::try_parse_from(line.split(' ')).and_then(Cli::checked)
     }
 
     #[test]
@@ -177,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn the_oci_runtime_is_chosen_with_its_options() {
+        let line = "lambd serve --isolation oci --oci-runtime /opt/runsc --oci-runtime-arg --platform=kvm";
+        let Command::Serve(flags) = parsed(line).unwrap().command else { panic!("{line}") };
+        let expected =
+            IsolationChoice::Oci { runtime: Some("/opt/runsc".into()), args: vec!["--platform=kvm".into()] };
+        assert_eq!(flags.isolation.choice(), expected);
+    }
+
+    #[test]
     fn mistakes_are_refused() {
         for bad in [
             "lambd",
@@ -184,6 +206,10 @@ mod tests {
             "lambd serve --listen nowhere",
             "lambd serve --region nowhere",
             "lambd serve --account 12",
+            "lambd serve --isolation none",
+            "lambd serve --oci-runtime crun",
+            "lambd dev --isolation process --oci-runtime-arg --debug",
+            "lambd doctor --oci-runtime crun",
             "lambd serve --runtime-substitution sometimes",
             "lambd serve --runtime-root /images/python",
             "lambd serve --runtime-root python=",

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Region};
 
-use super::value::{Document, IsolationChoice, account, region, runtime_root};
+use super::isolation::IsolationFlags;
+use super::value::{Document, account, region, runtime_root};
 use super::{CpuShare, LogLevel, RuntimeSubstitution};
 use crate::ports::{RuntimeRoot, ServeArgs};
 
@@ -41,12 +42,8 @@ pub struct ServeFlags {
     #[arg(long, value_name = "DIR", env = "LAMBD_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 
-    /// What keeps functions apart from the machine: auto, namespaces or process
-    ///
-    /// auto takes the strongest that works here. One that is named and does not work stops the start with the
-    /// reason; `lambd doctor` shows what each would need.
-    #[arg(long, value_name = "LEVEL", env = "LAMBD_ISOLATION", default_value_t)]
-    pub(crate) isolation: IsolationChoice,
+    #[command(flatten)]
+    pub(crate) isolation: IsolationFlags,
 
     /// CPU time of functions [default: proportional, with dev unlimited]
     #[arg(long, value_name = "SHARE", env = "LAMBD_CPU", value_enum)]
@@ -172,7 +169,7 @@ impl ServeFlags {
             region: self.region.clone(),
             account: self.account.clone(),
             data,
-            isolation: self.isolation.clone(),
+            isolation: self.isolation.choice(),
             cpu: self.cpu.unwrap_or(CpuShare::Proportional),
             runtime_substitution: self.runtimes.runtime_substitution,
             runtime_roots: self.runtimes.runtime_roots.clone(),

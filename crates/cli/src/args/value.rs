@@ -123,6 +123,13 @@ pub enum IsolationChoice {
     Auto,
     /// The level of this name and no other.
     Only(String),
+    /// A container that an OCI runtime makes, and no other level.
+    Oci {
+        /// Name or path of the runtime; else the first that is installed.
+        runtime: Option<String>,
+        /// Further options for it.
+        args: Vec<String>,
+    },
 }
 
 impl FromStr for IsolationChoice {
@@ -132,7 +139,8 @@ impl FromStr for IsolationChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "namespaces" | "process" => Ok(Self::Only(text.to_owned())),
-            _ => Err("not an isolation level: auto, namespaces or process"),
+            "oci" => Ok(Self::Oci { runtime: None, args: Vec::new() }),
+            _ => Err("not an isolation level: auto, namespaces, process or oci"),
         }
     }
 }
@@ -142,6 +150,7 @@ impl fmt::Display for IsolationChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Only(level) => f.write_str(level),
+            Self::Oci { .. } => f.write_str("oci"),
         }
     }
 }

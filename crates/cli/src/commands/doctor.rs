@@ -18,7 +18,7 @@ pub(crate) async fn run(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let data = args.data.unwrap_or_else(default_data_dir);
-    let report = inspector.inspect(&data, &args.isolation);
+    let report = inspector.inspect(&data, &args.isolation.choice());
     let listener = examine_port(args.listen.unwrap_or(DEFAULT_LISTEN)).await;
     let healthy = report.is_healthy();
     match args.output {

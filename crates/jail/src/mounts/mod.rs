@@ -20,6 +20,9 @@
 //!   hold the old;
 //! - **a directory** is captured and built when it is asked for ([`capture`], [`build`]).
 //!
+//! For a container both are built when they are asked for, below a directory ([`capture_for_runtime`],
+//! [`build_below`]); it is the runtime that makes that the root.
+//!
 //! | module      | idea                                                               |
 //! |-------------|--------------------------------------------------------------------|
 //! | `host`      | what is seen of the host's own system                              |
@@ -33,7 +36,7 @@ mod captured;
 mod directory;
 mod files;
 mod host;
-mod proc;
+pub(crate) mod proc;
 mod resolve;
 
 use std::ffi::CString;
@@ -47,7 +50,7 @@ pub(crate) use self::captured::Captured;
 use self::captured::READ_ONLY;
 use crate::error::{Step, StepError};
 use crate::etc;
-use crate::protocol::{Bind, JailSpec};
+use crate::protocol::{Bind, JailSpec, Root};
 use crate::sys;
 
 /// Limits of the root tmpfs. It holds directories, links and the files of `/etc` only; how many there are
@@ -172,6 +175,51 @@ pub(crate) fn build(view: View, spec: &JailSpec) -> Result<(), StepError> {
     enter_empty_root(HostRoot::Gone)?;
     let binds = view.lay_out()?;
     finish(binds, spec)
+}
+
+/// Copies the mounts of everything that will be seen of either kind of root, for [`build_below`]. As the daemon's
+/// user.
+pub(crate) fn capture_for_runtime(spec: &JailSpec) -> Result<View, StepError> {
+    let mut view = View::new();
+    for Bind { source, target } in &spec.binds {
+        view.binds.push(Captured::read_only(source, target)?);
+    }
+    match &spec.root {
+        Root::Host => {
+            host::capture(&mut view)?;
+            let links = spec.symlinks.iter().map(|link| (link.link.clone(), link.target.clone()));
+            view.links.extend(links);
+        }
+        Root::Directory { path } => directory::capture(path, spec, &mut view)?,
+    }
+    Ok(view)
+}
+
+/// Builds the root file system below an empty directory, for a runtime that makes it the root: without
+/// devices and /proc, which each runtime mounts in its own way. As the init's user.
+pub(crate) fn build_below(view: View, spec: &JailSpec, directory: &Path) -> Result<(), StepError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("lambd", directory, "tmpfs", flags, ROOT_OPTIONS).step("mount root tmpfs")?;
+    let host = enter(directory)?;
+    files::make_directory(Path::new("/proc"))?;
+    let binds = view.lay_out()?;
+    finish(binds, spec)?;
+    leave(&host)
+}
+
+/// Makes a directory the root of this process until [`leave`], so that no symbolic link leads back to the
+/// host meanwhile.
+pub(crate) fn enter(directory: &Path) -> Result<OwnedFd, StepError> {
+    let host = open_directory("/").step("open the host's root")?;
+    rustix::process::chroot(directory).step_with(|| format!("enter {}", directory.display()))?;
+    rustix::process::chdir("/").step("enter new root")?;
+    Ok(host)
+}
+
+/// Goes back to the root that [`enter`] left.
+pub(crate) fn leave(host: &OwnedFd) -> Result<(), StepError> {
+    rustix::process::fchdir(host).step("return to the host's root")?;
+    rustix::process::chroot(".").step("leave new root")
 }
 
 /// After the system's own, so that a prefix below /usr or /opt lands on top of it.

@@ -7,11 +7,11 @@ use crate::error::StepError;
 use crate::sys;
 
 /// What a function must not change. Read-only rather than hidden: programs read it.
-const READ_ONLY_ENTRIES: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
+pub(crate) const READ_ONLY_ENTRIES: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
 
 /// What tells about the host's kernel or memory. Covered by `/dev/null`; most would be refused to the
 /// function anyway, this holds even if the kernel's own check has a gap.
-const MASKED: &[&str] = &[
+pub(crate) const MASKED: &[&str] = &[
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
@@ -21,7 +21,7 @@ const MASKED: &[&str] = &[
 ];
 
 /// Directories that describe the host's devices. Covered by the empty `/dev/shm`.
-const HIDDEN: &[&str] = &["/proc/acpi", "/proc/scsi"];
+pub(crate) const HIDDEN: &[&str] = &["/proc/acpi", "/proc/scsi"];
 
 /// Covers all of these, once `/dev` is there. Entries that the kernel lacks are no loss.
 pub(super) fn restrict() -> Result<(), StepError> {

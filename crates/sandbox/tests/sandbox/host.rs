@@ -28,7 +28,7 @@ async fn sandboxes_die_with_the_spawner() {
 
 #[tokio::test]
 async fn everything_dies_with_the_daemon() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000");
+    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000", None);
     eventually("the sandbox runs", || tree(init).len() >= 3).await;
     let processes = tree(init);
     daemon.kill().expect("kill -9");
@@ -38,7 +38,7 @@ async fn everything_dies_with_the_daemon() {
 
 #[tokio::test]
 async fn the_process_list_shows_who_is_who() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000");
+    let (mut daemon, [spawner, init]) = hold("sleep 1000", None);
     let name = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let command_line = std::fs::read_to_string(format!("/proc/{spawner}/cmdline")).expect("readable");
     assert_eq!((name(spawner).trim(), command_line.as_str()), ("lambd-spawner", "lambd-spawner\0"));
@@ -154,9 +154,10 @@ fn kill(pid: i32) {
 }
 
 /// Starts a daemon with one sandbox; returns process ids of its spawner and of the sandbox's init.
-fn hold(text: &str) -> (Child, [i32; 2]) {
+pub(crate) fn hold(text: &str, environment: Option<(&str, &str)>) -> (Child, [i32; 2]) {
     let mut daemon = Command::new(helper())
         .args(["hold", text])
+        .envs(environment)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -177,7 +178,7 @@ fn as_ordinary_user(args: &[&str]) -> (String, String) {
 }
 
 /// The same by way of another command.
-fn as_ordinary_user_in(prefix: &[&str], args: &[&str]) -> (String, String) {
+pub(crate) fn as_ordinary_user_in(prefix: &[&str], args: &[&str]) -> (String, String) {
     let directory = tempfile::tempdir().expect("temporary directory");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
     let program = directory.path().join("helper");

@@ -7,5 +7,6 @@ mod host;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod oci;
 mod roots;
 mod support;

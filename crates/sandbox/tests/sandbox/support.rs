@@ -26,7 +26,9 @@ pub(crate) fn start() -> Spawner {
 }
 
 pub(crate) fn start_with(options: SpawnerOptions) -> Spawner {
-    if let Availability::Unavailable { reason, remedy } = options.isolation.availability() {
+    if let Availability::Unavailable { reason, remedy } =
+        options.isolation.availability_with_program(helper())
+    {
         panic!("sandboxes cannot be made here: {reason}; remedy: {remedy}");
     }
     Spawner::start_with_program(helper(), options).expect("the spawner starts")

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, SpawnError};
 use lambd_sandbox::{
-    Base, BaseRoot, Bind, ExitStatus, Listener, ListenerSocket, Network, SandboxError, SandboxSpec, Spawner,
-    Transport,
+    Base, BaseRoot, Bind, ExecError, ExitStatus, Listener, ListenerSocket, Network, SandboxError,
+    SandboxSpec, Spawner, Transport,
 };
 
 pub(crate) struct Sandboxes(pub(crate) Spawner);
@@ -135,10 +135,18 @@ fn translate(status: ExitStatus) -> Exit {
         ExitStatus::Exited(code) => Exit::Exited(code),
         ExitStatus::Signaled(signal) => Exit::Signaled(signal),
         ExitStatus::OutOfMemory => Exit::OutOfMemory,
-        ExitStatus::NotStarted(error) => {
-            Exit::NotStarted(error_text(io::Error::from_raw_os_error(error.errno)))
-        }
+        ExitStatus::NotStarted(error) => Exit::NotStarted(not_started(&error)),
         ExitStatus::Lost => Exit::Lost,
+    }
+}
+
+/// The kernel's words where it refused the program; else with what was tried.
+fn not_started(error: &ExecError) -> String {
+    let text = || error_text(io::Error::from_raw_os_error(error.errno));
+    match (error.step.as_str(), error.errno) {
+        ("execve", _) => text(),
+        (step, 0) => step.to_owned(),
+        (step, _) => format!("{step}: {}", text()),
     }
 }
 
