@@ -24,7 +24,7 @@ use rustix::mount::{
 
 use crate::error::{Step, StepError};
 use crate::etc;
-use crate::protocol::{Bind, JailSpec};
+use crate::protocol::{Bind, JailSpec, Tmp};
 use crate::sys;
 
 /// Size of the root tmpfs. It holds directories, links and the files of `/etc` only.
@@ -77,6 +77,8 @@ pub(crate) struct HostView {
     links: Vec<(PathBuf, PathBuf)>,
     system: Vec<Captured>,
     binds: Vec<Captured>,
+    /// The directory that will be `/tmp`, unless it is memory.
+    tmp: Option<Captured>,
 }
 
 /// Copies the mounts of everything that will be seen of the host.
@@ -86,7 +88,7 @@ pub(crate) fn capture(spec: &JailSpec) -> Result<HostView, StepError> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .step("make mounts private")?;
 
-    let mut view = HostView { links: Vec::new(), system: Vec::new(), binds: Vec::new() };
+    let mut view = HostView { links: Vec::new(), system: Vec::new(), binds: Vec::new(), tmp: None };
     view.system.push(capture_read_only(Path::new("/usr"), Path::new("/usr"))?);
     for name in SYSTEM_DIRECTORIES {
         let path = Path::new("/").join(name);
@@ -105,6 +107,10 @@ pub(crate) fn capture(spec: &JailSpec) -> Result<HostView, StepError> {
     }
     for Bind { source, target } in &spec.binds {
         view.binds.push(capture_read_only(source, target)?);
+    }
+    if let Tmp::Directory { path } = &spec.tmp {
+        let attributes = sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEV;
+        view.tmp = Some(capture_with(path, Path::new("/tmp"), attributes)?);
     }
     Ok(view)
 }
@@ -199,7 +205,7 @@ pub(crate) fn build(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
         attach(captured)?;
     }
     // After the system's own, so that a prefix below /usr or /opt lands on top of it.
-    mount_tmp(spec.tmp_bytes)?;
+    mount_tmp(view.tmp, &spec.tmp)?;
     for captured in view.binds {
         attach(captured)?;
     }
@@ -236,8 +242,14 @@ fn attach(captured: Captured) -> Result<(), StepError> {
     move_mount(&captured.tree, "", CWD, target, flags).step_with(|| format!("attach {}", target.display()))
 }
 
-fn mount_tmp(bytes: u64) -> Result<(), StepError> {
+fn mount_tmp(captured: Option<Captured>, tmp: &Tmp) -> Result<(), StepError> {
     make_directory(Path::new("/tmp"))?;
+    let bytes = match (captured, tmp) {
+        (Some(directory), _) => return attach(directory),
+        (None, Tmp::Memory { bytes }) => bytes,
+        // Captured above, or the sandbox would not have come this far.
+        (None, Tmp::Directory { .. }) => return Ok(()),
+    };
     let options = CString::new(format!("size={bytes},mode=1777")).step("options of /tmp")?;
     mount("tmp", "/tmp", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
         .step("mount /tmp")

@@ -3,7 +3,10 @@
 //!
 //! - `run SCRIPT`: runs the script in a sandbox, copies its output, prints how it ended;
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
-//! - `bench N`: spawns N sandboxes one after the other and prints percentiles of the time.
+//! - `bench N [SCRIPT]`: spawns N sandboxes one after the other, which run the script if there is one, and
+//!   prints percentiles of the time.
+//!
+//! With `--tmp DIRECTORY` before the command, `/tmp` is on disk there.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,22 +14,34 @@ use std::path::PathBuf;
 use std::process::exit;
 use std::time::Instant;
 
-use lambd_sandbox::{SandboxSpec, Spawner, SpawnerOptions};
+use lambd_sandbox::{SandboxSpec, ScratchOptions, Spawner, SpawnerOptions};
+
+const TMP_BYTES: u64 = 16 << 20;
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
         exit(code);
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut options = SpawnerOptions::default();
+    if let ["--tmp", directory, ..] = args[..] {
+        options.scratch = ScratchOptions { directory: Some(directory.into()), usual_bytes: TMP_BYTES };
+        // An ordinary user has neither the right nor mounts to hide.
+        let _ = lambd_jail::private_mounts();
+        args.drain(..2);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| fail(&error));
     runtime.block_on(async {
         match args[..] {
-            ["run", script] => run(script, false).await,
-            ["hold", script] => run(script, true).await,
-            ["bench", count] => bench(count.parse().unwrap_or(200)).await,
-            _ => fail(&"usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | bench N"),
+            ["run", script] => run(options, script, false).await,
+            ["hold", script] => run(options, script, true).await,
+            ["bench", count] => bench(options, count, None).await,
+            ["bench", count, script] => bench(options, count, Some(script)).await,
+            _ => fail(
+                &"usage: lambd-sandbox-helper [--tmp DIRECTORY] run SCRIPT | hold SCRIPT | bench N [SCRIPT]",
+            ),
         }
     });
 }
@@ -44,13 +59,14 @@ fn spec(id: String, script: &str) -> SandboxSpec {
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: PathBuf::from("/tmp"),
         memory_bytes: 256 << 20,
-        tmp_bytes: 16 << 20,
+        tmp_bytes: TMP_BYTES,
         ..SandboxSpec::default()
     }
 }
 
-async fn run(script: &str, announce: bool) {
-    let spawner = Spawner::start(SpawnerOptions::default()).unwrap_or_else(|error| fail(&error));
+async fn run(options: SpawnerOptions, script: &str, announce: bool) {
+    let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
+    spawner.decided().await;
     println!("limits: {}", spawner.limits());
     let mut sandbox = match spawner.spawn(spec("run".into(), script)).await {
         Ok(sandbox) => sandbox,
@@ -72,13 +88,17 @@ async fn run(script: &str, announce: bool) {
     spawner.shutdown().await;
 }
 
-async fn bench(count: usize) {
-    let spawner = Spawner::start(SpawnerOptions::default()).unwrap_or_else(|error| fail(&error));
+async fn bench(options: SpawnerOptions, count: &str, script: Option<&str>) {
+    let count = count.parse().unwrap_or(200);
+    let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
+    spawner.decided().await;
     println!("limits: {}", spawner.limits());
     let mut times = Vec::new();
     for number in 0..count {
-        let mut spec = spec(format!("bench-{number}"), "");
-        spec.command = PathBuf::from("/bin/true");
+        let mut spec = spec(format!("bench-{number}"), script.unwrap_or_default());
+        if script.is_none() {
+            spec.command = PathBuf::from("/bin/true");
+        }
         spec.listeners = vec!["127.0.0.1:9001".parse().unwrap_or_else(|error| fail(&error))];
         let start = Instant::now();
         let sandbox = spawner.spawn(spec).await.unwrap_or_else(|error| fail(&error));

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
-use crate::limits::{EnforcedBy, LimitsInForce};
+use crate::limits::{EnforcedBy, LimitsInForce, TmpInForce};
 use crate::process;
 
 /// Most processes and threads of a sandbox, as on AWS.
@@ -100,7 +100,7 @@ impl Cgroups {
     }
 
     /// What the cgroups enforce, and what is left to resource limits.
-    pub(crate) fn limits(&self) -> LimitsInForce {
+    pub(crate) fn limits(&self, tmp: TmpInForce) -> LimitsInForce {
         let (memory, processes, cpu, freezer) = match self {
             Self::V1(list) => {
                 let by = |name, otherwise| {
@@ -121,7 +121,7 @@ impl Cgroups {
                 (EnforcedBy::Rlimit, EnforcedBy::Rlimit, EnforcedBy::Nothing, EnforcedBy::Nothing)
             }
         };
-        LimitsInForce { memory, processes, cpu, freezer }
+        LimitsInForce { memory, processes, cpu, freezer, tmp }
     }
 
     /// Makes the cgroups of one sandbox and sets their limits.

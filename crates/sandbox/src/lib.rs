@@ -12,6 +12,7 @@
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
 //! | `cleaner` | removing cgroups once they are empty                             |
+//! | `scratch` | `/tmp` on disk                                                   |
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `process` | reading a process's memory use from /proc                        |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
@@ -26,13 +27,15 @@ mod limits;
 mod probe;
 mod process;
 mod sandbox;
+mod scratch;
 mod spawner;
 mod spec;
 
 pub use cgroups::CgroupMode;
 pub use error::SandboxError;
-pub use limits::{EnforcedBy, LimitsInForce};
+pub use limits::{EnforcedBy, LimitsInForce, TmpInForce, WhyMemory};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};
+pub use scratch::{ScratchOptions, probe_scratch};
 pub use spawner::{Spawner, SpawnerOptions};
 pub use spec::{Bind, SandboxSpec};

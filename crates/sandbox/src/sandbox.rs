@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
 use crate::process;
+use crate::scratch::Lease;
 
 /// How a sandbox ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,7 @@ struct Shared {
     tree: Tree,
     control: Control,
     cgroups: CgroupSet,
+    tmp: Lease,
     /// From the program's resource usage once it has ended; zero before.
     max_rss_bytes: AtomicU64,
     frozen: AtomicBool,
@@ -116,6 +118,7 @@ impl Sandbox {
         tree: Tree,
         control: Control,
         cgroups: CgroupSet,
+        tmp: Lease,
         listeners: Vec<TcpListener>,
         output: OwnedFd,
     ) -> Self {
@@ -124,6 +127,7 @@ impl Sandbox {
             tree,
             control,
             cgroups,
+            tmp,
             max_rss_bytes: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
         });
@@ -245,6 +249,7 @@ async fn watch_end(shared: Arc<Shared>, status: watch::Sender<Option<ExitStatus>
         report = report.or_else(|| reported(&shared, event));
     }
     shared.tree.gone().await;
+    shared.tmp.ended();
     status.send_replace(Some(decide(report, shared.cgroups.out_of_memory_kills() > 0, was_killed(&shared))));
 }
 

@@ -21,6 +21,7 @@ use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::limits::{EnforcedBy, LimitsInForce};
 use crate::sandbox::{Sandbox, Tree};
+use crate::scratch::{Lease, Scratch, ScratchOptions};
 use crate::spec::SandboxSpec;
 
 /// Building a sandbox takes milliseconds; one that is not ready after this has a sick machine below.
@@ -38,11 +39,13 @@ pub struct SpawnerOptions {
     pub cgroup_parent: String,
     /// Which cgroup version is used.
     pub cgroup: CgroupMode,
+    /// Where `/tmp` is.
+    pub scratch: ScratchOptions,
 }
 
 impl Default for SpawnerOptions {
     fn default() -> Self {
-        Self { cgroup_parent: "lambd".into(), cgroup: CgroupMode::Auto }
+        Self { cgroup_parent: "lambd".into(), cgroup: CgroupMode::Auto, scratch: ScratchOptions::default() }
     }
 }
 
@@ -57,6 +60,7 @@ struct Inner {
     pid: u32,
     cgroups: Arc<Cgroups>,
     cleaner: Cleaner,
+    scratch: Arc<Scratch>,
 }
 
 impl Drop for Inner {
@@ -91,6 +95,8 @@ impl Spawner {
     /// # Errors
     /// As for [`Spawner::start`].
     pub fn start_with_program(program: &Path, options: SpawnerOptions) -> Result<Self, SandboxError> {
+        // Works in the background meanwhile.
+        let scratch = Arc::new(Scratch::start(options.scratch));
         let cgroups = Cgroups::open(&options.cgroup_parent, options.cgroup)?;
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
@@ -101,13 +107,15 @@ impl Spawner {
             .stdin(Stdio::from(theirs))
             .spawn()
             .map_err(failed("execute the binary"))?;
-        tracing::debug!(pid = process.id(), limits = %cgroups.limits(), cgroups = %cgroups, "spawner started");
+        let limits = cgroups.limits(scratch.in_force());
+        tracing::debug!(pid = process.id(), %limits, cgroups = %cgroups, "spawner started");
         Ok(Self(Arc::new(Inner {
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
             pid: process.id().unwrap_or(0),
             process: Mutex::new(process),
             cgroups: Arc::new(cgroups),
             cleaner: Cleaner::start(),
+            scratch,
         })))
     }
 
@@ -121,13 +129,13 @@ impl Spawner {
     pub async fn spawn(&self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
         spec.check()?;
         let failed = |step| move |source| SandboxError::Io { step, source };
-        let cgroups = self.create_cgroups(&spec).await?;
+        let (cgroups, mut tmp) = self.create_resources(&spec).await?;
         let (ours, theirs) = channel::pair().map_err(failed("create control socket"))?;
         let control = Control::new(ours).map_err(failed("register control socket"))?;
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
         let request = SpawnRequest {
             id: spec.id.clone(),
-            spec: spec.to_jail(self.data_limit(&spec)),
+            spec: spec.to_jail(tmp.tmp(), self.data_limit(&spec)),
             cgroup: cgroups.placement(),
         };
         self.0.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
@@ -141,7 +149,8 @@ impl Spawner {
         let (tree, listeners) = tokio::time::timeout(READY_TIMEOUT, wait_until_ready(&control))
             .await
             .map_err(|_| SandboxError::Timeout(READY_TIMEOUT))??;
-        Ok(Sandbox::new(spec.id, tree, control, cgroups, listeners, output))
+        tmp.mounted();
+        Ok(Sandbox::new(spec.id, tree, control, cgroups, tmp, listeners, output))
     }
 
     /// Resolves when the spawner process has ended, which it does only when told to or when something
@@ -160,13 +169,19 @@ impl Spawner {
             tracing::warn!(%error, "cannot wait for the spawner");
         }
         self.0.cleaner.flush().await;
+        self.0.scratch.close().await;
         self.0.cgroups.remove_own();
     }
 
     /// What enforces the limits of sandboxes.
     #[must_use]
     pub fn limits(&self) -> LimitsInForce {
-        self.0.cgroups.limits()
+        self.0.cgroups.limits(self.0.scratch.in_force())
+    }
+
+    /// Waits until all of [`Self::limits`] is known, which may be some milliseconds after the start.
+    pub async fn decided(&self) {
+        self.0.scratch.decided().await;
     }
 
     /// Process id of the spawner.
@@ -175,11 +190,17 @@ impl Spawner {
         self.0.pid
     }
 
-    /// On a thread for blocking work: making a cgroup may wait for locks of the kernel.
-    async fn create_cgroups(&self, spec: &SandboxSpec) -> Result<CgroupSet, SandboxError> {
+    /// On a thread for blocking work: making a cgroup may wait for locks of the kernel, and making a volume
+    /// takes a moment.
+    async fn create_resources(&self, spec: &SandboxSpec) -> Result<(CgroupSet, Lease), SandboxError> {
         let (cgroups, cleaner) = (Arc::clone(&self.0.cgroups), self.0.cleaner.clone());
-        let (id, memory_bytes) = (spec.id.clone(), spec.memory_bytes);
-        tokio::task::spawn_blocking(move || cgroups.create(&id, memory_bytes, &cleaner))
+        let (scratch, id) = (Arc::clone(&self.0.scratch), spec.id.clone());
+        let (memory_bytes, tmp_bytes) = (spec.memory_bytes, spec.tmp_bytes);
+        let create = move || {
+            let cgroups = cgroups.create(&id, memory_bytes, &cleaner)?;
+            Ok((cgroups, scratch.take(tmp_bytes)))
+        };
+        tokio::task::spawn_blocking(create)
             .await
             .map_err(|error| SandboxError::Io { step: "create cgroups", source: io::Error::other(error) })?
     }

@@ -1,5 +1,6 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, Substitution};
-use lambd_sandbox::{Availability, Spawner, SpawnerOptions};
+use lambd_sandbox::{Availability, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock};
 use tokio::sync::oneshot;
@@ -41,7 +42,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     if let Availability::Unavailable { reason, remedy } = lambd_sandbox::probe().isolation_namespaces {
         return Err(StartError::NoIsolation(format!("{reason}; {remedy}")));
     }
-    let spawner = Spawner::start(SpawnerOptions::default()).map_err(part)?;
+    let scratch = ScratchOptions { directory: Some(scratch_directory(&data)), ..ScratchOptions::default() };
+    let spawner = Spawner::start(SpawnerOptions { scratch, ..SpawnerOptions::default() }).map_err(part)?;
 
     let bootstraps = Bootstraps::install(&data.join("runtime"))
         .map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
@@ -94,6 +96,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         let _ = stopped.await;
     };
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
+    spawner.decided().await;
     let limits = spawner.limits();
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
     let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
@@ -104,6 +107,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+/// Where `/tmp` of functions is, if it can be on disk.
+pub(crate) fn scratch_directory(data: &Path) -> PathBuf {
+    data.join("scratch")
 }
 
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.

@@ -6,7 +6,9 @@ use lambd_cli::{
     Check, DoctorReport, Inspector, IsolationLevel, IsolationStatus, RuntimeFound, RuntimeMissing,
 };
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
-use lambd_sandbox::{Availability, CgroupVersion, ProbeReport};
+use lambd_sandbox::{Availability, CgroupVersion, ProbeReport, TmpInForce};
+
+use crate::assembly;
 
 /// Looks at the machine without changing it.
 pub(crate) struct Doctor;
@@ -27,7 +29,7 @@ impl Inspector for Doctor {
             kernel: kernel(&probe),
             isolation: vec![IsolationLevel { name: "namespaces".to_owned(), status: namespaces }],
             isolation_in_force: in_force,
-            limits: limits(&probe),
+            limits: limits(&probe).into_iter().chain([tmp(data_dir)]).collect(),
             missing_runtimes: missing(&found),
             runtimes: found,
             data_dir: data_dir.to_owned(),
@@ -91,6 +93,17 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
             }
         })
         .collect()
+}
+
+fn tmp(data_dir: &Path) -> Check {
+    match lambd_sandbox::probe_scratch(&assembly::scratch_directory(data_dir)) {
+        TmpInForce::Memory(why) => Check::degraded(
+            "/tmp",
+            format!("memory, which a cgroup counts as the function's: {}", why.reason()),
+            why.remedy(),
+        ),
+        on_disk => Check::ok("/tmp", on_disk.to_string()),
+    }
 }
 
 fn runtimes() -> Vec<RuntimeFound> {

@@ -84,7 +84,7 @@ fn hold(text: &str) -> (Child, [i32; 2]) {
 
 /// Runs the helper as an unprivileged user, by way of setpriv(1) when the tests run as root. Returns
 /// what the sandbox wrote, and what the helper said about it.
-fn as_ordinary_user(args: &[&str]) -> (String, String) {
+pub(crate) fn as_ordinary_user(args: &[&str]) -> (String, String) {
     let directory = tempfile::tempdir().expect("temporary directory");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
     let program = directory.path().join("helper");

@@ -6,3 +6,4 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod support;
+mod tmp;
