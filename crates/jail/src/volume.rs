@@ -12,13 +12,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_change, unmount,
+};
 
 use crate::error::{Step, StepError};
 
 /// Major number of loop devices, see the kernel's `admin-guide/devices.txt`.
 const LOOP_MAJOR: u32 = 7;
-/// Attempts to get a device that somebody else takes at the same moment.
+/// Attempts at what somebody else may be in the way of for a moment.
 const ATTEMPTS: u32 = 1000;
 /// Size of a logical block of the devices in bytes; that of the file systems on them, so that the kernel
 /// can pass requests on without reading first.
@@ -76,7 +79,6 @@ impl Drop for Workplace {
 /// A loop device. It detaches from its file when this is dropped and nothing is mounted from it.
 #[derive(Debug)]
 pub struct LoopDevice {
-    number: u32,
     /// Keeps the device attached. Only for reading: some kernels refuse to mount what is open for writing.
     open: OwnedFd,
 }
@@ -95,7 +97,7 @@ impl LoopDevice {
             let node = Node::make(number, workplace)?;
             let device = node.open(OFlags::RDWR)?;
             match configure(device.as_fd(), image) {
-                Ok(()) => return Ok(Self { number, open: node.open(OFlags::RDONLY)? }),
+                Ok(()) => return Ok(Self { open: node.open(OFlags::RDONLY)? }),
                 // Taken by another thread or process since.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
                 Err(error) => return Err(StepError::new("configure a loop device", error)),
@@ -104,22 +106,55 @@ impl LoopDevice {
         Err(StepError { step: "find a free loop device".into(), errno: libc::EBUSY })
     }
 
-    /// Number of the device: `N` of `/dev/loopN`.
-    #[must_use]
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-
     /// Mounts the ext4 file system on the device at a directory, without effect of set-user-id bits and
     /// device nodes in it. A second time shows the same file system.
     ///
     /// # Errors
     /// The step that the kernel refused.
     pub fn mount(&self, target: &Path) -> Result<(), StepError> {
-        // By descriptor, because sandboxes can read the name of what is mounted.
-        let source = format!("/proc/self/fd/{}", self.open.as_raw_fd());
         let flags = MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV;
-        mount(source, target, "ext4", flags, EXT4_OPTIONS).step("mount a file system from a loop device")
+        for _ in 0..ATTEMPTS {
+            match mount(self.source(), target, "ext4", flags, EXT4_OPTIONS) {
+                // Some kernels refuse to mount what is open for writing, as the device was in `attach`; and
+                // a process that another thread has just forked has all files open until it executes.
+                Err(rustix::io::Errno::BUSY) => std::thread::sleep(std::time::Duration::from_millis(1)),
+                other => return other.step("mount a file system from a loop device"),
+            }
+        }
+        Err(StepError { step: "mount a file system from a loop device".into(), errno: libc::EBUSY })
+    }
+
+    /// The root directory of the ext4 file system on the device, mounted nowhere: no other process can get
+    /// at it, and it is unmounted, and all of it written, when the descriptor is closed.
+    ///
+    /// # Errors
+    /// The step that the kernel refused.
+    pub fn open_root(&self) -> Result<OwnedFd, StepError> {
+        let open = || {
+            let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_set_string(&context, "source", self.source())?;
+            fsconfig_set_flag(&context, "noinit_itable")?;
+            fsconfig_create(&context)?;
+            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME)
+        };
+        let mounted = open().step("open a file system on a loop device")?;
+        // What fsmount(2) returns only names the directory.
+        rustix::fs::openat(&mounted, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .step("open the root of a file system")
+    }
+
+    /// From now on, no second copy of everything is kept in the host's memory. Writes what is there first,
+    /// so it takes a moment. Does nothing where the image's file system cannot.
+    pub fn bypass_cache(&self) {
+        const LOOP_SET_DIRECT_IO: u32 = 0x4C08;
+        let on: libc::c_ulong = 1;
+        // SAFETY: the argument of this request is a number. An error leaves the device as it was.
+        unsafe { libc::ioctl(self.open.as_raw_fd(), LOOP_SET_DIRECT_IO as _, on) };
+    }
+
+    /// By descriptor, because sandboxes can read the name of what is mounted.
+    fn source(&self) -> String {
+        format!("/proc/self/fd/{}", self.open.as_raw_fd())
     }
 }
 
@@ -200,14 +235,11 @@ fn configure(device: BorrowedFd<'_>, image: BorrowedFd<'_>) -> io::Result<()> {
     const LOOP_CONFIGURE: u32 = 0x4C0A;
     /// Detach with the last user.
     const AUTO_CLEAR: u32 = 4;
-    /// Do not keep a second copy of everything in memory; the kernel falls back where the image's file
-    /// system cannot.
-    const DIRECT_IO: u32 = 16;
     // SAFETY: a structure of integers and byte arrays; all zeroes is valid and means "as usual".
     let mut config: LoopConfig = unsafe { mem::zeroed() };
     config.fd = image.as_raw_fd().unsigned_abs();
     config.block_size = BLOCK;
-    config.info.flags = AUTO_CLEAR | DIRECT_IO;
+    config.info.flags = AUTO_CLEAR;
     // SAFETY: the request reads a `loop_config`, which has the kernel's layout (asserted above) and
     // lives across the call; the kernel takes its own reference to the file.
     if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) } != 0 {

@@ -87,6 +87,12 @@ impl Drop for Tree {
     }
 }
 
+/// What a sandbox has of the host beside its processes, given back when dropped.
+pub(crate) struct Resources {
+    pub(crate) cgroups: CgroupSet,
+    pub(crate) tmp: Lease,
+}
+
 struct Shared {
     tree: Tree,
     control: Control,
@@ -117,8 +123,7 @@ impl Sandbox {
         id: String,
         tree: Tree,
         control: Control,
-        cgroups: CgroupSet,
-        tmp: Lease,
+        Resources { cgroups, tmp }: Resources,
         listeners: Vec<TcpListener>,
         output: OwnedFd,
     ) -> Self {

@@ -15,13 +15,13 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::cgroups::{CgroupMode, CgroupSet, Cgroups};
+use crate::cgroups::{CgroupMode, Cgroups};
 use crate::channel::{self, Control, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::limits::{EnforcedBy, LimitsInForce};
-use crate::sandbox::{Sandbox, Tree};
-use crate::scratch::{Lease, Scratch, ScratchOptions};
+use crate::sandbox::{Resources, Sandbox, Tree};
+use crate::scratch::{Scratch, ScratchOptions};
 use crate::spec::SandboxSpec;
 
 /// Building a sandbox takes milliseconds; one that is not ready after this has a sick machine below.
@@ -129,14 +129,14 @@ impl Spawner {
     pub async fn spawn(&self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
         spec.check()?;
         let failed = |step| move |source| SandboxError::Io { step, source };
-        let (cgroups, mut tmp) = self.create_resources(&spec).await?;
+        let mut resources = self.create_resources(&spec).await?;
         let (ours, theirs) = channel::pair().map_err(failed("create control socket"))?;
         let control = Control::new(ours).map_err(failed("register control socket"))?;
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
         let request = SpawnRequest {
             id: spec.id.clone(),
-            spec: spec.to_jail(tmp.tmp(), self.data_limit(&spec)),
-            cgroup: cgroups.placement(),
+            spec: spec.to_jail(resources.tmp.tmp(), self.data_limit(&spec)),
+            cgroup: resources.cgroups.placement(),
         };
         self.0.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
             match source.kind() {
@@ -149,8 +149,8 @@ impl Spawner {
         let (tree, listeners) = tokio::time::timeout(READY_TIMEOUT, wait_until_ready(&control))
             .await
             .map_err(|_| SandboxError::Timeout(READY_TIMEOUT))??;
-        tmp.mounted();
-        Ok(Sandbox::new(spec.id, tree, control, cgroups, tmp, listeners, output))
+        resources.tmp.mounted();
+        Ok(Sandbox::new(spec.id, tree, control, resources, listeners, output))
     }
 
     /// Resolves when the spawner process has ended, which it does only when told to or when something
@@ -192,13 +192,13 @@ impl Spawner {
 
     /// On a thread for blocking work: making a cgroup may wait for locks of the kernel, and making a volume
     /// takes a moment.
-    async fn create_resources(&self, spec: &SandboxSpec) -> Result<(CgroupSet, Lease), SandboxError> {
+    async fn create_resources(&self, spec: &SandboxSpec) -> Result<Resources, SandboxError> {
         let (cgroups, cleaner) = (Arc::clone(&self.0.cgroups), self.0.cleaner.clone());
         let (scratch, id) = (Arc::clone(&self.0.scratch), spec.id.clone());
         let (memory_bytes, tmp_bytes) = (spec.memory_bytes, spec.tmp_bytes);
         let create = move || {
             let cgroups = cgroups.create(&id, memory_bytes, &cleaner)?;
-            Ok((cgroups, scratch.take(tmp_bytes)))
+            Ok(Resources { cgroups, tmp: scratch.take(tmp_bytes) })
         };
         tokio::task::spawn_blocking(create)
             .await

@@ -10,8 +10,8 @@
 //!
 //! Making a volume takes 1 to 2 ms, so some are ready before they are needed, and those that a sandbox
 //! never wrote to are used again. Mounts are visible to the daemon's own mount namespace only
-//! ([`lambd_jail::private_mounts`]), and there only until the sandbox has its own: each mount of the daemon
-//! makes every new sandbox slower.
+//! ([`lambd_jail::private_mounts`]), and there but a few only until the sandbox has its own: each mount of the daemon
+//! makes every new sandbox a little slower.
 //!
 //! | module     | idea                                          |
 //! |------------|-----------------------------------------------|
@@ -29,7 +29,7 @@ mod volume;
 use std::fmt;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
@@ -40,6 +40,10 @@ use crate::limits::{TmpInForce, WhyMemory};
 use place::MountPoint;
 use store::Store;
 use volume::Volume;
+
+/// Living sandboxes whose volume stays mounted in the daemon's namespace. A few cost new sandboxes little
+/// (see `store::READY`) and save unmounting and mounting again; a thousand would double their cost.
+const STAYING: usize = 8;
 
 /// Where `/tmp` of sandboxes is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,8 @@ impl Default for ScratchOptions {
 /// Gives out volumes. Two threads do what takes time: one makes, one ends them.
 pub(crate) struct Scratch {
     shared: Arc<Shared>,
+    /// Volumes of living sandboxes that are still mounted in the daemon's namespace.
+    shown: Arc<AtomicUsize>,
     maker: mpsc::Sender<u64>,
     ender: mpsc::Sender<End>,
 }
@@ -71,8 +77,6 @@ pub(crate) struct Scratch {
 type Shared = OnceLock<Result<Store, WhyMemory>>;
 
 enum End {
-    /// The sandbox has its own mount.
-    Hide { mount_point: MountPoint },
     /// The sandbox has ended, or was never made.
     Volume { volume: Volume, mount_point: Option<MountPoint>, bytes: u64, unused: bool },
     /// End all that nobody uses, then answer.
@@ -91,7 +95,7 @@ impl Scratch {
         let (maker, refills) = mpsc::channel();
         let (ender, ends) = mpsc::channel();
         let shared = Arc::new(Shared::new());
-        let scratch = Self { shared: Arc::clone(&shared), maker, ender };
+        let scratch = Self { shared: Arc::clone(&shared), shown: Arc::default(), maker, ender };
         let Some(directory) = options.directory else {
             let _ = shared.set(Err(WhyMemory::NotConfigured));
             return scratch;
@@ -134,14 +138,16 @@ impl Scratch {
         let memory = || Lease { tmp: Tmp::Memory { bytes }, held: None };
         let Ok(store) = self.shared.wait() else { return memory() };
         match store.take(bytes) {
-            Ok((volume, mount_point)) => {
+            Ok(((volume, mount_point), low)) => {
                 WARNED.store(false, Ordering::Relaxed);
                 Lease {
                     tmp: Tmp::Directory { path: mount_point.path().to_owned() },
                     held: Some(Held {
                         volume,
                         mount_point: Some(mount_point),
+                        shown: Shown { all: Arc::clone(&self.shown), counted: false },
                         bytes,
+                        low,
                         unused: AtomicBool::new(false),
                         maker: self.maker.clone(),
                         ender: self.ender.clone(),
@@ -194,11 +200,40 @@ pub(crate) struct Lease {
 struct Held {
     volume: Volume,
     mount_point: Option<MountPoint>,
+    shown: Shown,
     bytes: u64,
+    /// More of this size have to be made.
+    low: bool,
     /// No process can write to it any more.
     unused: AtomicBool,
     maker: mpsc::Sender<u64>,
     ender: mpsc::Sender<End>,
+}
+
+/// A place among the mounts that stay although their sandbox has its own.
+#[derive(Debug)]
+struct Shown {
+    all: Arc<AtomicUsize>,
+    counted: bool,
+}
+
+impl Shown {
+    /// Takes a place if there is one.
+    fn keep(&mut self) -> bool {
+        self.counted = self.all.fetch_add(1, Ordering::Relaxed) < STAYING;
+        if !self.counted {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.counted
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if self.counted {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Lease {
@@ -207,12 +242,21 @@ impl Lease {
         self.tmp.clone()
     }
 
-    /// The sandbox is built and has a mount of its own: the directory may disappear from the host.
+    /// The sandbox is built and has a mount of its own: the directory may disappear from the host. Must be
+    /// called inside a tokio runtime.
     pub(crate) fn mounted(&mut self) {
-        if let Some(held) = &mut self.held
-            && let Some(mount_point) = held.mount_point.take()
-        {
-            let _ = held.ender.send(End::Hide { mount_point });
+        let Some(held) = &mut self.held else { return };
+        let stays = held.shown.keep();
+        let mount_point = held.mount_point.take_if(|_| !stays);
+        let device = held.volume.device_through_cache();
+        if mount_point.is_some() || device.is_some() {
+            tokio::task::spawn_blocking(move || {
+                drop(mount_point);
+                // Not before: what makes a volume need not reach the disk while nobody writes to it.
+                device.inspect(|device| device.bypass_cache());
+            });
+        }
+        if held.low {
             let _ = held.maker.send(held.bytes);
         }
     }
@@ -252,11 +296,9 @@ fn end_all(shared: &Shared, ends: &mpsc::Receiver<End>) {
     let Ok(store) = shared.wait() else { return };
     for end in ends {
         match end {
-            End::Hide { mount_point } => drop(mount_point),
             End::Volume { volume, mount_point, bytes, unused } => {
-                drop(mount_point);
                 if unused {
-                    store.give_back(bytes, volume);
+                    store.give_back(bytes, volume, mount_point);
                 }
             }
             End::Everything(done) => {

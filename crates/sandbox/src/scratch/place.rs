@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lambd_jail::volume::{LoopDevice, Workplace, detach};
 use rustix::fs::{Mode, OFlags};
@@ -55,7 +56,8 @@ impl Place {
 
     /// Mounts the file system of a device at a place of its own.
     pub(crate) fn show(&self, device: &LoopDevice) -> Result<MountPoint, ScratchError> {
-        let path = self.path.join(device.number().to_string());
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let path = self.path.join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
         std::fs::create_dir(&path).map_err(|source| ScratchError::io("make a mount point", source))?;
         if let Err(error) = device.mount(&path) {
             let _ = std::fs::remove_dir(&path);

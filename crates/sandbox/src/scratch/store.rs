@@ -10,9 +10,10 @@ use super::template::{Template, find_mke2fs};
 use super::volume::Volume;
 use crate::limits::WhyMemory;
 
-/// Mounted volumes of a size that wait for a sandbox. Few, because every mount of the daemon is copied
-/// into each new sandbox for a moment.
+/// Mounted volumes of a size that wait for a sandbox, at most and before more are made. Few, because every
+/// mount of the daemon is copied into each new sandbox for a moment, at about 4 microseconds.
 const READY: usize = 4;
+const LOW: usize = 2;
 /// Unused volumes of a size that are kept beside those, each a loop device and some ten kilobytes of the
 /// kernel's memory.
 const RESTING: usize = 28;
@@ -73,32 +74,44 @@ impl Store {
         })
     }
 
-    /// A volume: one that waits, else one that was not written to, else a new one.
-    pub(crate) fn take(&self, bytes: u64) -> Result<Shown, ScratchError> {
-        let kept = {
+    /// A volume: one that waits, else one that was not written to, else a new one. Also says whether
+    /// [`Self::refill`] has something to do.
+    pub(crate) fn take(&self, bytes: u64) -> Result<(Shown, bool), ScratchError> {
+        let (kept, low) = {
             let mut sizes = self.lock();
             let size = sizes.size(bytes);
-            size.ready.pop().map(Ok).or_else(|| size.resting.pop().map(Err))
+            let kept = size.ready.pop().map(Ok).or_else(|| size.resting.pop().map(Err));
+            (kept, size.ready.len() < LOW)
         };
-        match kept {
-            Some(Ok(shown)) => Ok(shown),
-            Some(Err(resting)) => self.show(resting),
-            None => self.make(bytes),
-        }
+        let shown = match kept {
+            Some(Ok(shown)) => shown,
+            Some(Err(resting)) => self.show(resting)?,
+            None => self.make(bytes)?,
+        };
+        Ok((shown, low))
     }
 
-    /// Takes a volume back that nobody uses any more, to be used again if it was never used.
-    pub(crate) fn give_back(&self, bytes: u64, volume: Volume) {
+    /// Takes a volume back that nobody uses any more, to be used again if it was never written to.
+    pub(crate) fn give_back(&self, bytes: u64, volume: Volume, mount_point: Option<MountPoint>) {
         if !volume.is_fresh() {
             return;
         }
-        let mut sizes = self.lock();
-        if sizes.closed {
-            return;
-        }
-        if let Some(size) = sizes.by_bytes.get_mut(&bytes).filter(|size| size.resting.len() < RESTING) {
-            size.resting.push(volume);
-        }
+        // What is not kept ends after the lock has gone.
+        let _rest = {
+            let mut sizes = self.lock();
+            let closed = sizes.closed;
+            match (sizes.by_bytes.get_mut(&bytes).filter(|_| !closed), mount_point) {
+                (Some(size), Some(mount_point)) if size.ready.len() < READY => {
+                    size.ready.push((volume, mount_point));
+                    return;
+                }
+                (Some(size), mount_point) if size.resting.len() < RESTING => {
+                    size.resting.push(volume);
+                    (None, mount_point)
+                }
+                (_, mount_point) => (Some(volume), mount_point),
+            }
+        };
     }
 
     /// Sees to it that enough volumes of a size wait.

@@ -4,16 +4,16 @@
 //! is kept: writing those again is all it takes to make one more.
 
 use std::fs::File;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{AtFlags, MemfdFlags, Mode, SeekFrom, seek};
 
 use super::error::ScratchError;
 use super::place::Place;
-use super::volume::Volume;
 
 /// Size of a block of the file systems in bytes.
 const BLOCK: u64 = 4096;
@@ -22,6 +22,9 @@ const BLOCK: u64 = 4096;
 /// meant for contents. At most a quarter of a megabyte, so that the next megabyte does not fit.
 const SPARE_BLOCKS: std::ops::RangeInclusive<u64> = 8..=64;
 const SPARE_WANTED: u64 = 16;
+
+/// Mode of `/tmp`.
+const TMP_MODE: Mode = Mode::from_bits_retain(0o1777);
 
 /// How often the size of the image is corrected.
 const ATTEMPTS: u32 = 8;
@@ -49,12 +52,10 @@ impl Template {
     /// left for contents depends on the kernel too.
     pub(crate) fn make(place: &Place, mke2fs: &Path, bytes: u64) -> Result<Self, ScratchError> {
         let wanted = bytes.div_ceil(BLOCK);
-        // Inodes take a sixteenth, and the kernel keeps up to a fiftieth for itself.
-        let mut blocks = wanted + wanted / 11 + 512;
+        let mut blocks = estimate(wanted + SPARE_WANTED);
         let mut large_enough = None;
         for _ in 0..ATTEMPTS {
-            let template = Self::of(place, mke2fs, blocks * BLOCK)?;
-            let room = Volume::create(place, &template)?.0.free_blocks()?;
+            let (template, room) = Self::of(place, mke2fs, blocks * BLOCK)?;
             let fits = room >= wanted + SPARE_BLOCKS.start();
             if fits && room <= wanted + SPARE_BLOCKS.end() {
                 return Ok(template);
@@ -68,11 +69,18 @@ impl Template {
         large_enough.ok_or(ScratchError::Size { bytes })
     }
 
-    fn of(place: &Place, mke2fs: &Path, image_bytes: u64) -> Result<Self, ScratchError> {
-        let image = place.image(image_bytes)?;
+    /// Makes one of a certain size, and says how many blocks users can fill.
+    fn of(place: &Place, mke2fs: &Path, image_bytes: u64) -> Result<(Self, u64), ScratchError> {
+        // In memory: mke2fs waits for the disk several times.
+        let image = rustix::fs::memfd_create("lambd-template", MemfdFlags::CLOEXEC).map(File::from);
+        let image = image.map_err(|error| ScratchError::io("make a file in memory", error.into()))?;
+        image.set_len(image_bytes).map_err(|source| ScratchError::io("set the size of an image", source))?;
         format(mke2fs, &image)?;
+        let room = prepare(place.attach(&image)?.open_root()?)
+            .map_err(|error| ScratchError::io("prepare an empty file system", error.into()))?;
+        wait_until_clean(&image)?;
         let parts = read_parts(&image).map_err(|source| ScratchError::io("read the template", source))?;
-        Ok(Self { image_bytes, parts })
+        Ok((Self { image_bytes, parts }, room))
     }
 
     /// Size of an image for it.
@@ -89,6 +97,41 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// Blocks of an image that leave so many to fill, about.
+fn estimate(room: u64) -> u64 {
+    // What the kernel keeps for itself (`ext4_set_resv_clusters`), as much of it as there is inode table.
+    let kept = (room / 46).min(4096);
+    let with_inodes = (room + kept) * 16 / 15;
+    // Bitmaps of each group, and copies of the superblock.
+    with_inodes + with_inodes / 32768 * 2 + 16
+}
+
+/// Makes it what `/tmp` is: empty, and everybody may write, and remove only what is theirs. Returns how many
+/// blocks users can fill.
+fn prepare(root: OwnedFd) -> rustix::io::Result<u64> {
+    rustix::fs::unlinkat(&root, "lost+found", AtFlags::REMOVEDIR)?;
+    rustix::fs::fchmod(&root, TMP_MODE)?;
+    Ok(rustix::fs::fstatvfs(&root)?.f_bavail)
+}
+
+/// Waits until a file system is unmounted and all of it written. Usually it is by now; but a child that
+/// another thread has just forked holds the same descriptors until it executes its program.
+fn wait_until_clean(image: &File) -> Result<(), ScratchError> {
+    /// `s_state` of the superblock, whose lowest bit is set by unmounting and not by syncing.
+    const STATE: u64 = 1024 + 0x3A;
+    for _ in 0..5000 {
+        let mut state = [0];
+        image
+            .read_exact_at(&mut state, STATE)
+            .map_err(|source| ScratchError::io("read the template", source))?;
+        if state[0] & 1 == 1 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(ScratchError::io("unmount the template", std::io::ErrorKind::TimedOut.into()))
 }
 
 /// Looks for mke2fs, which makes ext4 file systems.

@@ -2,16 +2,14 @@
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
 use lambd_jail::volume::LoopDevice;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Dir, Mode, OFlags};
 
 use super::error::ScratchError;
 use super::place::{MountPoint, Place};
 use super::template::Template;
-
-/// Mode of `/tmp`: everybody may write, and remove only what is theirs.
-const TMP_MODE: Mode = Mode::from_bits_retain(0o1777);
 
 /// A file system of its own. It lives as long as this, and longer where it is mounted; with its last user
 /// the kernel gives back the device and the room on the disk.
@@ -19,8 +17,10 @@ const TMP_MODE: Mode = Mode::from_bits_retain(0o1777);
 pub(crate) struct Volume {
     /// The root directory. Declared first, so that the file system ends before the device detaches.
     root: File,
-    device: LoopDevice,
+    device: Arc<LoopDevice>,
     fresh: State,
+    /// The device still keeps what it reads and writes in the host's memory.
+    through_cache: bool,
 }
 
 /// What changes when anything is written.
@@ -36,21 +36,23 @@ impl Volume {
     pub(crate) fn create(place: &Place, template: &Template) -> Result<(Self, MountPoint), ScratchError> {
         let image = place.image(template.image_bytes())?;
         template.write(&image)?;
-        let device = place.attach(&image)?;
+        let device = Arc::new(place.attach(&image)?);
         let mount_point = place.show(&device)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let prepare =
-            |error: rustix::io::Errno| ScratchError::io("prepare an empty file system", error.into());
-        let root = File::from(rustix::fs::open(mount_point.path(), flags, Mode::empty()).map_err(prepare)?);
-        rustix::fs::unlinkat(&root, "lost+found", AtFlags::REMOVEDIR).map_err(prepare)?;
-        rustix::fs::fchmod(&root, TMP_MODE).map_err(prepare)?;
-        let fresh = State::of(&root).map_err(prepare)?;
-        Ok((Self { root, device, fresh }, mount_point))
+        let open = |error: rustix::io::Errno| ScratchError::io("open an empty file system", error.into());
+        let root = File::from(rustix::fs::open(mount_point.path(), flags, Mode::empty()).map_err(open)?);
+        let fresh = State::of(&root).map_err(open)?;
+        Ok((Self { root, device, fresh, through_cache: true }, mount_point))
     }
 
     /// Mounts it once more.
     pub(crate) fn show(&self, place: &Place) -> Result<MountPoint, ScratchError> {
         place.show(&self.device)
+    }
+
+    /// The device it is on, once: see [`LoopDevice::bypass_cache`].
+    pub(crate) fn device_through_cache(&mut self) -> Option<Arc<LoopDevice>> {
+        std::mem::take(&mut self.through_cache).then(|| Arc::clone(&self.device))
     }
 
     /// Whether nothing of what was done in it, if anything, can be found any more: it is empty, its root
@@ -59,13 +61,6 @@ impl Volume {
     /// Means something only when no process can write any more.
     pub(crate) fn is_fresh(&self) -> bool {
         State::of(&self.root).is_ok_and(|state| state == self.fresh) && is_empty(&self.root)
-    }
-
-    /// Blocks of 4096 bytes that any user can still fill.
-    pub(crate) fn free_blocks(&self) -> Result<u64, ScratchError> {
-        let stat = rustix::fs::fstatvfs(&self.root)
-            .map_err(|error| ScratchError::io("look at an empty file system", error.into()))?;
-        Ok(stat.f_bavail)
     }
 }
 
