@@ -1,5 +1,6 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
-use lambd_sandbox::{CpuLimits, Spawner, SpawnerOptions};
+use lambd_sandbox::{CpuLimits, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock, limits};
 use tokio::sync::oneshot;
@@ -52,6 +53,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         },
         listeners: wiring::sandboxes::listeners(),
         prepared: PREPARED_SANDBOXES,
+        scratch: ScratchOptions { directory: Some(scratch_directory(&data)), ..ScratchOptions::default() },
         ..SpawnerOptions::default()
     };
     let spawner = Spawner::start(options).map_err(part)?;
@@ -109,6 +111,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         let _ = stopped.await;
     };
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
+    spawner.decided().await;
     let limits = spawner.limits();
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
     let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
@@ -119,6 +122,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+/// Where `/tmp` of functions is, if it can be on disk.
+pub(crate) fn scratch_directory(data: &Path) -> PathBuf {
+    data.join("scratch")
 }
 
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.
