@@ -68,8 +68,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     store.collect_packages().await.map_err(part)?;
     let catalogue = catalogue.with_roots(roots);
     let runtimes = runtimes::available(&catalogue);
-    let prepared = catalogue.clone();
-    tokio::spawn(async move { prepared.prepare().await });
+    catalogue.install().map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
+    let (prepared, tried) = (catalogue.clone(), sandboxes.clone());
+    tokio::spawn(async move { prepared.prepare(&*tried).await });
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
