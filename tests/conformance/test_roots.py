@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import packages, roots
+from harness import packages
 from harness.clients import boto
 from harness.daemon import Daemon, environment, program, wait_for
 from harness.functions import Functions
@@ -48,7 +48,7 @@ printf '{"release": "%s", "shell": "%s", "directory": "%s", "path": "%s", "event
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Where the root file systems are made. Everybody may enter: only the daemon must be able to in the end."""
+    """Where the root file systems are made."""
     return tmp_path_factory.mktemp("roots")
 
 
@@ -397,14 +397,3 @@ def test_node_of_a_directory(place, tmp_path):
     assert (path, usr) == ("/usr/local/bin/node", ["local"])
     assert "/var/runtime" in node_path.split(":")
     assert daemon.stop() == 0, daemon.output()
-
-
-def test_harness_zstd_is_what_the_format_says():
-    """The layers here really are zstd streams: another decoder reads them."""
-    tool = shutil.which("zstd")
-    if tool is None:
-        # The frame by hand is checked by lambd's own decoder in every other test.
-        return
-    content = os.urandom(300_000)
-    done = subprocess.run([tool, "-dc"], input=roots.zstd(content), capture_output=True, check=True)
-    assert done.stdout == content
