@@ -5,6 +5,7 @@
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
 //! - `beside SCRIPT`: runs the script on the host, with the process id of an empty sandbox's init in `$INIT`;
 //! - `bench`: measures making sandboxes, see [`bench`].
+//! - `levels RUNTIME...`: compares isolation levels, see [`bench`].
 //!
 //! The isolation level is `namespaces`, or `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
 
@@ -15,6 +16,9 @@ use std::path::PathBuf;
 use std::process::exit;
 
 use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, Spawner, SpawnerOptions};
+
+const USAGE: &str =
+    "usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
@@ -30,7 +34,8 @@ fn main() {
             ["hold", script] => run(script, true).await,
             ["beside", script] => beside(script).await,
             ["bench"] => bench::run().await,
-            _ => fail(&"usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | beside SCRIPT | bench"),
+            ["levels", ref runtimes @ ..] => bench::levels(runtimes).await,
+            _ => fail(&USAGE),
         }
     });
 }
@@ -41,8 +46,11 @@ fn fail(error: &dyn std::fmt::Display) -> ! {
 }
 
 fn isolation() -> Isolation {
-    let Ok(runtime) = std::env::var("LAMBD_OCI_RUNTIME") else { return Isolation::Namespaces };
-    match OciRuntime::find(Some(&runtime), &[]) {
+    std::env::var("LAMBD_OCI_RUNTIME").map_or(Isolation::Namespaces, |runtime| oci(&runtime))
+}
+
+fn oci(runtime: &str) -> Isolation {
+    match OciRuntime::find(Some(runtime), &[]) {
         Ok(runtime) => Isolation::Oci(runtime),
         Err(reason) => fail(&reason),
     }
