@@ -163,13 +163,18 @@ def handler(event, context):
 
 def test_the_endpoint_inside(functions, name):
     """Functions reach lambd's own services from a container."""
-    source = """import os, urllib.request
+    source = """import json, os, urllib.request
 def handler(event, context):
-    request = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + "/2015-03-31/functions/")
-    return urllib.request.urlopen(request, timeout=5).status
+    credential = f"{os.environ['AWS_ACCESS_KEY_ID']}/20260101/{os.environ['AWS_REGION']}/lambda/aws4_request"
+    request = urllib.request.Request(
+        f"{os.environ['AWS_ENDPOINT_URL']}/2015-03-31/functions/{context.function_name}/configuration",
+        headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)["FunctionName"]
 """
-    functions.python(name, source)
-    assert functions.invoke(name).good() == 200
+    functions.python(name, source, Timeout=20)
+    assert functions.invoke(name).good() == name
 
 
 def test_a_root_file_system_of_its_own(functions, name):
