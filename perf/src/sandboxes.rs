@@ -17,7 +17,11 @@ pub(crate) struct Sandboxes(Value);
 
 impl Sandboxes {
     pub(crate) fn measure(helper: &Path) -> Result<Self, Error> {
+        // On disk, as /tmp is of a daemon that may mount.
+        let tmp = tempfile::tempdir()?;
         let output = Command::new(helper)
+            .arg("--tmp")
+            .arg(tmp.path())
             .arg("bench")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())

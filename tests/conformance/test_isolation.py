@@ -198,26 +198,6 @@ def test_memory_limit_counts_children(functions, daemon, name):
     assert result.error == "Unhandled" or any(code != 0 for code in result.value), result
 
 
-def test_tmp_is_disk_of_limited_size(functions, daemon, name):
-    """RT-30, CORE-086: /tmp holds 512 MB, and no more, for a function with memory for it."""
-    source = (
-        "import errno\n"
-        "def handler(event, context):\n"
-        "    block = b'x' * 1024 * 1024\n"
-        "    try:\n"
-        "        with open('/tmp/big', 'wb', buffering=0) as file:\n"
-        "            for n in range(event):\n"
-        "                assert file.write(block) == len(block), 'short write'\n"
-        "        return 'written'\n"
-        "    except (OSError, AssertionError) as error:\n"
-        "        return [n, str(error)]\n"
-    )
-    functions.python(name, source, MemorySize=1024, Timeout=60)
-    assert functions.invoke(name, 300).good() == "written"
-    written, error = functions.invoke(name, 700).good()
-    assert 450 < written <= 512, (written, error)
-
-
 def test_files_and_processes_are_limited(daemon, prober):
     """CORE-087, CORE-088: 1,024 descriptors, 1,024 processes or threads."""
     assert prober("result = resource.getrlimit(resource.RLIMIT_NOFILE)") == [1024, 1024]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import packages, roots
+from harness import packages
 from harness.clients import boto
-from harness.daemon import Daemon, environment, program
+from harness.daemon import Daemon, environment, program, wait_for
 from harness.functions import Functions
 from harness.roots import ARCHITECTURE, Layout, Root, bash_runtime, layer
 
@@ -48,7 +48,7 @@ printf '{"release": "%s", "shell": "%s", "directory": "%s", "path": "%s", "event
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Where the root file systems are made. Everybody may enter: only the daemon must be able to in the end."""
+    """Where the root file systems are made."""
     return tmp_path_factory.mktemp("roots")
 
 
@@ -112,7 +112,7 @@ def tree(path: Path) -> dict:
 
 
 def test_python_of_an_image(functions, name, tmp_path):
-    """CORE-005, RT-20, LANG1-029: interpreter, libraries and files are those of the image, not of the host."""
+    """CORE-005, LANG1-029: interpreter, libraries and files are those of the image, not of the host."""
     canary = tmp_path / "canary"
     canary.write_text("host")
     functions.python(name, LOOK)
@@ -133,6 +133,25 @@ def test_python_of_an_image(functions, name, tmp_path):
     assert {"bin", "dev", "etc", "lib64", "opt", "proc", "srv", "tmp", "usr", "var"} <= set(lists["/"])
     assert {"lang", "runtime", "task"} <= set(lists["/var"])
     assert found["bash"].strip() != ""
+
+
+COMPILED = """import importlib.util, os, struct, sys
+def handler(event, context):
+    runtime = sys.modules["lambd_runtime"]
+    source = os.stat(runtime.__file__)
+    with open(runtime.__cached__, "rb") as compiled:
+        magic, flags, time, size = struct.unpack("<4sIII", compiled.read(16))
+    return [magic == importlib.util.MAGIC_NUMBER, flags, time - int(source.st_mtime), size - source.st_size]
+"""
+
+
+def test_bootstrap_is_compiled_for_an_image(functions, rooted, name):
+    """The image's interpreter starts with lambd's bootstrap compiled, by itself and for itself alone."""
+    bootstraps = rooted.data / "runtime/roots" / PYTHON / "python"
+    wait_for(lambda: list(bootstraps.glob("__pycache__/*.pyc")), "the compiled bootstrap")
+    functions.python(name, COMPILED)
+    assert functions.invoke(name).good() == [True, 0, 0, 0]
+    assert [entry.name for entry in (rooted.data / "runtime/roots").iterdir()] == [PYTHON]
 
 
 def test_environment_of_an_image(functions, name):
@@ -177,13 +196,13 @@ def test_provided_in_a_directory(functions, directory, name):
 
 
 def test_other_identifiers_stay_on_the_host(functions, name):
-    """RT-42: a root file system is for the runtimes it was chosen for."""
+    """A root file system is for the runtimes it was chosen for."""
     functions.create(name, packages.bash('curl -sS -d "$(ls /usr)" "$URL/invocation/$ID/response"'), "provided")
     assert b"share" in functions.invoke(name).payload
 
 
 def test_runtime_of_the_image(functions, name):
-    """RT-42, LANG1-029: an image with /var/runtime/bootstrap is a runtime, also of a language lambd does not know."""
+    """An image with /var/runtime/bootstrap is a runtime, also of a language lambd does not know."""
     functions.create(name, packages.package({"Handler.class": "x"}), "java21", "Handler::handle")
     result = functions.invoke(name, {"a": 1})
     assert result.good()["release"] == "ID=runtime"
@@ -192,7 +211,7 @@ def test_runtime_of_the_image(functions, name):
 
 
 def test_start_up_names_them(rooted):
-    """CORE-009: the runtimes that the root file systems add are told when the daemon starts."""
+    """The runtimes that the root file systems add are told when the daemon starts."""
     assert "java21" in rooted.output() and PYTHON in rooted.output()
 
 
@@ -207,7 +226,7 @@ def listed(*arguments, **variables):
 
 
 def test_runtimes_are_listed(rooted, chosen, layout, directory, runtime):
-    """CORE-009, RT-19: `lambd runtimes` tells what runs each runtime, also while a daemon uses the same directory."""
+    """`lambd runtimes` tells what runs each runtime, also while a daemon uses the same directory."""
     runtimes = listed("--data", str(rooted.data), *chosen)
     image = {"kind": "image", "path": str(layout.path), "digest": layout.manifest["digest"]}
     assert runtimes[PYTHON] == {
@@ -233,7 +252,7 @@ def test_runtimes_are_listed(rooted, chosen, layout, directory, runtime):
 
 
 def test_options_from_the_environment(directory, runtime, tmp_path):
-    """CORE-006: a list in the variable means the same as the option given several times."""
+    """A list in the variable means the same as the option given several times."""
     value = f"provided={directory.path},java21={runtime.path}"
     runtimes = listed("--data", str(tmp_path / "data"), LAMBD_RUNTIME_ROOTS=value)
     assert runtimes["provided.al2"]["root"]["path"] == str(directory.path)
@@ -242,7 +261,7 @@ def test_options_from_the_environment(directory, runtime, tmp_path):
 
 
 def test_a_family_and_its_nearest_version(layout, tmp_path):
-    """RT-23: a root file system for a whole family runs what it has, and says so in the log."""
+    """A root file system for a whole family runs what it has, and says so in the log."""
     archive = layout.archive(tmp_path / "image.tar")
     daemon = Daemon(tmp_path, arguments=[f"--runtime-root=python={archive}:test"]).start()
     functions = Functions(boto(daemon.url, "lambda"))
@@ -257,7 +276,7 @@ def test_a_family_and_its_nearest_version(layout, tmp_path):
 
 
 def test_images_are_kept_while_they_are_needed(layout, tmp_path):
-    """CORE-083: unpacked once, found again after a crash, removed when no option names it any more."""
+    """Unpacked once, found again after a crash, removed when no option names it any more."""
     daemon = Daemon(tmp_path, arguments=[f"--runtime-root=python={layout.path}:test"]).start()
     images = daemon.data / "images"
     image = images / layout.manifest["digest"].removeprefix("sha256:")
@@ -341,7 +360,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_values_stop_the_start(layout, tmp_path, case):
-    """CORE-006: what cannot be used is refused with its value, the reason and what to do; nothing stays behind."""
+    """What cannot be used is refused with its value, the reason and what to do; nothing stays behind."""
     make, reason, value = BAD[case]
     value = value.format(path=make(layout, tmp_path))
     daemon = Daemon(tmp_path, arguments=["--runtime-root", value]).spawn()
@@ -359,7 +378,7 @@ def test_bad_values_stop_the_start(layout, tmp_path, case):
 
 
 def test_one_runtime_has_one_root(directory, tmp_path):
-    """CORE-006: two root file systems for one runtime are a mistake."""
+    """Two root file systems for one runtime are a mistake."""
     option = f"--runtime-root=provided={directory.path}"
     daemon = Daemon(tmp_path, arguments=[option, option]).spawn()
     assert daemon.wait_for_exit() == 3
@@ -367,7 +386,7 @@ def test_one_runtime_has_one_root(directory, tmp_path):
 
 
 def test_node_of_a_directory(place, tmp_path):
-    """RT-21: Node.js is found in the root file system too, by its own version."""
+    """Node.js is found in the root file system too, by its own version."""
     node = os.path.realpath(shutil.which("node"))
     root = Root(place / "node").program(node, "usr/local/bin/node").write("etc/os-release", "ID=node")
     daemon = Daemon(tmp_path, arguments=[f"--runtime-root=nodejs={root.path}"]).start()
@@ -378,14 +397,3 @@ def test_node_of_a_directory(place, tmp_path):
     assert (path, usr) == ("/usr/local/bin/node", ["local"])
     assert "/var/runtime" in node_path.split(":")
     assert daemon.stop() == 0, daemon.output()
-
-
-def test_harness_zstd_is_what_the_format_says():
-    """The layers here really are zstd streams: another decoder reads them."""
-    tool = shutil.which("zstd")
-    if tool is None:
-        # The frame by hand is checked by lambd's own decoder in every other test.
-        return
-    content = os.urandom(300_000)
-    done = subprocess.run([tool, "-dc"], input=roots.zstd(content), capture_output=True, check=True)
-    assert done.stdout == content

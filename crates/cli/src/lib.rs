@@ -49,8 +49,8 @@ mod stop;
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Command, CompletionsArgs, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice, LogLevel,
-    LogsArgs, Output, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
+    Cli, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice,
+    LogLevel, LogsArgs, Output, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
 };
 pub use console::{Captured, Console};
 pub use ports::{

@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use lambd_types::{AccountId, Region};
 
-use crate::args::{IsolationChoice, LogLevel, RuntimeSubstitution};
+use crate::args::{CpuShare, IsolationChoice, LogLevel, RuntimeSubstitution};
 use crate::report::{DoctorReport, RuntimeStatus};
 
 /// A boxed future that may move between threads.
@@ -47,6 +47,8 @@ pub struct ServeArgs {
     pub data: PathBuf,
     /// What keeps functions apart from the machine.
     pub isolation: IsolationChoice,
+    /// How much CPU time functions get.
+    pub cpu: CpuShare,
     /// What to do about a function whose runtime version is not installed.
     pub runtime_substitution: RuntimeSubstitution,
     /// Root file systems that are used instead of the machine's own.

@@ -31,7 +31,8 @@
 //! | `calls`      | the lists of system calls in it                                          |
 //! | `bpf`        | the policy as a program for the kernel                                   |
 //! | [`probe`]    | what this kernel offers                                                  |
-//! | `sys`        | system calls that have no safe wrapper elsewhere: all `unsafe` is there  |
+//! | [`volume`]   | for the daemon: files as block devices, and mounts that nobody else sees |
+//! | `sys`        | system calls that have no safe wrapper elsewhere: all other `unsafe`     |
 //!
 //! What it deliberately does not know: Lambda, runtimes, limits' origin, cgroup directories (it is
 //! told which files to write), asynchronous I/O.
@@ -59,8 +60,10 @@ pub mod protocol;
 mod rlimits;
 mod spawner;
 mod sys;
+pub mod volume;
 
 pub use error::StepError;
+pub use volume::private_mounts;
 
 /// `argv[0]` that turns the binary into the spawner.
 pub const SPAWNER_ARG0: &str = "lambd-spawner";

@@ -26,7 +26,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
 pub(crate) use self::config::Policy;
 use crate::error::{Step, StepError};
@@ -86,6 +86,9 @@ impl Stage {
 /// Everything between the order and the fork of the runtime; `None` when the spawner has died meanwhile.
 pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Stage>, StepError> {
     let runtime = runtime(spec)?;
+    // Nothing of what is mounted from here on is anybody else's business, nor what the host mounts.
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        .step("make mounts private")?;
     // Before the change of user: sources may lie where only the daemon's user may look.
     let view = mounts::capture_for_runtime(spec)?;
     init.phases.end("capture mounts");

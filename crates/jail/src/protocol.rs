@@ -103,8 +103,8 @@ pub struct JailSpec {
     pub binds: Vec<Bind>,
     /// Symbolic links of the root file system, made before the binds.
     pub symlinks: Vec<Symlink>,
-    /// Size limit of `/tmp` in bytes.
-    pub tmp_bytes: u64,
+    /// What `/tmp` is.
+    pub tmp: Tmp,
     /// `RLIMIT_DATA` in bytes for each process, where no cgroup limits memory.
     pub data_limit_bytes: Option<u64>,
     /// What makes the container at [`Level::Oci`].
@@ -137,6 +137,27 @@ pub enum Root {
         /// Absolute path on the host.
         path: PathBuf,
     },
+}
+
+/// What `/tmp` is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tmp {
+    /// A file system in memory, whose pages count as the sandbox's.
+    Memory {
+        /// Its size in bytes; zero means no limit.
+        bytes: u64,
+    },
+    /// A directory of the host, writable by every user, which limits by itself what it can hold.
+    Directory {
+        /// Absolute path on the host. Once the sandbox is built, it may disappear there.
+        path: PathBuf,
+    },
+}
+
+impl Default for Tmp {
+    fn default() -> Self {
+        Self::Memory { bytes: 0 }
+    }
 }
 
 /// A read-only view of a host directory or file.

@@ -1,4 +1,4 @@
-//! System calls that have no safe wrapper elsewhere. All `unsafe` code of the project is here.
+//! System calls that have no safe wrapper elsewhere: all `unsafe` code of the project but that of `volume`.
 //!
 //! Each function does one call and leaves every decision to its caller.
 

@@ -13,7 +13,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lambd_sandbox::{Isolation, Listener, Sandbox, SandboxSpec, Spawner, SpawnerOptions, Transport};
+use lambd_sandbox::{
+    Isolation, Listener, Sandbox, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions, Transport,
+};
 
 use crate::{fail, oci, spec};
 
@@ -29,16 +31,16 @@ const LIVING: [usize; 4] = [0, 100, 500, 1000];
 /// Sandboxes that are made at once.
 const AT_ONCE: usize = 200;
 
-pub(crate) async fn run() {
-    let on_demand = start(0);
+pub(crate) async fn run(scratch: ScratchOptions) {
+    let on_demand = start(0, &scratch).await;
     let limits = on_demand.limits().to_string();
     let alone = one_by_one(&on_demand, ROUND).await;
     on_demand.shutdown().await;
-    let ahead = start(AHEAD);
+    let ahead = start(AHEAD, &scratch).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let prepared = one_by_one(&ahead, ROUND).await;
     ahead.shutdown().await;
-    let (beside, at_once) = (beside_living().await, at_once().await);
+    let (beside, at_once) = (beside_living(&scratch).await, at_once(&scratch).await);
     println!(
         "{{\"limits\": {limits:?}, \"process\": {}, \"on_demand\": {}, \"prepared\": {}, \"beside_living\": {beside}, \
          \"at_once\": {at_once}}}",
@@ -48,12 +50,15 @@ pub(crate) async fn run() {
     );
 }
 
-fn start(prepared: usize) -> Spawner {
+async fn start(prepared: usize, scratch: &ScratchOptions) -> Spawner {
     let tcp =
         |port| Listener { transport: Transport::Tcp, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port) };
     let listeners = vec![tcp(9001), tcp(4566)];
-    let options = SpawnerOptions { listeners, prepared, ..SpawnerOptions::default() };
-    Spawner::start(options).unwrap_or_else(|error| fail(&error))
+    let options =
+        SpawnerOptions { listeners, prepared, scratch: scratch.clone(), ..SpawnerOptions::default() };
+    let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
+    spawner.decided().await;
+    spawner
 }
 
 /// A sandbox that ends at once.
@@ -160,8 +165,8 @@ pub(crate) async fn levels(runtimes: &[&str]) {
     }
 }
 
-async fn beside_living() -> String {
-    let spawner = start(AHEAD);
+async fn beside_living(scratch: &ScratchOptions) -> String {
+    let spawner = start(AHEAD, scratch).await;
     let mut living = Vec::new();
     let mut results = Vec::new();
     for wanted in LIVING {
@@ -176,8 +181,8 @@ async fn beside_living() -> String {
     format!("{{{}}}", results.join(", "))
 }
 
-async fn at_once() -> String {
-    let spawner = start(0);
+async fn at_once(scratch: &ScratchOptions) -> String {
+    let spawner = start(0, scratch).await;
     let start = Instant::now();
     let all = (0..AT_ONCE).map(|number| {
         let spawner = spawner.clone();

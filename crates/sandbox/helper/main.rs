@@ -7,7 +7,8 @@
 //! - `bench`: measures making sandboxes, see [`bench`].
 //! - `levels RUNTIME...`: compares isolation levels, see [`bench`].
 //!
-//! The isolation level is `namespaces`, or `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
+//! With `--tmp DIRECTORY` before the command, `/tmp` is on disk there. The isolation level is `namespaces`, or
+//! `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
 
 mod bench;
 
@@ -15,25 +16,33 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::exit;
 
-use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, Spawner, SpawnerOptions};
+use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions};
 
-const USAGE: &str =
-    "usage: lambd-sandbox-helper run SCRIPT | hold SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
+const TMP_BYTES: u64 = 16 << 20;
+
+const USAGE: &str = "usage: lambd-sandbox-helper [--tmp DIRECTORY] run SCRIPT | hold SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
         exit(code);
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut scratch = ScratchOptions::default();
+    if let ["--tmp", directory, ..] = args[..] {
+        scratch = ScratchOptions { directory: Some(directory.into()), usual_bytes: TMP_BYTES };
+        // An ordinary user has neither the right nor mounts to hide.
+        let _ = lambd_jail::private_mounts();
+        args.drain(..2);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| fail(&error));
     runtime.block_on(async {
         match args[..] {
-            ["run", script] => run(script, false).await,
-            ["hold", script] => run(script, true).await,
+            ["run", script] => run(scratch, script, false).await,
+            ["hold", script] => run(scratch, script, true).await,
             ["beside", script] => beside(script).await,
-            ["bench"] => bench::run().await,
+            ["bench"] => bench::run(scratch).await,
             ["levels", ref runtimes @ ..] => bench::levels(runtimes).await,
             _ => fail(&USAGE),
         }
@@ -64,14 +73,15 @@ fn spec(id: String, script: &str) -> SandboxSpec {
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: PathBuf::from("/tmp"),
         memory_bytes: 256 << 20,
-        tmp_bytes: 16 << 20,
+        tmp_bytes: TMP_BYTES,
         ..SandboxSpec::default()
     }
 }
 
-async fn run(script: &str, announce: bool) {
-    let options = SpawnerOptions { isolation: isolation(), ..SpawnerOptions::default() };
+async fn run(scratch: ScratchOptions, script: &str, announce: bool) {
+    let options = SpawnerOptions { isolation: isolation(), scratch, ..SpawnerOptions::default() };
     let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
+    spawner.decided().await;
     println!("limits: {}", spawner.limits());
     let mut sandbox = match spawner.spawn(spec("run".into(), script)).await {
         Ok(sandbox) => sandbox,

@@ -17,6 +17,7 @@
 //! | `cleaner` | removing cgroups once they are empty, also those of dead daemons |
 //! | [`images`] | root file systems from images                                   |
 //! | `oci`     | OCI runtimes of this machine                                     |
+//! | `scratch` | `/tmp` on disk                                                   |
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `process` | reading a process's memory use from /proc                        |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
@@ -36,6 +37,7 @@ mod prepared;
 mod probe;
 mod process;
 mod sandbox;
+mod scratch;
 mod spawner;
 mod spec;
 
@@ -43,10 +45,11 @@ pub use cgroups::{CgroupMode, CpuLimits};
 pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
-pub use limits::{EnforcedBy, LimitsInForce};
+pub use limits::{EnforcedBy, LimitsInForce, TmpInForce, WhyMemory};
 pub use oci::OciRuntime;
 pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};
+pub use scratch::{ScratchOptions, probe_scratch};
 pub use spawner::{Spawner, SpawnerOptions};
 pub use spec::{Base, BaseRoot, Bind, Network, SandboxSpec};

@@ -45,6 +45,78 @@ pub struct LimitsInForce {
     pub io: EnforcedBy,
     /// Whether a sandbox can be frozen between events.
     pub freezer: EnforcedBy,
+    /// What `/tmp` is.
+    pub tmp: TmpInForce,
+}
+
+/// What `/tmp` of sandboxes is. Its size is limited in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TmpInForce {
+    /// A file system of its own on disk.
+    Disk,
+    /// Memory, counted as the sandbox's where a cgroup limits that.
+    Memory(WhyMemory),
+    /// Not known yet; see [`Spawner::decided`](crate::Spawner::decided).
+    Undecided,
+}
+
+/// Why `/tmp` is memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyMemory {
+    /// No directory for it was given.
+    NotConfigured,
+    /// The daemon may not mount anything.
+    NotRoot,
+    /// The program that makes file systems is missing.
+    NoMke2fs,
+    /// There is no `/dev/loop-control`.
+    NoLoopDevices,
+    /// There is too little room on the disk.
+    DiskFull,
+    /// The kernel refused a step; the log says which.
+    Refused,
+}
+
+impl WhyMemory {
+    /// The reason in a few words.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "no directory is configured",
+            Self::NotRoot => "lambd does not run as root",
+            Self::NoMke2fs => "mke2fs is not installed",
+            Self::NoLoopDevices => "there are no loop devices",
+            Self::DiskFull => "the disk is full",
+            Self::Refused => "the kernel refuses to mount a volume",
+        }
+    }
+
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "configure a directory for it",
+            Self::NotRoot => "run lambd as root, or give functions that fill /tmp a MemorySize to match",
+            Self::NoMke2fs => "install e2fsprogs",
+            Self::NoLoopDevices => {
+                "modprobe loop; in a container, show it the devices (docker: --privileged)"
+            }
+            Self::DiskFull => "free some space, or choose another directory with --data",
+            Self::Refused => {
+                "see lambd's log for the step; in a container, allow mounts and loop devices (docker: --privileged)"
+            }
+        }
+    }
+}
+
+impl fmt::Display for TmpInForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk => f.write_str("disk"),
+            Self::Memory(why) => write!(f, "memory ({})", why.reason()),
+            Self::Undecided => f.write_str("not decided yet"),
+        }
+    }
 }
 
 impl fmt::Display for LimitsInForce {
@@ -55,6 +127,16 @@ impl fmt::Display for LimitsInForce {
         }
         let freezer =
             if self.freezer == EnforcedBy::Nothing { "none".into() } else { self.freezer.to_string() };
-        write!(f, ", processes: {}, cpu: {}, io: {}, freezer: {freezer}", self.processes, self.cpu, self.io)
+        write!(
+            f,
+            ", processes: {}, cpu: {}, io: {}, freezer: {freezer}, tmp: {}",
+            self.processes, self.cpu, self.io, self.tmp
+        )?;
+        match (self.tmp, self.memory) {
+            (TmpInForce::Memory(_), EnforcedBy::CgroupV1 | EnforcedBy::CgroupV2) => {
+                f.write_str(", counted as the function's")
+            }
+            _ => Ok(()),
+        }
     }
 }

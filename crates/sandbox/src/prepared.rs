@@ -14,9 +14,10 @@ use crate::channel::{self, Control, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
-use crate::limits::EnforcedBy;
+use crate::limits::{EnforcedBy, LimitsInForce};
 use crate::oci::OciRuntime;
 use crate::sandbox::{Parts, Sandbox, Tree};
+use crate::scratch::{Lease, Scratch};
 use crate::spec::{Base, BaseRoot, Network, SandboxSpec};
 
 /// Each step of making a sandbox takes milliseconds; one that is not done after this has a sick machine
@@ -58,6 +59,7 @@ pub struct Prepared {
     addresses: Vec<SocketAddr>,
     /// Whether memory is limited for each process instead of for all together.
     limits_data: bool,
+    scratch: Arc<Scratch>,
     base: Base,
     /// At level `oci`.
     runtime: Option<protocol::OciRuntime>,
@@ -73,6 +75,7 @@ pub(crate) struct Maker {
     pub(crate) isolation: Isolation,
     pub(crate) requests: Requests,
     pub(crate) cgroups: Arc<Cgroups>,
+    pub(crate) scratch: Arc<Scratch>,
     pub(crate) cleaner: Cleaner,
     pub(crate) listeners: Vec<protocol::Listener>,
 }
@@ -114,10 +117,16 @@ impl Maker {
         Ok(Prepared {
             addresses: addresses.map_err(failed("read address of listener"))?,
             parts: Parts { tree, control, cgroups, listeners, output, phases },
-            limits_data: self.cgroups.limits().memory == EnforcedBy::Rlimit,
+            limits_data: self.limits().memory == EnforcedBy::Rlimit,
+            scratch: Arc::clone(&self.scratch),
             base,
             runtime: self.isolation.runtime().map(OciRuntime::to_jail),
         })
+    }
+
+    /// What enforces the limits, as far as it is known.
+    pub(crate) fn limits(&self) -> LimitsInForce {
+        self.cgroups.limits(self.scratch.in_force())
     }
 
     /// Where many share a network, each gets free ports.
@@ -177,15 +186,25 @@ impl Prepared {
             return Err(SandboxError::InvalidSpec { field: "base", reason });
         }
         self.parts.cgroups.limit_memory(spec.memory_bytes)?;
+        let mut tmp = self.take_tmp(spec.tmp_bytes).await?;
         let data_limit = self.limits_data.then_some(spec.memory_bytes.saturating_add(DATA_ALLOWANCE_BYTES));
-        let mut jail = spec.to_jail(data_limit);
+        let mut jail = spec.to_jail(tmp.tmp(), data_limit);
         jail.runtime = self.runtime;
         let order = Order::Build(Box::new(jail));
         // A sandbox that cannot be told has died; the socket has its last words.
         let _ = self.parts.control.send(&order).await;
         let phases = in_time(wait_until_ready(&self.parts.control)).await?;
+        tmp.mounted();
         self.parts.phases.extend(phases);
-        Ok(Sandbox::new(spec.id, self.parts))
+        Ok(Sandbox::new(spec.id, self.parts, tmp))
+    }
+
+    /// On a thread for blocking work: a volume may have to be made.
+    async fn take_tmp(&self, bytes: u64) -> Result<Lease, SandboxError> {
+        let scratch = Arc::clone(&self.scratch);
+        tokio::task::spawn_blocking(move || scratch.take(bytes))
+            .await
+            .map_err(|error| SandboxError::Io { step: "make /tmp", source: io::Error::other(error) })
     }
 }
 

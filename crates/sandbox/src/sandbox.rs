@@ -18,6 +18,7 @@ use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
 use crate::prepared::ListenerSocket;
 use crate::process;
+use crate::scratch::Lease;
 
 /// How a sandbox ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,7 @@ struct Shared {
     tree: Tree,
     control: Control,
     cgroups: CgroupSet,
+    tmp: Lease,
     /// From the program's resource usage once it has ended; zero before.
     max_rss_bytes: AtomicU64,
     frozen: AtomicBool,
@@ -133,13 +135,14 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) fn new(id: String, parts: Parts) -> Self {
+    pub(crate) fn new(id: String, parts: Parts, tmp: Lease) -> Self {
         let Parts { tree, control, cgroups, listeners, output, phases } = parts;
         let (sender, status) = watch::channel(None);
         let shared = Arc::new(Shared {
             tree,
             control,
             cgroups,
+            tmp,
             max_rss_bytes: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
         });
@@ -277,6 +280,7 @@ async fn watch_end(shared: Arc<Shared>, status: watch::Sender<Option<ExitStatus>
         report = report.or_else(|| reported(&shared, event));
     }
     shared.tree.gone().await;
+    shared.tmp.ended();
     status.send_replace(Some(decide(report, shared.cgroups.out_of_memory_kills() > 0, was_killed(&shared))));
 }
 

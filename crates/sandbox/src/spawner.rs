@@ -21,6 +21,7 @@ use crate::limits::LimitsInForce;
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
+use crate::scratch::{Scratch, ScratchOptions};
 use crate::spec::{Base, SandboxSpec};
 
 /// A link that still leads to the running binary when its file has been replaced meanwhile.
@@ -47,6 +48,8 @@ pub struct SpawnerOptions {
     pub prepared: usize,
     /// What those are made with.
     pub prepared_base: Base,
+    /// Where `/tmp` is.
+    pub scratch: ScratchOptions,
 }
 
 impl Default for SpawnerOptions {
@@ -60,6 +63,7 @@ impl Default for SpawnerOptions {
             listeners: Vec::new(),
             prepared: 0,
             prepared_base: Base::default(),
+            scratch: ScratchOptions::default(),
         }
     }
 }
@@ -116,6 +120,8 @@ impl Spawner {
             let reason = format!("{} are more than {MAX_FDS}", options.listeners.len());
             return Err(SandboxError::InvalidSpec { field: "listeners", reason });
         }
+        // Works in the background meanwhile.
+        let scratch = Arc::new(Scratch::start(options.scratch));
         let cgroups = Arc::new(Cgroups::open(&options.cgroup_parent, options.cgroup, options.cpu)?);
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
@@ -126,9 +132,11 @@ impl Spawner {
             .stdin(Stdio::from(theirs))
             .spawn()
             .map_err(failed("execute the binary"))?;
-        tracing::debug!(pid = process.id(), limits = %cgroups.limits(), cgroups = %cgroups, "spawner started");
+        let limits = cgroups.limits(scratch.in_force());
+        tracing::debug!(pid = process.id(), %limits, cgroups = %cgroups, "spawner started");
         let maker = Maker {
             isolation: options.isolation,
+            scratch,
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
             cleaner: Cleaner::start(Arc::clone(&cgroups), options.orphans_every),
             cgroups,
@@ -172,13 +180,19 @@ impl Spawner {
         if let Err(error) = self.0.process.lock().await.wait().await {
             tracing::warn!(%error, "cannot wait for the spawner");
         }
+        self.0.pool.maker().scratch.close().await;
         self.0.pool.maker().cleaner.finish(self.0.cgroups()).await;
     }
 
     /// What enforces the limits of sandboxes.
     #[must_use]
     pub fn limits(&self) -> LimitsInForce {
-        self.0.cgroups().limits()
+        self.0.pool.maker().limits()
+    }
+
+    /// Waits until all of [`Self::limits`] is known, which may be some milliseconds after the start.
+    pub async fn decided(&self) {
+        self.0.pool.maker().scratch.decided().await;
     }
 
     /// Process id of the spawner.

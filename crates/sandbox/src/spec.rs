@@ -28,10 +28,11 @@ pub struct SandboxSpec {
     pub binds: Vec<Bind>,
     /// Symbolic links as pairs of absolute link path and target.
     pub symlinks: Vec<(PathBuf, PathBuf)>,
-    /// Memory limit in bytes for all processes together, including what is written to `/tmp` (see
-    /// [`LimitsInForce`](crate::LimitsInForce) for machines where it holds for each process only).
+    /// Memory limit in bytes for all processes together, including what is written to `/tmp` where that is
+    /// memory (see [`LimitsInForce`](crate::LimitsInForce) for that, and for machines where the limit
+    /// holds for each process only).
     pub memory_bytes: u64,
-    /// Size limit of `/tmp` in bytes.
+    /// Size limit of `/tmp` in bytes. Rounded up to whole blocks of 4096.
     pub tmp_bytes: u64,
     /// Which network it sees.
     pub network: Network,
@@ -122,7 +123,7 @@ impl SandboxSpec {
         Ok(())
     }
 
-    pub(crate) fn to_jail(&self, data_limit_bytes: Option<u64>) -> protocol::JailSpec {
+    pub(crate) fn to_jail(&self, tmp: protocol::Tmp, data_limit_bytes: Option<u64>) -> protocol::JailSpec {
         let bind = |bind: &Bind| protocol::Bind { source: bind.source.clone(), target: bind.target.clone() };
         let link = |(link, target): &(PathBuf, PathBuf)| protocol::Symlink {
             link: link.clone(),
@@ -139,7 +140,7 @@ impl SandboxSpec {
             },
             binds: self.binds.iter().map(bind).collect(),
             symlinks: self.symlinks.iter().map(link).collect(),
-            tmp_bytes: self.tmp_bytes,
+            tmp,
             data_limit_bytes,
             runtime: None,
         }

@@ -1,16 +1,17 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, Daemon, RunningDaemon, ServeArgs, StartError};
+use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, ServeArgs, StartError};
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
-use lambd_sandbox::{Spawner, SpawnerOptions};
+use lambd_sandbox::{CpuLimits, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock, limits};
 use tokio::sync::oneshot;
@@ -46,8 +47,13 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let isolation = isolation::choose(&args.isolation)?;
     let options = SpawnerOptions {
         isolation: isolation.clone(),
+        cpu: match args.cpu {
+            CpuShare::Proportional => CpuLimits::Proportional,
+            CpuShare::Unlimited => CpuLimits::Unlimited,
+        },
         listeners: wiring::sandboxes::listeners(),
         prepared: PREPARED_SANDBOXES,
+        scratch: ScratchOptions { directory: Some(scratch_directory(&data)), ..ScratchOptions::default() },
         ..SpawnerOptions::default()
     };
     let spawner = Spawner::start(options).map_err(part)?;
@@ -62,8 +68,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     store.collect_packages().await.map_err(part)?;
     let catalogue = catalogue.with_roots(roots);
     let runtimes = runtimes::available(&catalogue);
-    let prepared = catalogue.clone();
-    tokio::spawn(async move { prepared.prepare().await });
+    catalogue.install().map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
+    let (prepared, tried) = (catalogue.clone(), sandboxes.clone());
+    tokio::spawn(async move { prepared.prepare(&*tried).await });
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
@@ -105,6 +112,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         let _ = stopped.await;
     };
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
+    spawner.decided().await;
     let limits = spawner.limits();
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
     let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
@@ -115,6 +123,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+/// Where `/tmp` of functions is, if it can be on disk.
+pub(crate) fn scratch_directory(data: &Path) -> PathBuf {
+    data.join("scratch")
 }
 
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.

@@ -7,9 +7,9 @@ use lambd_cli::{
     RuntimeFound, RuntimeMissing, RuntimeStatus, RuntimesQuery, StartError,
 };
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
-use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport};
+use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport, TmpInForce};
 
-use crate::isolation;
+use crate::{assembly, isolation};
 
 /// Looks at the machine without changing it.
 pub(crate) struct Doctor;
@@ -24,7 +24,7 @@ impl Inspector for Doctor {
             kernel: kernel(&probe),
             isolation: probe.isolation.iter().map(level).chain([oci(choice)]).collect(),
             isolation_in_force: in_force,
-            limits: limits(&probe),
+            limits: limits(&probe).into_iter().chain([tmp(data_dir)]).collect(),
             missing_runtimes: missing(&found),
             runtimes: found,
             data_dir: data_dir.to_owned(),
@@ -120,6 +120,17 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
             }
         })
         .collect()
+}
+
+fn tmp(data_dir: &Path) -> Check {
+    match lambd_sandbox::probe_scratch(&assembly::scratch_directory(data_dir)) {
+        TmpInForce::Memory(why) => Check::degraded(
+            "/tmp",
+            format!("memory, which a cgroup counts as the function's: {}", why.reason()),
+            why.remedy(),
+        ),
+        on_disk => Check::ok("/tmp", on_disk.to_string()),
+    }
 }
 
 fn runtimes() -> Vec<RuntimeFound> {

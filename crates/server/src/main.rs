@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     start_logging(&cli);
     let mut runtime = if cli.starts_daemon() {
         raise_file_limit();
+        hide_mounts();
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         // The functions need the other half of the machine; and an event that changes threads on its way
         // waits for one to wake up.
@@ -45,6 +46,17 @@ fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // At worst the limit stays as it is.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Volumes for functions are nobody else's business, and must not stay mounted if this process is killed.
+/// Before there is a thread, because each thread has its mounts from the one that starts it.
+fn hide_mounts() {
+    if rustix::process::geteuid().is_root()
+        && let Err(error) = lambd_jail::private_mounts()
+    {
+        // Then nothing can be mounted either, which the start-up line will say.
+        tracing::debug!(%error, "no mount namespace of our own");
+    }
 }
 
 fn start_logging(cli: &Cli) {

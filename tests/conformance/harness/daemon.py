@@ -30,8 +30,13 @@ def free_port() -> int:
 
 
 def environment() -> dict:
-    """The environment of a daemon: this one's, without what would configure AWS clients or lambd."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LAMBD_", "PYTHON"))}
+    """The environment of a daemon: this one's, without what would configure AWS clients or lambd.
+
+    Functions have all of the CPU unless a test asks for their share: most tests are not about how slow a
+    function of 128 MB is.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LAMBD_", "PYTHON"))}
+    return {**kept, "LAMBD_CPU": "unlimited"}
 
 
 def wait_for(condition, what: str, patience: float = PATIENCE):

@@ -83,6 +83,15 @@ pub enum RuntimeSubstitution {
     Never,
 }
 
+/// How much CPU time functions get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CpuShare {
+    /// In proportion to their memory after the init phase, as on AWS: 1792 MB are one CPU
+    Proportional,
+    /// All that the machine has
+    Unlimited,
+}
+
 /// How much the daemon's own log says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum LogLevel {

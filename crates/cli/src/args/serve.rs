@@ -8,7 +8,7 @@ use lambd_types::{AccountId, Region};
 
 use super::isolation::IsolationFlags;
 use super::value::{Document, account, region, runtime_root};
-use super::{LogLevel, RuntimeSubstitution};
+use super::{CpuShare, LogLevel, RuntimeSubstitution};
 use crate::ports::{RuntimeRoot, ServeArgs};
 
 /// Where AWS tools for local work already look.
@@ -44,6 +44,10 @@ pub struct ServeFlags {
 
     #[command(flatten)]
     pub(crate) isolation: IsolationFlags,
+
+    /// CPU time of functions [default: proportional, with dev unlimited]
+    #[arg(long, value_name = "SHARE", env = "LAMBD_CPU", value_enum)]
+    pub(crate) cpu: Option<CpuShare>,
 
     #[command(flatten)]
     pub(crate) runtimes: RuntimeFlags,
@@ -147,7 +151,11 @@ impl ServeFlags {
     /// How `lambd dev` runs the daemon for the project in `dir`.
     pub(crate) fn for_dev(&self, dir: &Path) -> ServeArgs {
         let data = self.data_dir().join("dev").join(project_folder(dir));
-        ServeArgs { log_level: self.log_level.unwrap_or(LogLevel::Warn), ..self.resolved(data) }
+        ServeArgs {
+            log_level: self.log_level.unwrap_or(LogLevel::Warn),
+            cpu: self.cpu.unwrap_or(CpuShare::Unlimited),
+            ..self.resolved(data)
+        }
     }
 
     /// The data directory of `lambd serve`.
@@ -162,6 +170,7 @@ impl ServeFlags {
             account: self.account.clone(),
             data,
             isolation: self.isolation.choice(),
+            cpu: self.cpu.unwrap_or(CpuShare::Proportional),
             runtime_substitution: self.runtimes.runtime_substitution,
             runtime_roots: self.runtimes.runtime_roots.clone(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
@@ -226,6 +235,18 @@ mod tests {
             1
         );
         assert_eq!(serve("lambd serve").for_serve().runtime_roots, []);
+    }
+
+    #[test]
+    fn functions_have_their_share_of_the_cpu_but_not_in_development() {
+        let cpu = |line: &str, dev: bool| {
+            let flags = serve(line);
+            if dev { flags.for_dev(Path::new("/x")).cpu } else { flags.for_serve().cpu }
+        };
+        assert_eq!(cpu("lambd serve", false), CpuShare::Proportional);
+        assert_eq!(cpu("lambd serve --cpu unlimited", false), CpuShare::Unlimited);
+        assert_eq!(cpu("lambd dev .", true), CpuShare::Unlimited);
+        assert_eq!(cpu("lambd dev . --cpu proportional", true), CpuShare::Proportional);
     }
 
     #[test]

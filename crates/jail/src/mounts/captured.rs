@@ -32,13 +32,18 @@ impl Captured {
         capture(CWD, source.as_os_str(), OpenTreeFlags::empty(), target, attributes)
     }
 
-    /// A read-only copy of what is at a path of another root: links lead there, too.
-    pub(super) fn in_root(root: BorrowedFd<'_>, source: &Path, target: &Path) -> Result<Self, StepError> {
+    /// A copy of what is at a path of another root: links lead there, too.
+    pub(super) fn in_root(
+        root: BorrowedFd<'_>,
+        source: &Path,
+        target: &Path,
+        attributes: u64,
+    ) -> Result<Self, StepError> {
         let found =
             openat2(root, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
                 .step_with(|| format!("open {}", source.display()))?;
         let empty = OpenTreeFlags::AT_EMPTY_PATH;
-        capture(found.as_fd(), OsStr::new(""), empty, target, READ_ONLY).map_err(|error| StepError {
+        capture(found.as_fd(), OsStr::new(""), empty, target, attributes).map_err(|error| StepError {
             step: format!("{} ({})", error.step, source.display()).into(),
             ..error
         })

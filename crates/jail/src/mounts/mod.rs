@@ -50,7 +50,7 @@ pub(crate) use self::captured::Captured;
 use self::captured::READ_ONLY;
 use crate::error::{Step, StepError};
 use crate::etc;
-use crate::protocol::{Bind, JailSpec, Root};
+use crate::protocol::{Bind, JailSpec, Root, Tmp};
 use crate::sys;
 
 /// Limits of the root tmpfs. It holds directories, links and the files of `/etc` only; how many there are
@@ -66,6 +66,12 @@ const HOST: &str = "/.host";
 
 /// Where generated files lie while they are mounted over those of an image; gone afterwards.
 const STASH: &str = "/.lambd";
+
+/// The one place where a function can write.
+const TMP: &str = "/tmp";
+
+/// Attributes of its view, if it is a directory of the host.
+const WRITABLE: u64 = sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEV;
 
 /// Device nodes of `/dev`: those that hold no state and reach no hardware.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
@@ -100,6 +106,17 @@ impl View {
             etc: "/etc".into(),
             etc_is_covered: false,
         }
+    }
+
+    /// First of all `/tmp`, if it is not memory: others may lie in it.
+    fn capture_binds(&mut self, spec: &JailSpec) -> Result<(), StepError> {
+        if let Tmp::Directory { path } = &spec.tmp {
+            self.binds.push(Captured::with(path, Path::new(TMP), WRITABLE)?);
+        }
+        for Bind { source, target } in &spec.binds {
+            self.binds.push(Captured::read_only(source, target)?);
+        }
+        Ok(())
     }
 
     fn capture_devices(&mut self) -> Result<(), StepError> {
@@ -146,7 +163,15 @@ pub(crate) fn prepare() -> Result<(), StepError> {
 /// What was asked for besides the host's system. As the daemon's user.
 pub(crate) fn capture_in_host(spec: &JailSpec) -> Result<Vec<Captured>, StepError> {
     let host = open_directory(HOST).step("open the host's root")?;
-    spec.binds.iter().map(|bind| Captured::in_root(host.as_fd(), &bind.source, &bind.target)).collect()
+    let host = host.as_fd();
+    let mut binds = Vec::new();
+    if let Tmp::Directory { path } = &spec.tmp {
+        binds.push(Captured::in_root(host, path, Path::new(TMP), WRITABLE)?);
+    }
+    for Bind { source, target } in &spec.binds {
+        binds.push(Captured::in_root(host, source, target, READ_ONLY)?);
+    }
+    Ok(binds)
 }
 
 /// Completes the prepared root. As the init's user.
@@ -162,9 +187,7 @@ pub(crate) fn complete(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), Step
 /// Copies the mounts of everything that will be seen. As the daemon's user.
 pub(crate) fn capture(root: &Path, spec: &JailSpec) -> Result<View, StepError> {
     let mut view = View::new();
-    for Bind { source, target } in &spec.binds {
-        view.binds.push(Captured::read_only(source, target)?);
-    }
+    view.capture_binds(spec)?;
     directory::capture(root, spec, &mut view)?;
     view.capture_devices()?;
     Ok(view)
@@ -181,9 +204,7 @@ pub(crate) fn build(view: View, spec: &JailSpec) -> Result<(), StepError> {
 /// user.
 pub(crate) fn capture_for_runtime(spec: &JailSpec) -> Result<View, StepError> {
     let mut view = View::new();
-    for Bind { source, target } in &spec.binds {
-        view.binds.push(Captured::read_only(source, target)?);
-    }
+    view.capture_binds(spec)?;
     match &spec.root {
         Root::Host => {
             host::capture(&mut view)?;
@@ -224,7 +245,10 @@ pub(crate) fn leave(host: &OwnedFd) -> Result<(), StepError> {
 
 /// After the system's own, so that a prefix below /usr or /opt lands on top of it.
 fn finish(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
-    mount_tmp(spec.tmp_bytes)?;
+    files::make_directory(Path::new(TMP))?;
+    if let Tmp::Memory { bytes } = spec.tmp {
+        mount_tmp(bytes)?;
+    }
     for captured in binds {
         captured.attach()?;
     }
@@ -286,10 +310,8 @@ fn cover_etc(etc: &Path) -> Result<(), StepError> {
 }
 
 fn mount_tmp(bytes: u64) -> Result<(), StepError> {
-    files::make_directory(Path::new("/tmp"))?;
     let options = CString::new(format!("size={bytes},mode=1777")).step("options of /tmp")?;
-    mount("tmp", "/tmp", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
-        .step("mount /tmp")
+    mount("tmp", TMP, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str()).step("mount /tmp")
 }
 
 fn open_directory(path: &str) -> rustix::io::Result<OwnedFd> {

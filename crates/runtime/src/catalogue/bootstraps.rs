@@ -4,7 +4,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::{Family, Found};
+use super::trial::{Outcome, Trial};
+use super::{Family, Found, Selector};
+use crate::environment::RUNTIME_DIR;
+use crate::ports::{Exit, Sandboxes};
+
+/// Writes the compiled bootstrap to standard output, in the form in which Python keeps it beside the
+/// source: magic number, flags (none before 3.7), time and size of the source, code (PEP 552).
+const COMPILE: &str = "
+import importlib.util, marshal, os, struct, sys
+path = '/var/runtime/lambd_runtime.py'
+source = os.stat(path)
+with open(path, 'rb') as file:
+    code = compile(file.read(), path, 'exec', dont_inherit=True)
+flags = bytes(4) if sys.version_info >= (3, 7) else b''
+about = struct.pack('<II', int(source.st_mtime) & 0xFFFFFFFF, source.st_size & 0xFFFFFFFF)
+sys.stdout.buffer.write(importlib.util.MAGIC_NUMBER + flags + about + marshal.dumps(code))
+";
+
+/// Far more than the bootstrap's.
+const COMPILED_MAX: u64 = 4 << 20;
 
 macro_rules! bootstrap {
     ($family:expr, $directory:literal, $file:literal) => {
@@ -35,14 +54,40 @@ impl Bootstraps {
             let dir = bootstraps.directory(*family);
             std::fs::create_dir_all(&dir)?;
             let path = dir.join(file);
-            // Running instances may have the file mapped: replace it, never write into it.
             if std::fs::read_to_string(&path).ok().as_deref() != Some(*content) {
-                let incoming = dir.join(".incoming");
-                std::fs::write(&incoming, content)?;
-                std::fs::rename(&incoming, &path)?;
+                write_new(&path, content.as_bytes())?;
             }
         }
         Ok(bootstraps)
+    }
+
+    /// The bootstraps for the interpreters of one root file system. They are the same, but compiled by
+    /// another interpreter; and what that wrote must not run on any other root file system.
+    pub(super) fn of_root(&self, selector: &Selector) -> Self {
+        Self { root: self.roots().join(selector.as_str()) }
+    }
+
+    /// Removes the bootstraps of root file systems that are not chosen any more.
+    pub(super) fn retain_roots(&self, chosen: &[&Selector]) -> io::Result<()> {
+        let entries = match std::fs::read_dir(self.roots()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if !chosen.iter().any(|selector| entry.file_name() == selector.as_str()) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.root
+    }
+
+    fn roots(&self) -> PathBuf {
+        self.root.join("roots")
     }
 
     /// Bootstraps that are already at `root`.
@@ -54,11 +99,8 @@ impl Bootstraps {
     /// file system and would be compiled again at every start. Without it starts are some milliseconds
     /// slower, so a failure is only told to those who debug.
     pub(super) async fn compile(&self, python: &Found) {
-        let source = self.directory(Family::Python).join("lambd_runtime.py");
-        let tag = format!("cpython-{}{}", python.version.0, python.version.1);
-        let compiled = source.with_file_name("__pycache__").join(format!("lambd_runtime.{tag}.pyc"));
-        let modified = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        if modified(&compiled) >= modified(&source) {
+        let (source, compiled) = self.compiled(python);
+        if is_newer(&compiled, &source) {
             return;
         }
         let output = tokio::process::Command::new(&python.program)
@@ -76,10 +118,56 @@ impl Bootstraps {
         }
     }
 
+    /// The same for an interpreter of a root file system, which cannot write here.
+    pub(super) async fn compile_inside(&self, python: &Found, root: &Path, sandboxes: &dyn Sandboxes) {
+        let (source, compiled) = self.compiled(python);
+        if is_newer(&compiled, &source) {
+            return;
+        }
+        let trial = Trial {
+            root,
+            program: &python.program,
+            args: &["-I", "-S", "-c", COMPILE],
+            binds: vec![(self.directory(Family::Python), RUNTIME_DIR.into())],
+            output_max: COMPILED_MAX,
+        };
+        let failed = match trial.run(sandboxes).await {
+            Ok(Outcome { exit: Some(Exit::Exited(0)), output }) => write_new(&compiled, &output).err(),
+            Ok(outcome) => Some(io::Error::other(String::from_utf8_lossy(&outcome.output).into_owned())),
+            Err(error) => Some(io::Error::other(error)),
+        };
+        if let Some(error) = failed {
+            tracing::debug!(%error, python = %python.program.display(), "cannot compile the bootstrap");
+        }
+    }
+
+    /// The Python bootstrap, and where an interpreter looks for it compiled.
+    fn compiled(&self, python: &Found) -> (PathBuf, PathBuf) {
+        let source = self.directory(Family::Python).join("lambd_runtime.py");
+        let tag = format!("cpython-{}{}", python.version.0, python.version.1);
+        let compiled = source.with_file_name("__pycache__").join(format!("lambd_runtime.{tag}.pyc"));
+        (source, compiled)
+    }
+
     pub(super) fn directory(&self, family: Family) -> PathBuf {
         self.root.join(match family {
             Family::Python => "python",
             Family::NodeJs => "nodejs",
         })
     }
+}
+
+/// Replaces a file as a whole: running instances may have the old one mapped.
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let incoming = path.with_file_name(".incoming");
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(&incoming, content)?;
+    std::fs::rename(&incoming, path)
+}
+
+fn is_newer(compiled: &Path, source: &Path) -> bool {
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    modified(compiled) >= modified(source)
 }

@@ -7,6 +7,7 @@
 //! | `roots`      | root file systems chosen for runtimes, and what in them runs functions |
 //! | `rooted`     | looking into such a root                                              |
 //! | `versions`   | what version a program says it has                                    |
+//! | `trial`      | running a program of a root file system once                          |
 //! | `bootstraps` | lambd's own runtimes on disk                                          |
 //! | `plan`       | how a function's process is started                                   |
 
@@ -16,12 +17,15 @@ mod plan;
 mod rooted;
 mod roots;
 mod selector;
+mod trial;
 mod versions;
 
+use std::io;
 use std::path::PathBuf;
 
 use lambd_types::FunctionSnapshot;
 
+use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
@@ -149,7 +153,9 @@ pub enum Unavailable {
         root: Box<RuntimeRoot>,
     },
     /// lambd cannot start this kind of runtime.
-    #[error("lambd cannot run {runtime} functions yet; see docs/runtimes.md")]
+    #[error(
+        "lambd cannot run {runtime} functions yet, except on an image that brings the runtime along; see docs/runtimes.md"
+    )]
     NotSupported {
         /// The identifier asked for.
         runtime: String,
@@ -224,10 +230,32 @@ impl Catalogue {
         futures_util::future::join_all(asked).await;
     }
 
+    /// Writes what functions on the root file systems need, and removes what others needed. Must be done
+    /// before any is started.
+    ///
+    /// # Errors
+    /// When the directory of the bootstraps cannot be written.
+    pub fn install(&self) -> io::Result<()> {
+        let chosen: Vec<&Selector> = self.roots.iter().map(|root| &root.selector).collect();
+        self.bootstraps.retain_roots(&chosen)?;
+        for root in self.roots.iter().filter(|root| matches!(root.contents, Contents::Interpreters(_))) {
+            Bootstraps::install(self.bootstraps.of_root(&root.selector).path())?;
+        }
+        Ok(())
+    }
+
     /// Does what makes later starts faster. Functions may be started before it is done.
-    pub async fn prepare(&self) {
-        for python in self.found.iter().filter(|f| f.family == Family::Python) {
+    pub async fn prepare(&self, sandboxes: &dyn Sandboxes) {
+        let is_python = |found: &&Found| found.family == Family::Python;
+        for python in self.found.iter().filter(is_python) {
             self.bootstraps.compile(python).await;
+        }
+        for root in &self.roots {
+            let Contents::Interpreters(found) = &root.contents else { continue };
+            let bootstraps = self.bootstraps.of_root(&root.selector);
+            for python in found.iter().filter(is_python) {
+                bootstraps.compile_inside(python, &root.directory, sandboxes).await;
+            }
         }
     }
 
@@ -266,7 +294,9 @@ impl Catalogue {
                 let notice = (!exact).then(|| {
                     format!("lambd: {runtime} is not {place}; running on {} instead\n", interpreter.runtime())
                 });
-                LaunchPlan::managed(interpreter, &self.bootstraps, root, notice)
+                let bootstraps = root
+                    .map_or_else(|| self.bootstraps.clone(), |root| self.bootstraps.of_root(&root.selector));
+                LaunchPlan::managed(interpreter, &bootstraps, root, notice)
             }
         })
     }
@@ -424,7 +454,7 @@ mod tests {
         assert_eq!(managed.command, Ok("/opt/python3.12/bin/python3.12".into()));
         assert_eq!(
             managed.binds,
-            [("/bootstraps/python".into(), "/var/runtime".into())],
+            [("/bootstraps/roots/python3.12/python".into(), "/var/runtime".into())],
             "nothing of the host"
         );
         let brought = plan("java21");

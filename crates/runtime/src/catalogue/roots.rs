@@ -11,7 +11,7 @@ use super::rooted::Rooted;
 use super::selector::{Selector, family_of};
 use super::versions::{self, Silent};
 use super::{Family, Found};
-use crate::environment::RUNTIME_DIR;
+use crate::environment::{LANG_DIR, RUNTIME_DIR};
 use crate::ports::{Sandboxes, SpawnError};
 
 /// Where interpreters are in a root file system: where AWS's images, Docker's and distributions have them.
@@ -138,18 +138,20 @@ impl RuntimeRoot {
         let contents = match language {
             _ if family_of(selector.as_str()) == "provided" => Contents::Files { bootstrap },
             Some(language) if bootstrap => {
-                // Only for people to see: the bootstrap knows what it runs on.
-                let asked = ask(&language, &rooted, &directory, sandboxes).await;
-                let interpreter = asked.unwrap_or_default().into_iter().find(|found| language.is(found));
+                // The bootstrap knows what it runs on; but AWS's images for another version are a mistake.
+                let asked = ask(&language, &rooted, &directory, sandboxes).await.unwrap_or_default();
+                let interpreter = asked.iter().find(|found| language.is(found)).cloned();
+                if interpreter.is_none() && asked.iter().any(|found| found.prefix == Path::new(LANG_DIR)) {
+                    return Err(no_interpreter(&language, &asked));
+                }
                 Contents::Runtime { interpreter }
             }
             None if bootstrap => Contents::Runtime { interpreter: None },
             Some(language) => {
-                let mut found = ask(&language, &rooted, &directory, sandboxes).await?;
-                let versions = found.iter().map(Found::version_text).collect();
-                found.retain(|found| language.is(found));
+                let asked = ask(&language, &rooted, &directory, sandboxes).await?;
+                let found: Vec<Found> = asked.iter().filter(|found| language.is(found)).cloned().collect();
                 if found.is_empty() {
-                    return Err(RootError::NoInterpreter { wanted: language.to_string(), found: versions });
+                    return Err(no_interpreter(&language, &asked));
                 }
                 Contents::Interpreters(found)
             }
@@ -203,6 +205,13 @@ impl fmt::Display for Language {
     }
 }
 
+fn no_interpreter(language: &Language, found: &[Found]) -> RootError {
+    RootError::NoInterpreter {
+        wanted: language.to_string(),
+        found: found.iter().map(Found::version_text).collect(),
+    }
+}
+
 /// Interpreters of a language by version, newest first, the first found of each.
 async fn ask(
     language: &Language,
@@ -248,3 +257,7 @@ async fn ask(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "roots_tests.rs"]
+mod tests;

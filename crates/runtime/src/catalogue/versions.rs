@@ -2,17 +2,11 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::pipe::Receiver;
-
+use super::trial::{Outcome, PATIENCE, Trial};
 use super::{Family, LanguageVersion};
-use crate::environment;
-use crate::ports::{Base, Blueprint, Exit, Sandboxes, SpawnError};
+use crate::ports::{Exit, Sandboxes, SpawnError};
 
-/// An interpreter that takes longer to tell its version is not one to run functions on.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// No answer is longer.
 const ANSWER_MAX: u64 = 4096;
 
@@ -41,41 +35,20 @@ pub(super) async fn of_host(family: Family, program: &Path) -> Option<Told> {
     parse(family, &String::from_utf8_lossy(&output.stdout))
 }
 
-/// Asks a program of another root file system, which is run nowhere but in a sandbox.
+/// Asks a program of another root file system.
 pub(super) async fn inside(
     family: Family,
     root: &Path,
     program: &Path,
     sandboxes: &dyn Sandboxes,
 ) -> Result<Told, Silent> {
-    let blueprint = Blueprint {
-        id: lambd_types::random::hex(&lambd_types::random::bytes::<16>()),
-        command: program.to_owned(),
-        args: vec!["--version".into()],
-        env: environment::search_paths().into(),
-        cwd: "/".into(),
-        root: Some(root.to_owned()),
-        memory_bytes: 512 << 20,
-        tmp_bytes: 16 << 20,
-        ..Blueprint::default()
-    };
-    let base = Base { own_root: true, ..Base::default() };
-    let prepared = sandboxes.prepare(base).await.map_err(Silent::Sandbox)?;
-    let mut sandbox = prepared.build(blueprint).await.map_err(Silent::Sandbox)?;
-    let answer = async {
-        let mut text = Vec::new();
-        if let Some(Ok(output)) = sandbox.take_output().map(Receiver::from_owned_fd) {
-            // What cannot be read is no answer; how the program ended tells more.
-            let _ = output.take(ANSWER_MAX).read_to_end(&mut text).await;
-        }
-        (String::from_utf8_lossy(&text).into_owned(), sandbox.exited().await)
-    };
-    let Ok((text, exit)) = tokio::time::timeout(PATIENCE, answer).await else {
-        return Err(Silent::Broken(format!("it gave no answer within {} s", PATIENCE.as_secs())));
-    };
-    match parse(family, &text) {
-        Some(told) => Ok(told),
-        None => Err(Silent::Broken(complaint(&exit, &text))),
+    let trial = Trial { root, program, args: &["--version"], binds: Vec::new(), output_max: ANSWER_MAX };
+    let Outcome { exit, output } = trial.run(sandboxes).await.map_err(Silent::Sandbox)?;
+    let text = String::from_utf8_lossy(&output);
+    match (parse(family, &text), exit) {
+        (Some(told), _) => Ok(told),
+        (None, Some(exit)) => Err(Silent::Broken(complaint(&exit, &text))),
+        (None, None) => Err(Silent::Broken(format!("it gave no answer within {} s", PATIENCE.as_secs()))),
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use set::CgroupSet;
 
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
-use crate::limits::{EnforcedBy, LimitsInForce};
+use crate::limits::{EnforcedBy, LimitsInForce, TmpInForce};
 use set::Groups;
 
 /// Which cgroup version limits sandboxes.
@@ -87,7 +87,7 @@ impl Cgroups {
     }
 
     /// What the cgroups enforce, and what is left to resource limits.
-    pub(crate) fn limits(&self) -> LimitsInForce {
+    pub(crate) fn limits(&self, tmp: TmpInForce) -> LimitsInForce {
         use EnforcedBy::{CgroupV1, CgroupV2, Nothing, Rlimit};
         match self {
             Self::V1(list) => {
@@ -102,6 +102,7 @@ impl Cgroups {
                     cpu: by("cpu", Nothing),
                     io: by("blkio", Nothing),
                     freezer: by("freezer", Nothing),
+                    tmp,
                 }
             }
             Self::V2 { cpu, io, .. } => {
@@ -112,6 +113,7 @@ impl Cgroups {
                     cpu: by(cpu),
                     io: by(io),
                     freezer: CgroupV2,
+                    tmp,
                 }
             }
             Self::Off { .. } => LimitsInForce {
@@ -120,6 +122,7 @@ impl Cgroups {
                 cpu: Nothing,
                 io: Nothing,
                 freezer: Nothing,
+                tmp,
             },
         }
     }

@@ -173,7 +173,7 @@ pub(crate) fn hold(text: &str, environment: Option<(&str, &str)>) -> (Child, [i3
 
 /// Runs the helper as an unprivileged user, by way of setpriv(1) when the tests run as root. Returns
 /// what the sandbox wrote, and what the helper said about it.
-fn as_ordinary_user(args: &[&str]) -> (String, String) {
+pub(crate) fn as_ordinary_user(args: &[&str]) -> (String, String) {
     as_ordinary_user_in(&["env"], args)
 }
 

@@ -10,3 +10,4 @@ mod limits;
 mod oci;
 mod roots;
 mod support;
+mod tmp;
