@@ -39,6 +39,7 @@ const NEEDS: &[Need] = &[
     Need { what: "npm", there: || process::on_path("npm").is_some(), package: "npm" },
     Need { what: "curl", there: || process::on_path("curl").is_some(), package: "curl" },
     Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },
+    Need { what: "crun", there: || process::on_path("crun").is_some(), package: "crun" },
 ];
 
 /// Makes sure that everything is there.

@@ -19,13 +19,14 @@
 mod config;
 mod seccomp;
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
 pub(crate) use self::config::Policy;
 use crate::error::{Step, StepError};
@@ -52,6 +53,11 @@ const RUNTIME_ENVIRONMENT: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin
 const SIGNAL_BASE: i32 = 128;
 /// The highest signal, see signal(7).
 const SIGNALS: i32 = 64;
+
+/// A script's interpreter may be a script, and so on so often, see execve(2).
+const SCRIPT_DEPTH: u32 = 4;
+/// So much of a script's first line counts.
+const SCRIPT_LINE: u64 = 256;
 
 /// More of a runtime's messages is not read.
 const LONGEST_LOG: u64 = 64 * 1024;
@@ -80,6 +86,9 @@ impl Stage {
 /// Everything between the order and the fork of the runtime; `None` when the spawner has died meanwhile.
 pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Stage>, StepError> {
     let runtime = runtime(spec)?;
+    // Nothing of what is mounted from here on is anybody else's business, nor what the host mounts.
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        .step("make mounts private")?;
     // Before the change of user: sources may lie where only the daemon's user may look.
     let view = mounts::capture_for_runtime(spec)?;
     init.phases.end("capture mounts");
@@ -185,22 +194,38 @@ fn check_program(lease: Lease, spec: &JailSpec, root: &Path) -> Result<(), Event
     found
 }
 
+/// What execve(2) would answer, as far as that can be told without it.
 fn may_execute(command: &Path) -> io::Result<()> {
-    let path = CString::new(command.as_os_str().as_encoded_bytes())?;
-    sys::may_execute(&path)?;
-    if !std::fs::metadata(command)?.is_file() {
-        return Err(rustix::io::Errno::ACCESS.into());
-    }
-    // What is neither a program nor a script of a named interpreter would need a handler of binfmt_misc. A
-    // program need not be readable.
-    let mut start = [0; 4];
-    match File::open(command).and_then(|mut file| file.read_exact(&mut start)) {
-        Ok(()) if !start.starts_with(b"\x7fELF") && !start.starts_with(b"#!") => {
-            Err(rustix::io::Errno::NOEXEC.into())
+    let mut command = command.to_owned();
+    for _ in 0..=SCRIPT_DEPTH {
+        let path = CString::new(command.as_os_str().as_encoded_bytes())?;
+        sys::may_execute(&path)?;
+        if !std::fs::metadata(&command)?.is_file() {
+            return Err(rustix::io::Errno::ACCESS.into());
         }
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(rustix::io::Errno::NOEXEC.into()),
-        _ => Ok(()),
+        // A program need not be readable.
+        let Ok(file) = File::open(&command) else { return Ok(()) };
+        let mut start = Vec::new();
+        file.take(SCRIPT_LINE).read_to_end(&mut start)?;
+        match interpreter(&start) {
+            Ok(Some(interpreter)) => command = interpreter,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
     }
+    Err(rustix::io::Errno::LOOP.into())
+}
+
+/// The interpreter of a script that starts so, `None` for a program. What is neither would need a handler of
+/// binfmt_misc.
+fn interpreter(start: &[u8]) -> Result<Option<PathBuf>, rustix::io::Errno> {
+    if start.starts_with(b"\x7fELF") {
+        return Ok(None);
+    }
+    let line = start.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
+    let mut words = line.unwrap_or_default().split(|byte| matches!(byte, b' ' | b'\t'));
+    let path = words.find(|word| !word.is_empty()).ok_or(rustix::io::Errno::NOEXEC)?;
+    Ok(Some(PathBuf::from(OsStr::from_bytes(path))))
 }
 
 fn errno(error: &io::Error) -> i32 {
@@ -411,6 +436,22 @@ mod tests {
                 reap(5, 6)
             };
             assert_eq!(last, Some(Event::Exited { code: 6, max_rss_bytes: 7 }));
+        }
+    }
+
+    #[test]
+    fn scripts_name_their_interpreter() {
+        let noexec = Err(rustix::io::Errno::NOEXEC);
+        for (start, expected) in [
+            (&b"\x7fELF\x02"[..], Ok(None)),
+            (b"#!/bin/sh\necho", Ok(Some("/bin/sh".into()))),
+            (b"#! \t/usr/bin/env python3\n", Ok(Some("/usr/bin/env".into()))),
+            (b"#!/bin/sh\r\n", Ok(Some("/bin/sh\r".into()))),
+            (b"#!\n/bin/sh", noexec.clone()),
+            (b"echo hello\n", noexec.clone()),
+            (b"", noexec),
+        ] {
+            assert_eq!(interpreter(start), expected, "{start:?}");
         }
     }
 

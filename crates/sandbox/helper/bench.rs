@@ -13,9 +13,11 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lambd_sandbox::{Listener, Sandbox, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions, Transport};
+use lambd_sandbox::{
+    Isolation, Listener, Sandbox, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions, Transport,
+};
 
-use crate::{fail, spec};
+use crate::{fail, oci, spec};
 
 /// Sandboxes of one measurement.
 const ROUND: usize = 200;
@@ -132,6 +134,35 @@ async fn processes() -> Measured {
         status.unwrap_or_else(|error| fail(&error));
     }
     measured
+}
+
+/// From asking for a sandbox to the end of a program that does nothing: an OCI runtime starts to work only when
+/// the sandbox is there. One of each in turn, at the level `namespaces` and with each of these runtimes.
+pub(crate) async fn levels(runtimes: &[&str]) {
+    let oci = runtimes.iter().map(|name| oci(name));
+    let levels: Vec<_> = std::iter::once(Isolation::Namespaces).chain(oci).collect();
+    let mut measured: Vec<_> = levels
+        .iter()
+        .map(|level| {
+            let options =
+                SpawnerOptions { isolation: level.clone(), prepared: AHEAD, ..SpawnerOptions::default() };
+            let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
+            (level, spawner, Measured::default())
+        })
+        .collect();
+    for number in 0..ROUND {
+        for (_, spawner, measured) in &mut measured {
+            tokio::time::sleep(PAUSE).await;
+            let start = Instant::now();
+            make(spawner, brief(format!("level-{number}"))).await.exited().await;
+            measured.times.push(start.elapsed());
+        }
+    }
+    let results = measured.iter().map(|(level, _, measured)| format!("\"{level}\": {}", measured.to_json()));
+    println!("{{{}}}", results.collect::<Vec<_>>().join(", "));
+    for (_, spawner, _) in measured {
+        spawner.shutdown().await;
+    }
 }
 
 async fn beside_living(scratch: &ScratchOptions) -> String {

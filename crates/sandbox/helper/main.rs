@@ -5,8 +5,10 @@
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
 //! - `beside SCRIPT`: runs the script on the host, with the process id of an empty sandbox's init in `$INIT`;
 //! - `bench`: measures making sandboxes, see [`bench`].
+//! - `levels RUNTIME...`: compares isolation levels, see [`bench`].
 //!
-//! With `--tmp DIRECTORY` before the command, `/tmp` is on disk there. The isolation level is `namespaces`, or `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
+//! With `--tmp DIRECTORY` before the command, `/tmp` is on disk there. The isolation level is `namespaces`, or
+//! `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
 
 mod bench;
 
@@ -17,6 +19,8 @@ use std::process::exit;
 use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions};
 
 const TMP_BYTES: u64 = 16 << 20;
+
+const USAGE: &str = "usage: lambd-sandbox-helper [--tmp DIRECTORY] run SCRIPT | hold SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
@@ -39,7 +43,8 @@ fn main() {
             ["hold", script] => run(scratch, script, true).await,
             ["beside", script] => beside(script).await,
             ["bench"] => bench::run(scratch).await,
-            _ => fail(&"usage: lambd-sandbox-helper [--tmp DIRECTORY] run SCRIPT | hold SCRIPT | beside SCRIPT | bench"),
+            ["levels", ref runtimes @ ..] => bench::levels(runtimes).await,
+            _ => fail(&USAGE),
         }
     });
 }
@@ -50,8 +55,11 @@ fn fail(error: &dyn std::fmt::Display) -> ! {
 }
 
 fn isolation() -> Isolation {
-    let Ok(runtime) = std::env::var("LAMBD_OCI_RUNTIME") else { return Isolation::Namespaces };
-    match OciRuntime::find(Some(&runtime), &[]) {
+    std::env::var("LAMBD_OCI_RUNTIME").map_or(Isolation::Namespaces, |runtime| oci(&runtime))
+}
+
+fn oci(runtime: &str) -> Isolation {
+    match OciRuntime::find(Some(runtime), &[]) {
         Ok(runtime) => Isolation::Oci(runtime),
         Err(reason) => fail(&reason),
     }

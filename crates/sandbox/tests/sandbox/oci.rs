@@ -121,11 +121,13 @@ async fn an_unknown_runtime_stays_and_tells_signals_by_its_exit_code() {
 async fn a_command_that_cannot_be_executed_says_why() {
     let directory = open_directory();
     write_program(&directory.path().join("no-program"), "neither script nor program");
+    write_program(&directory.path().join("no-interpreter"), "#!/no/such/interpreter\n");
     for (command, errno) in [
         ("/usr/bin/does-not-exist", rustix::io::Errno::NOENT),
         ("/etc/passwd", rustix::io::Errno::ACCESS),
         ("/usr/bin", rustix::io::Errno::ACCESS),
         ("/var/task/no-program", rustix::io::Errno::NOEXEC),
+        ("/var/task/no-interpreter", rustix::io::Errno::NOENT),
     ] {
         let mut spec = program(command, &[]);
         spec.binds.push(Bind { source: directory.path().into(), target: "/var/task".into() });
