@@ -50,16 +50,27 @@ const PROC_READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/s
 /// What of `/proc` tells about the host's kernel or memory. Covered by `/dev/null`; most would
 /// be refused to the function anyway, this holds even if the kernel's own check has a gap.
 const PROC_MASKED: &[&str] = &[
+    "/proc/interrupts",
+    "/proc/kallsyms",
     "/proc/kcore",
+    "/proc/key-users",
     "/proc/keys",
     "/proc/latency_stats",
     "/proc/sched_debug",
     "/proc/sysrq-trigger",
     "/proc/timer_list",
+    "/proc/timer_stats",
 ];
 
 /// Directories of `/proc` that describe the host's devices. Covered by the empty `/dev/shm`.
-const PROC_HIDDEN: &[&str] = &["/proc/acpi", "/proc/scsi"];
+const PROC_HIDDEN: &[&str] = &["/proc/acpi", "/proc/asound", "/proc/scsi"];
+
+/// Kinds of namespaces of which the sandbox may make no further, see namespaces(7).
+const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+
+/// Bytes of `/tmp` for each file that it may hold, as on AWS's own file system there. Files cost memory of
+/// the kernel, which the size limit does not count.
+const TMP_BYTES_PER_FILE: u64 = 16 * 1024;
 
 /// Attributes of every view of the host.
 const READ_ONLY: u64 = sys::MOUNT_READ_ONLY | sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEV;
@@ -100,7 +111,8 @@ pub(crate) fn capture(spec: &JailSpec) -> Result<HostView, StepError> {
     capture_etc(&mut view)?;
     for name in DEVICES {
         let path = Path::new("/dev").join(name);
-        let node = capture_with(&path, &path, sys::MOUNT_NO_SUID)?;
+        // Read-only says nothing about writing to a device, only about changing its node, which is the host's.
+        let node = capture_with(&path, &path, sys::MOUNT_NO_SUID | sys::MOUNT_READ_ONLY)?;
         view.system.push(node);
     }
     for Bind { source, target } in &spec.binds {
@@ -203,6 +215,7 @@ pub(crate) fn build(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
     for captured in view.binds {
         attach(captured)?;
     }
+    forbid_namespaces()?;
     restrict_proc()?;
     make_root_read_only()
 }
@@ -238,9 +251,24 @@ fn attach(captured: Captured) -> Result<(), StepError> {
 
 fn mount_tmp(bytes: u64) -> Result<(), StepError> {
     make_directory(Path::new("/tmp"))?;
-    let options = CString::new(format!("size={bytes},mode=1777")).step("options of /tmp")?;
+    let files = (bytes / TMP_BYTES_PER_FILE).max(1024);
+    let options =
+        CString::new(format!("size={bytes},nr_inodes={files},mode=1777")).step("options of /tmp")?;
     mount("tmp", "/tmp", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
         .step("mount /tmp")
+}
+
+/// Should a function find a way round the filter, it still gets no namespace to have capabilities in.
+fn forbid_namespaces() -> Result<(), StepError> {
+    for kind in NAMESPACES {
+        let path = format!("/proc/sys/user/max_{kind}_namespaces");
+        match std::fs::write(&path, "0") {
+            // A kind that this kernel does not have.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.step_with(|| format!("write {path}"))?,
+        }
+    }
+    Ok(())
 }
 
 /// Covers what a function must not see or change in /proc. Entries the kernel lacks are no loss.

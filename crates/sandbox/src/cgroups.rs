@@ -191,7 +191,9 @@ fn set_v1_limits(controller: &str, group: &Path, memory_bytes: u64) -> Result<()
             write(&group.join("memory.limit_in_bytes"), memory_bytes)?;
             // Memory and swap together: equal to the above means no swap. Second, because it may
             // never be below it. Missing where the kernel does not account for swap.
-            write_if_present(&group.join("memory.memsw.limit_in_bytes"), memory_bytes)
+            write_if_present(&group.join("memory.memsw.limit_in_bytes"), memory_bytes)?;
+            // Buffers of TCP sockets are not part of the above; two gigabytes fit into a process's sockets.
+            write_if_present(&group.join("memory.kmem.tcp.limit_in_bytes"), memory_bytes)
         }
         "pids" => write(&group.join("pids.max"), PROCESSES),
         _ => Ok(()),
