@@ -281,7 +281,7 @@ def test_flood_of_zombies(stage, name):
 
 def test_fork_bomb(stage, name):
     """A fork bomb ends at the limit of 1,024 processes; others can start processes meanwhile."""
-    stage.attacker(name, Timeout=10)
+    stage.attacker(name, Timeout=20, MemorySize=2048)
 
     def run():
         children = []

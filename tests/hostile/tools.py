@@ -87,6 +87,15 @@ def write(path, content=b"x"):
         file.write(content)
 
 
+def write_existing(path, content):
+    """Writes to a file that is there, as it stands: nothing is truncated or made."""
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.write(file, content)
+    finally:
+        os.close(file)
+
+
 def readable(paths):
     """Those of several paths that show anything: files with content, folders with entries."""
 

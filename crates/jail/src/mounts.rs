@@ -11,7 +11,8 @@
 //!    sandbox, and no symbolic link can lead back to the host.
 
 use std::ffi::CString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -44,8 +45,9 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 const EMPTY_DIRECTORIES: &[&str] =
     &["/dev/shm", "/mnt", "/opt", "/run", "/var/runtime", "/var/task", "/var/tmp"];
 
-/// What of `/proc` a function must not change. Read-only rather than hidden: programs read it.
-const PROC_READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
+/// What of `/proc` a function must not change. Read-only rather than hidden: programs read it. Writing to
+/// pressure would make the kernel watch the whole machine for the writer, and needs no right.
+const PROC_READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/pressure", "/proc/sys"];
 
 /// What of `/proc` tells about the host's kernel or memory. Covered by `/dev/null`; most would
 /// be refused to the function anyway, this holds even if the kernel's own check has a gap.
@@ -215,8 +217,12 @@ pub(crate) fn build(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
     for captured in view.binds {
         attach(captured)?;
     }
-    forbid_namespaces()?;
+    let namespace_limits = namespace_limits()?;
     restrict_proc()?;
+    // Should a function find a way round the filter, it still gets no namespace to have capabilities in.
+    for mut limit in namespace_limits {
+        limit.write_all(b"0").step("forbid further namespaces")?;
+    }
     make_root_read_only()
 }
 
@@ -258,17 +264,20 @@ fn mount_tmp(bytes: u64) -> Result<(), StepError> {
         .step("mount /tmp")
 }
 
-/// Should a function find a way round the filter, it still gets no namespace to have capabilities in.
-fn forbid_namespaces() -> Result<(), StepError> {
+/// The limits of further namespaces, open for writing: /proc/sys becomes read-only, and as long as it is not,
+/// mounts are still to be copied, for which the kernel makes a namespace as well.
+fn namespace_limits() -> Result<Vec<File>, StepError> {
+    let mut limits = Vec::new();
     for kind in NAMESPACES {
         let path = format!("/proc/sys/user/max_{kind}_namespaces");
-        match std::fs::write(&path, "0") {
+        match File::options().write(true).open(&path) {
+            Ok(file) => limits.push(file),
             // A kind that this kernel does not have.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other.step_with(|| format!("write {path}"))?,
+            Err(error) => return Err(StepError::new(format!("open {path}"), error)),
         }
     }
-    Ok(())
+    Ok(limits)
 }
 
 /// Covers what a function must not see or change in /proc. Entries the kernel lacks are no loss.
