@@ -290,6 +290,7 @@ impl Instance {
                     tracing::error!(%error, "cannot thaw an instance");
                 }
                 let delivery = self.run(running, event, log_type).await;
+                running.log.settle().await;
                 *running.activity() = Activity::Idle;
                 delivery
             }

@@ -20,6 +20,8 @@ use crate::ports::LogStream;
 const LINE_MAX: usize = 256 * 1024;
 /// Most that one visit takes from the pipe, so that a flood cannot hold up the end of an invocation.
 const VISIT_MAX: usize = 1024 * 1024;
+/// Output of one event above which its instance waits for a sink that is behind: what a pipe usually holds.
+const MODEST: usize = 64 * 1024;
 
 /// The log of one instance.
 #[derive(Clone)]
@@ -40,13 +42,15 @@ struct State {
     /// The end of the current invocation's log, while it is asked for. Before the first invocation it
     /// holds what the initialisation wrote, which belongs to that invocation's log.
     tail: Option<Vec<u8>>,
+    /// Bytes since the last time that the instance waited for the sink.
+    unsettled: usize,
     /// The writing end is closed everywhere.
     ended: bool,
 }
 
 impl State {
     fn new() -> Self {
-        Self { partial: Vec::new(), tail: Some(Vec::new()), ended: false }
+        Self { partial: Vec::new(), tail: Some(Vec::new()), unsettled: 0, ended: false }
     }
 }
 
@@ -106,6 +110,16 @@ impl InstanceLog {
             Bytes::from(tail).slice(from..)
         })
     }
+
+    /// Waits until the sink has caught up, if this instance is among those that it has to catch up with. The
+    /// end of an event takes what is in the pipe without waiting; a function that writes much in each of many
+    /// events would else fill the daemon's memory.
+    pub(crate) async fn settle(&self) {
+        let written = std::mem::take(&mut self.shared.lock().unsettled);
+        if written > MODEST && self.shared.stream.is_full() {
+            self.shared.stream.room().await;
+        }
+    }
 }
 
 impl Shared {
@@ -130,6 +144,7 @@ impl Shared {
                 }
                 Ok(n) => {
                     taken += n;
+                    state.unsettled += n;
                     self.take(state, &buffer[..n]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

@@ -20,6 +20,19 @@ impl LogStream for Recorder {
     }
 }
 
+/// A sink that never catches up.
+struct Swamped;
+
+impl LogStream for Swamped {
+    fn append(&self, _: Vec<LogEvent>) {}
+    fn is_full(&self) -> bool {
+        true
+    }
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
 fn log() -> (InstanceLog, io::PipeWriter, Arc<Recorder>) {
     let (reader, writer) = io::pipe().unwrap();
     let recorder = Arc::new(Recorder::default());
@@ -77,4 +90,26 @@ async fn endless_lines_are_cut_and_bytes_that_are_no_text_survive() {
     let lengths: Vec<_> = lines.iter().map(String::len).collect();
     assert_eq!(lengths[..3], [6, LINE_MAX, 11]);
     assert_eq!(lines[3], "\u{fffd}\n");
+}
+
+/// An instance that writes too much for the disk waits for it, and keeps no other from going on.
+#[tokio::test(start_paused = true)]
+async fn only_those_who_write_much_wait_for_a_sink_that_is_behind() {
+    let (reader, mut process) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&reader, true).unwrap();
+    let log = InstanceLog::start(reader.into(), Arc::new(Swamped), Arc::new(SystemClock)).unwrap();
+    let waits = async |log: &InstanceLog| {
+        tokio::time::timeout(std::time::Duration::from_secs(60), log.settle()).await.is_err()
+    };
+    process.write_all(b"modest\n").unwrap();
+    log.finish(vec!["END\n".into()]);
+    assert!(!waits(&log).await);
+    for _ in 0..3 {
+        process.write_all(&[b'x'; MODEST / 2]).unwrap();
+        log.platform(vec![]);
+    }
+    log.finish(vec!["END\n".into()]);
+    assert!(waits(&log).await);
+    log.finish(vec!["END\n".into()]);
+    assert!(!waits(&log).await, "it has waited for that output");
 }
