@@ -21,6 +21,9 @@ ORDINARY_USER = 61234
 #: In the daemon's environment, and in nobody else's.
 CANARY = "HOSTILE_CANARY"
 
+#: Names of files that attacks try to make outside of their sandbox.
+INTRUDERS = {"intruder", "evil", "hostile-evil", "disk", "mem", "direct", "linked"}
+
 
 class Refused(str):
     """An attack that ended in an error of the system: its name."""
@@ -122,9 +125,10 @@ class Stage:
         return pid
 
     def close(self):
-        """Stops the daemon, which must be able to do so."""
+        """Stops the daemon, which must be able to do so, and removes all traces of the stage."""
         assert self.daemon.alive(), f"the daemon died:\n{self.daemon.output()}"
         assert self.daemon.stop() == 0, self.daemon.output()
+        shutil.rmtree(self.folder)
 
 
 def lambda_warm_up():
@@ -190,14 +194,17 @@ def resident(pid: int) -> int:
 
 
 def cgroups(pid: int) -> list:
-    """Directories of cgroups that a daemon made, in whatever hierarchy."""
-    return sorted(
-        str(path)
-        for parent in Path("/sys/fs/cgroup").rglob("lambd")
-        for daemon in parent.glob(f"{pid}-*")
-        for path in daemon.rglob("*")
-        if path.is_dir()
-    )
+    """Directories of cgroups that a daemon made for its instances, in whatever hierarchy."""
+    lines = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    tops = [mount.split()[4] for mount, kind in lines if kind.startswith("cgroup")]
+    found = set()
+    for top in tops:
+        # os.walk passes over what vanishes under its feet.
+        for folder, names, _ in os.walk(top):
+            parent, own = os.path.split(folder)
+            if os.path.basename(parent) == "lambd" and own.startswith(f"{pid}-"):
+                found |= {os.path.join(folder, name) for name in names}
+    return sorted(found)
 
 
 def eventually(condition, what: str, patience: float = 30.0):
