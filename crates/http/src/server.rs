@@ -16,7 +16,7 @@ use lambd_types::AccountId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::body::{self, BodyError};
+use crate::body::{self, BodyError, Room};
 use crate::router::unknown_service;
 use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestHead, Router, empty};
 
@@ -25,6 +25,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connections from inside one sandbox.
 const CONFINED_CONNECTIONS: usize = 64;
+
+/// Bytes of request bodies from inside one sandbox that the daemon holds at a time: room for the largest
+/// request that there is, a package of 50 MB in base64, and some smaller ones.
+const CONFINED_BODIES: usize = 96 * 1024 * 1024;
 
 /// The listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -66,19 +70,21 @@ pub struct Server {
     router: Router,
     defaults: CallerDefaults,
     connections: usize,
+    room: Room,
 }
 
 impl Server {
     /// A server of `router`.
     pub fn new(router: Router, defaults: CallerDefaults) -> Self {
-        Self { router, defaults, connections: Semaphore::MAX_PERMITS }
+        Self { router, defaults, connections: Semaphore::MAX_PERMITS, room: Room::unlimited() }
     }
 
     /// The same services for callers inside a sandbox: they act in `account`, whatever credential they
-    /// show, and may hold few connections, because each is a descriptor of the daemon.
+    /// show, and may hold few connections and little data in them, because both are the daemon's.
     pub fn confined_to(&self, account: AccountId) -> Self {
         let defaults = CallerDefaults { account, region: self.defaults.region.clone(), confined: true };
-        Self { router: self.router.clone(), defaults, connections: CONFINED_CONNECTIONS }
+        let room = Room::of_bytes(CONFINED_BODIES);
+        Self { router: self.router.clone(), defaults, connections: CONFINED_CONNECTIONS, room }
     }
 
     /// Accepts until `stop` resolves, then waits up to `grace` for requests in flight to finish.
@@ -151,8 +157,14 @@ impl Server {
             return service.refuse(&head, Refusal::NotSigned);
         }
         let limit = service.body_limit(&head);
-        match body::collect(body, limit).await {
-            Ok(body) => service.clone().call(AwsRequest { head, body }).await,
+        match body::collect(body, limit, &self.room).await {
+            Ok(body) => {
+                let response = service.clone().call(AwsRequest { head, body: body.bytes }).await;
+                drop(body.taken);
+                response
+            }
+            // Which clients take as a reason to try again a little later.
+            Err(BodyError::NoRoom) => empty(StatusCode::SERVICE_UNAVAILABLE),
             Err(BodyError::TooLarge) => service.refuse(&head, Refusal::BodyTooLarge { limit }),
             Err(BodyError::Broken(error)) => {
                 tracing::debug!(%error, "a request body broke off");

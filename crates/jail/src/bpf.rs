@@ -14,16 +14,23 @@ use libc::sock_filter;
 pub(crate) enum Action {
     /// It is executed.
     Allow,
-    /// It fails with this error number.
+    /// It is not executed and answers this error number; zero means success.
     Fail(i32),
-    /// It fails with this error number if one of the rules matches, else it is executed.
-    FailIf(i32, &'static [Rule]),
+    /// It fails as the first rule that matches says, else it is executed.
+    FailIf(&'static [Rule]),
 }
 
-/// Conditions that hold together.
-pub(crate) type Rule = &'static [Condition];
+/// A use of a call that is not executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// What it answers; zero means success.
+    pub(crate) errno: i32,
+    /// Conditions that hold together.
+    pub(crate) when: &'static [Condition],
+}
 
-/// A condition on the lower half of an argument, which is all that the calls in question look at.
+/// A condition on an argument: on its lower half where nothing else is said, which is all that calls look
+/// at whose argument is an `int`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// The argument with this index equals the value.
@@ -32,6 +39,8 @@ pub(crate) enum Condition {
     IsNot(u8, u32),
     /// It has at least one of the bits.
     HasAnyOf(u8, u32),
+    /// Its upper half differs from the value.
+    UpperIsNot(u8, u32),
 }
 
 /// `AUDIT_ARCH_*` of the machine: calls of another interface have other numbers.
@@ -45,6 +54,8 @@ const AUDIT_ARCH: u32 = 0xc000_00b7;
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCH: u32 = 4;
 const OFFSET_ARGS: u32 = 16;
+const LOWER: u32 = 0;
+const UPPER: u32 = 4;
 
 const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
@@ -104,8 +115,8 @@ fn perform(action: Action) -> Vec<sock_filter> {
     match action {
         Action::Allow => vec![statement(RETURN, libc::SECCOMP_RET_ALLOW)],
         Action::Fail(errno) => vec![fail(errno)],
-        Action::FailIf(errno, rules) => {
-            let mut program: Vec<_> = rules.iter().flat_map(|rule| fail_if(errno, rule)).collect();
+        Action::FailIf(rules) => {
+            let mut program: Vec<_> = rules.iter().flat_map(fail_if).collect();
             program.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
             program
         }
@@ -113,19 +124,20 @@ fn perform(action: Action) -> Vec<sock_filter> {
 }
 
 /// Fails if all conditions hold, else goes on behind.
-fn fail_if(errno: i32, rule: &[Condition]) -> Vec<sock_filter> {
+fn fail_if(rule: &Rule) -> Vec<sock_filter> {
     let mut program = Vec::new();
-    for (index, condition) in rule.iter().enumerate() {
+    for (index, condition) in rule.when.iter().enumerate() {
         // Behind this jump: two instructions for each further condition, and the return.
-        let out = (2 * (rule.len() - index - 1) + 1) as u8;
-        let (arg, test) = match *condition {
-            Condition::Is(arg, value) => (arg, jump(JUMP_EQUAL, value, 0, out)),
-            Condition::IsNot(arg, value) => (arg, jump(JUMP_EQUAL, value, out, 0)),
-            Condition::HasAnyOf(arg, bits) => (arg, jump(JUMP_SET, bits, 0, out)),
+        let out = (2 * (rule.when.len() - index - 1) + 1) as u8;
+        let (arg, half, test) = match *condition {
+            Condition::Is(arg, value) => (arg, LOWER, jump(JUMP_EQUAL, value, 0, out)),
+            Condition::IsNot(arg, value) => (arg, LOWER, jump(JUMP_EQUAL, value, out, 0)),
+            Condition::HasAnyOf(arg, bits) => (arg, LOWER, jump(JUMP_SET, bits, 0, out)),
+            Condition::UpperIsNot(arg, value) => (arg, UPPER, jump(JUMP_EQUAL, value, out, 0)),
         };
-        program.extend([statement(LOAD, OFFSET_ARGS + 8 * u32::from(arg)), test]);
+        program.extend([statement(LOAD, OFFSET_ARGS + 8 * u32::from(arg) + half), test]);
     }
-    program.push(fail(errno));
+    program.push(fail(rule.errno));
     program
 }
 
@@ -150,7 +162,10 @@ pub(crate) mod tests {
         let load = |offset: u32| match offset {
             OFFSET_NUMBER => number,
             OFFSET_ARCH => arch,
-            _ => args[(offset - OFFSET_ARGS) as usize / 8] as u32,
+            _ => {
+                let at = offset - OFFSET_ARGS;
+                (args[at as usize / 8] >> (8 * (at % 8))) as u32
+            }
         };
         let (mut at, mut accumulator) = (0, 0);
         loop {
@@ -177,13 +192,16 @@ pub(crate) mod tests {
 
     #[test]
     fn every_number_gets_its_action() {
-        static RULES: &[Rule] =
-            &[&[Condition::HasAnyOf(0, 0b1100)], &[Condition::Is(1, 7), Condition::IsNot(2, 8)]];
+        static RULES: &[Rule] = &[
+            Rule { errno: 2, when: &[Condition::HasAnyOf(0, 0b1100)] },
+            Rule { errno: 3, when: &[Condition::Is(1, 7), Condition::IsNot(2, 8)] },
+            Rule { errno: 0, when: &[Condition::UpperIsNot(3, 0)] },
+        ];
         let actions = BTreeMap::from([
             (0, Action::Allow),
             (1, Action::Allow),
             (5, Action::Fail(1)),
-            (6, Action::FailIf(2, RULES)),
+            (6, Action::FailIf(RULES)),
             (300, Action::Allow),
             (u32::MAX - 1, Action::Allow),
         ]);
@@ -208,7 +226,9 @@ pub(crate) mod tests {
         }
         assert_eq!(run(6, [4, 0, 0, 0, 0, 0]), errno(2));
         assert_eq!(run(6, [2, 7, 8, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
-        assert_eq!(run(6, [2, 7, 9, 0, 0, 0]), errno(2));
+        assert_eq!(run(6, [2, 7, 9, 0, 0, 0]), errno(3));
+        assert_eq!(run(6, [0, 0, 0, 5, 0, 0]), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(run(6, [0, 0, 0, 1 << 32, 0, 0]), errno(0));
         assert_eq!(evaluate(&program, 0x4000_0003, 0, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS, "i386");
     }
 }

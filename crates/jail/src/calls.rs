@@ -1,4 +1,4 @@
-//! System calls that are always denied and always allowed; `filter` says what that means.
+//! System calls that are always denied, ignored and allowed; `filter` says what that means.
 
 /// Calls that exist but are not for a function: `EPERM`.
 pub(crate) const DENIED: &[i64] = &[
@@ -45,6 +45,8 @@ pub(crate) const DENIED: &[i64] = &[
     libc::SYS_fanotify_init,
     libc::SYS_fanotify_mark,
     libc::SYS_lookup_dcookie,
+    // Tells which pages of files that others use are in memory.
+    CACHESTAT,
     // The machine: modules, other kernels, restart, accounting, clock, host name, kernel log.
     libc::SYS_init_module,
     libc::SYS_finit_module,
@@ -69,6 +71,10 @@ pub(crate) const DENIED: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_modify_ldt,
 ];
+
+/// Calls that answer success and are not executed. They write out the dirty pages of whole file systems,
+/// which are the host's: a function has nothing there to write, and could slow down everybody who has.
+pub(crate) const IGNORED: &[i64] = &[libc::SYS_sync, libc::SYS_syncfs];
 
 /// Calls that programs need, in groups: what CPython, Node.js, the JVM, Go, Ruby, .NET, bash and
 /// usual native extensions call.
@@ -129,8 +135,6 @@ const FILES: &[i64] = &[
     libc::SYS_fadvise64,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
-    libc::SYS_sync,
-    libc::SYS_syncfs,
     libc::SYS_sync_file_range,
     libc::SYS_sendfile,
     libc::SYS_splice,
@@ -154,7 +158,6 @@ const FILES: &[i64] = &[
     libc::SYS_inotify_add_watch,
     libc::SYS_inotify_rm_watch,
     libc::SYS_memfd_create,
-    CACHESTAT,
 ];
 
 /// Memory of the process itself: governed by the memory limit.
@@ -201,11 +204,7 @@ const PROCESSES: &[i64] = &[
     libc::SYS_rseq,
     libc::SYS_futex,
     libc::SYS_futex_waitv,
-    libc::SYS_prctl,
-    libc::SYS_seccomp,
     libc::SYS_getrlimit,
-    libc::SYS_setrlimit,
-    libc::SYS_prlimit64,
     libc::SYS_getrusage,
     libc::SYS_times,
     libc::SYS_getpriority,
@@ -324,7 +323,6 @@ const SOCKETS: &[i64] = &[
     libc::SYS_getsockname,
     libc::SYS_getpeername,
     libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
 ];
 
 /// System V and POSIX interprocess communication: governed by the ipc namespace.

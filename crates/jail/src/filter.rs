@@ -1,9 +1,10 @@
 //! The seccomp policy of the function's process, as data.
 //!
 //! - [`ALLOWED`]: calls that programs need.
-//! - [`CHECKED`]: calls that programs need, but some uses of which are denied with `EPERM`.
+//! - [`CHECKED`]: calls that programs need, but some uses of which are not executed.
 //! - [`DENIED`]: calls that exist but are not for a function. They answer `EPERM`, as a missing right
 //!   would.
+//! - [`IGNORED`]: calls that answer success and are not executed.
 //! - Anything else, above all calls newer than these lists, answers `ENOSYS`, upon which libraries
 //!   fall back to an older call.
 //!
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 
 use libc::sock_filter;
 
+use crate::bpf::Condition::{HasAnyOf, Is, IsNot, UpperIsNot};
 use crate::bpf::{self, Action, Condition, Rule};
-use crate::calls::{ALLOWED, DENIED};
+use crate::calls::{ALLOWED, DENIED, IGNORED};
 use crate::error::{Step, StepError};
 use crate::sys;
 
@@ -54,49 +56,109 @@ impl Filter {
 pub(crate) fn policy() -> BTreeMap<u32, Action> {
     let allowed = ALLOWED.iter().flat_map(|group| group.iter()).map(|number| (*number, Action::Allow));
     let denied = DENIED.iter().map(|number| (*number, Action::Fail(libc::EPERM)));
-    let checked = CHECKED.iter().map(|(number, rules)| (*number, Action::FailIf(libc::EPERM, rules)));
-    allowed.chain(denied).chain(checked).map(|(number, action)| (number as u32, action)).collect()
+    let ignored = IGNORED.iter().map(|number| (*number, Action::Fail(0)));
+    let checked = CHECKED.iter().map(|(number, rules)| (*number, Action::FailIf(rules)));
+    allowed
+        .chain(denied)
+        .chain(ignored)
+        .chain(checked)
+        .map(|(number, action)| (number as u32, action))
+        .collect()
 }
 
-/// Calls with the uses that are denied; conditions of one rule hold together, rules are alternatives.
+/// Calls with the uses that are not executed; conditions of one rule hold together, rules are alternatives.
 const CHECKED: &[(i64, &[Rule])] = &[
     // A new user namespace would give back every capability inside it, and with them the parts of the
     // kernel that only privileged users could reach before.
-    (libc::SYS_clone, &[&[Condition::HasAnyOf(0, NAMESPACE_FLAGS)]]),
-    // Sockets of other families (packet, vsock, bluetooth, ...) have no use without a device, and most
-    // holes of the network code were in them. Of netlink, only questions about routes and addresses,
-    // which getifaddrs(3) asks.
+    (libc::SYS_clone, &[denied(&[HasAnyOf(0, NAMESPACE_FLAGS)])]),
     (
         libc::SYS_socket,
         &[
-            &[
-                Condition::IsNot(0, libc::AF_UNIX as u32),
-                Condition::IsNot(0, libc::AF_INET as u32),
-                Condition::IsNot(0, libc::AF_INET6 as u32),
-                Condition::IsNot(0, libc::AF_NETLINK as u32),
-            ],
-            &[Condition::Is(0, libc::AF_NETLINK as u32), Condition::IsNot(2, libc::NETLINK_ROUTE as u32)],
+            // Sockets of other families (packet, vsock, bluetooth, ...) have no use without a device, and
+            // most holes of the network code were in them.
+            denied(&[
+                IsNot(0, libc::AF_UNIX as u32),
+                IsNot(0, libc::AF_INET as u32),
+                IsNot(0, libc::AF_INET6 as u32),
+                IsNot(0, libc::AF_NETLINK as u32),
+            ]),
+            // Of netlink, only questions about routes and addresses, which getifaddrs(3) asks.
+            denied(&[Is(0, libc::AF_NETLINK as u32), IsNot(2, libc::NETLINK_ROUTE as u32)]),
+            // Protocols beside TCP, UDP and ping. Asking for another makes the kernel load its module
+            // (SCTP, DCCP, L2TP), or leads into code that is young (MPTCP). The answer is that of a kernel
+            // without it.
+            unsupported(&[Is(0, libc::AF_INET as u32), IsNot(2, 0), NOT_TCP, NOT_UDP, NOT_PING, NOT_PING6]),
+            unsupported(&[Is(0, libc::AF_INET6 as u32), IsNot(2, 0), NOT_TCP, NOT_UDP, NOT_PING, NOT_PING6]),
         ],
     ),
-    (libc::SYS_socketpair, &[&[Condition::IsNot(0, libc::AF_UNIX as u32)]]),
+    (libc::SYS_socketpair, &[denied(&[IsNot(0, libc::AF_UNIX as u32)])]),
+    // Programs in the kernel, of which each is compiled into memory that no cgroup accounts for and of
+    // which the whole machine has a limited amount: a function that fills it keeps every new sandbox, and
+    // everybody else without rights, from installing a filter.
+    (
+        libc::SYS_setsockopt,
+        &[
+            denied(&[Is(1, libc::SOL_SOCKET as u32), Is(2, libc::SO_ATTACH_FILTER as u32)]),
+            denied(&[Is(1, libc::SOL_SOCKET as u32), Is(2, libc::SO_ATTACH_BPF as u32)]),
+            denied(&[Is(1, libc::SOL_SOCKET as u32), Is(2, libc::SO_ATTACH_REUSEPORT_CBPF as u32)]),
+            denied(&[Is(1, libc::SOL_SOCKET as u32), Is(2, libc::SO_ATTACH_REUSEPORT_EBPF as u32)]),
+        ],
+    ),
+    // The same by seccomp: a process can pile up half a megabyte of them. Refused as by a kernel without
+    // filters, which those who sandbox themselves (browsers) expect.
+    (libc::SYS_seccomp, &[Rule { errno: libc::EINVAL, when: &[Is(0, libc::SECCOMP_SET_MODE_FILTER)] }]),
+    (
+        libc::SYS_prctl,
+        &[Rule {
+            errno: libc::EINVAL,
+            when: &[Is(0, libc::PR_SET_SECCOMP as u32), Is(1, libc::SECCOMP_MODE_FILTER)],
+        }],
+    ),
+    // The limit of core files is 1 for the reason that `rlimits` gives, and must stay so. Those who set it
+    // mean to have no core, which they have not.
+    (libc::SYS_setrlimit, &[ignored(&[Is(0, libc::RLIMIT_CORE)])]),
+    (
+        libc::SYS_prlimit64,
+        &[
+            ignored(&[Is(1, libc::RLIMIT_CORE), IsNot(2, 0)]),
+            ignored(&[Is(1, libc::RLIMIT_CORE), UpperIsNot(2, 0)]),
+        ],
+    ),
     // Old execution domains. Left are Linux, the query, ADDR_NO_RANDOMIZE (debuggers and some garbage
     // collectors ask for it) and UNAME26, alone and together.
     (
         libc::SYS_personality,
-        &[&[
-            Condition::IsNot(0, 0),
-            Condition::IsNot(0, 0xffff_ffff),
-            Condition::IsNot(0, 0x0004_0000),
-            Condition::IsNot(0, 0x0002_0000),
-            Condition::IsNot(0, 0x0006_0000),
-        ]],
+        &[denied(&[
+            IsNot(0, 0),
+            IsNot(0, 0xffff_ffff),
+            IsNot(0, 0x0004_0000),
+            IsNot(0, 0x0002_0000),
+            IsNot(0, 0x0006_0000),
+        ])],
     ),
     // Requests that push input to the process behind a terminal.
-    (
-        libc::SYS_ioctl,
-        &[&[Condition::Is(1, libc::TIOCSTI as u32)], &[Condition::Is(1, libc::TIOCLINUX as u32)]],
-    ),
+    (libc::SYS_ioctl, &[denied(&[Is(1, libc::TIOCSTI as u32)]), denied(&[Is(1, libc::TIOCLINUX as u32)])]),
 ];
+
+const NOT_TCP: Condition = IsNot(2, libc::IPPROTO_TCP as u32);
+const NOT_UDP: Condition = IsNot(2, libc::IPPROTO_UDP as u32);
+const NOT_PING: Condition = IsNot(2, libc::IPPROTO_ICMP as u32);
+const NOT_PING6: Condition = IsNot(2, libc::IPPROTO_ICMPV6 as u32);
+
+/// Refused as for want of a right.
+const fn denied(when: &'static [Condition]) -> Rule {
+    Rule { errno: libc::EPERM, when }
+}
+
+/// Refused as by a kernel that has no such protocol.
+const fn unsupported(when: &'static [Condition]) -> Rule {
+    Rule { errno: libc::EPROTONOSUPPORT, when }
+}
+
+/// Answered with success, and not executed.
+const fn ignored(when: &'static [Condition]) -> Rule {
+    Rule { errno: 0, when }
+}
 
 /// Flags of clone(2) that make a namespace. `CLONE_NEWTIME` shares its bit with the exit signal and
 /// exists for clone3 and unshare only.
@@ -114,6 +176,9 @@ mod tests {
     use crate::bpf::tests::evaluate_here;
 
     const DENY: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    const UNSUPPORTED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPROTONOSUPPORT as u32;
+    const INVALID: u32 = libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32;
+    const IGNORE: u32 = libc::SECCOMP_RET_ERRNO;
     const UNKNOWN: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
     fn decide(call: i64, args: [u64; 6]) -> u32 {
@@ -122,7 +187,8 @@ mod tests {
 
     #[test]
     fn no_call_is_listed_twice() {
-        let listed = ALLOWED.iter().map(|group| group.len()).sum::<usize>() + DENIED.len() + CHECKED.len();
+        let listed = ALLOWED.iter().map(|group| group.len()).sum::<usize>();
+        let listed = listed + DENIED.len() + IGNORED.len() + CHECKED.len();
         assert_eq!(policy().len(), listed);
     }
 
@@ -151,6 +217,26 @@ mod tests {
             (libc::SYS_socket, [libc::AF_PACKET as u64, 3, 0], DENY),
             (libc::SYS_socket, [libc::AF_NETLINK as u64, 3, 0], allow),
             (libc::SYS_socket, [libc::AF_NETLINK as u64, 3, 9], DENY),
+            (libc::SYS_socket, [libc::AF_INET as u64, 1, libc::IPPROTO_TCP as u64], allow),
+            (libc::SYS_socket, [libc::AF_INET6 as u64, 2, libc::IPPROTO_ICMPV6 as u64], allow),
+            (libc::SYS_socket, [libc::AF_INET as u64, 1, libc::IPPROTO_SCTP as u64], UNSUPPORTED),
+            (libc::SYS_socket, [libc::AF_INET6 as u64, 1, libc::IPPROTO_MPTCP as u64], UNSUPPORTED),
+            (libc::SYS_setsockopt, [3, 1, libc::SO_REUSEADDR as u64], allow),
+            (libc::SYS_setsockopt, [3, 1, libc::SO_ATTACH_FILTER as u64], DENY),
+            (libc::SYS_setsockopt, [3, 6, libc::SO_ATTACH_FILTER as u64], allow),
+            (libc::SYS_seccomp, [u64::from(libc::SECCOMP_GET_ACTION_AVAIL), 0, 0], allow),
+            (libc::SYS_seccomp, [u64::from(libc::SECCOMP_SET_MODE_FILTER), 0, 0], INVALID),
+            (libc::SYS_prctl, [libc::PR_SET_SECCOMP as u64, 2, 0], INVALID),
+            (libc::SYS_prctl, [libc::PR_SET_NAME as u64, 2, 0], allow),
+            (libc::SYS_setrlimit, [u64::from(libc::RLIMIT_CORE), 1, 0], IGNORE),
+            (libc::SYS_setrlimit, [u64::from(libc::RLIMIT_STACK), 1, 0], allow),
+            (libc::SYS_prlimit64, [0, u64::from(libc::RLIMIT_CORE), 0], allow),
+            (libc::SYS_prlimit64, [0, u64::from(libc::RLIMIT_CORE), 8], IGNORE),
+            // A pointer whose lower half is zero is one all the same.
+            (libc::SYS_prlimit64, [0, u64::from(libc::RLIMIT_CORE), 1 << 32], IGNORE),
+            (libc::SYS_prlimit64, [0, u64::from(libc::RLIMIT_DATA), 8], allow),
+            (libc::SYS_sync, [0, 0, 0], IGNORE),
+            (libc::SYS_syncfs, [3, 0, 0], IGNORE),
             (libc::SYS_socketpair, [libc::AF_UNIX as u64, 1, 0], allow),
             (libc::SYS_socketpair, [libc::AF_TIPC as u64, 1, 0], DENY),
             (libc::SYS_personality, [0xffff_ffff, 0, 0], allow),

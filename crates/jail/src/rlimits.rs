@@ -9,6 +9,13 @@ const FILES: u64 = 1024;
 /// Processes and threads, as on AWS. Counted for the uid within the sandbox's user namespace.
 const PROCESSES: u64 = 1024;
 
+/// Core files. Not zero: a core that the host pipes to a program (core(5)) is limited by nothing but this value,
+/// which means "none at all". With zero, a function that crashes would feed a program of the host, which runs
+/// as root, as much memory as it likes. `filter` sees to it that it stays.
+const CORE: u64 = 1;
+/// Size to which the stack grows, as on AWS. Where it is unlimited, the kernel lays out memory less randomly.
+const STACK: u64 = 8 << 20;
+
 /// A limit of the function's process.
 pub(crate) struct Limit {
     pub(crate) name: &'static str,
@@ -27,8 +34,10 @@ pub(crate) fn limits(data_bytes: Option<u64>) -> impl Iterator<Item = (Limit, u6
     let always = [
         (limit("RLIMIT_NOFILE", Resource::Nofile, "limit open files"), FILES),
         (limit("RLIMIT_NPROC", Resource::Nproc, "limit processes"), PROCESSES),
-        // A core file would fill /tmp, and its pattern may name a program of the host.
-        (limit("RLIMIT_CORE", Resource::Core, "disable core files"), 0),
+        (limit("RLIMIT_CORE", Resource::Core, "disable core files"), CORE),
+        // A user who may run in real time, such as musicians on their own machine, must not share that right.
+        (limit("RLIMIT_RTPRIO", Resource::Rtprio, "disable real-time priorities"), 0),
+        (limit("RLIMIT_NICE", Resource::Nice, "disable better priorities"), 0),
     ];
     let data = data_bytes.map(|bytes| (limit("RLIMIT_DATA", Resource::Data, "limit data memory"), bytes));
     always.into_iter().chain(data).map(|(limit, value)| {
@@ -43,5 +52,11 @@ pub(crate) fn apply(data_bytes: Option<u64>) -> Result<(), StepError> {
         let both = Rlimit { current: Some(value), maximum: Some(value) };
         setrlimit(limit.resource, both).step(limit.step)?;
     }
-    Ok(())
+    lower_soft(Resource::Stack, STACK).step("limit stacks")
+}
+
+/// Lowers what is in force and leaves how far it may be raised: a program may know that it needs more.
+fn lower_soft(resource: Resource, to: u64) -> rustix::io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(resource);
+    setrlimit(resource, Rlimit { current: Some(current.map_or(to, |soft| soft.min(to))), maximum })
 }

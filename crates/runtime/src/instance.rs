@@ -213,7 +213,9 @@ impl Instance {
             Ok(running) => self.process(&running, event, &mut invocation).await?,
             Err(ending) => ending,
         };
-        Ok(self.conclude(&invocation, ending).await)
+        let delivery = self.conclude(&invocation, ending).await;
+        self.log.settle().await;
+        Ok(delivery)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Arc<Running>>> {

@@ -9,6 +9,10 @@ use super::roots::{Contents, RuntimeRoot};
 use super::{Bootstraps, Family, Found, LanguageVersion};
 use crate::environment::{LANG_DIR, RUNTIME_DIR, TASK_ROOT};
 
+/// The parts of a toolchain that programs need, below its prefix. Not the prefix itself: that of a Node.js in
+/// `~/.local/bin` is `~/.local`, which holds much more, such as key rings and this daemon's own data.
+const TOOLCHAIN_PARTS: &[&str] = &["bin", "lib", "lib64", "libexec"];
+
 /// Everything about a start that depends on the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchPlan {
@@ -87,7 +91,8 @@ impl LaunchPlan {
         // Interpreters find their libraries by the place they were built for, so a toolchain keeps its
         // path; what is below /usr is inside anyway.
         if root.is_none() && !found.prefix.starts_with("/usr") {
-            binds.push((found.prefix.clone(), found.prefix.clone()));
+            let parts = TOOLCHAIN_PARTS.iter().map(|part| found.prefix.join(part));
+            binds.extend(parts.filter(|part| part.is_dir()).map(|part| (part.clone(), part)));
         }
         let (args, env) = match found.family {
             Family::Python => python(),
@@ -128,4 +133,30 @@ fn nodejs(version: LanguageVersion) -> ArgsAndEnv {
         "/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:{RUNTIME_DIR}/node_modules:{RUNTIME_DIR}:{TASK_ROOT}"
     );
     (args, vec![("NODE_PATH".to_owned(), node_path)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::LanguageVersion;
+
+    #[test]
+    fn of_a_prefix_only_the_toolchain_is_shown() {
+        let home = tempfile::tempdir().unwrap();
+        let prefix = home.path().join(".local");
+        for part in ["bin", "lib/node_modules", "share/keyrings", "share/lambd", "state"] {
+            std::fs::create_dir_all(prefix.join(part)).unwrap();
+        }
+        let found = Found {
+            family: Family::NodeJs,
+            version: LanguageVersion(20, 0),
+            program: prefix.join("bin/node"),
+            prefix: prefix.clone(),
+            exact: None,
+        };
+        let plan = LaunchPlan::managed(&found, &Bootstraps::at("/bootstraps".into()), None, None);
+        let shown: Vec<_> = plan.binds.iter().map(|(from, _)| from.clone()).collect();
+        assert_eq!(shown, [PathBuf::from("/bootstraps/nodejs"), prefix.join("bin"), prefix.join("lib")]);
+        assert!(plan.binds.iter().skip(1).all(|(from, to)| from == to));
+    }
 }

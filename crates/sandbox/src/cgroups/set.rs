@@ -105,6 +105,15 @@ impl CgroupSet {
             Some(limit) if limit.exists() => set_to(&limit, no_swap)?,
             _ => {}
         }
+        // In v1 the buffers of TCP sockets are not part of the above; gigabytes fit into a process's sockets.
+        if let Groups::V1(list) = &self.groups
+            && let Some((_, group)) = list.iter().find(|(name, _)| *name == "memory")
+        {
+            let buffers = group.join("memory.kmem.tcp.limit_in_bytes");
+            if buffers.exists() {
+                set_to(&buffers, bytes)?;
+            }
+        }
         self.weigh_io()
     }
 
