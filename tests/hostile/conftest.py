@@ -1,8 +1,8 @@
 """Each test is one case, played at every isolation level that promises it (see `promises`)."""
 
+import itertools
 import os
 import re
-import itertools
 
 import pytest
 
@@ -36,9 +36,6 @@ def pytest_generate_tests(metafunc):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """One stage after the other; on each, the look at what is left comes last."""
-    played = {case_of(item.function) for item in items}
-    for item in items:
-        item.user_properties.append(("case", case_of(item.function)))
     order = [(level, user) for level in LEVELS for user in USERS]
 
     def place(item):
@@ -49,7 +46,6 @@ def pytest_collection_modifyitems(items):
         return (order.index(stage), case_of(item.function).startswith("aftermath"))
 
     items.sort(key=place)
-    del played
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def test_functions_of_another_account(stage, name):
     for status_code, body in [*listed, groups]:
         assert name not in body or status_code >= 400, body
     assert theirs.invoke(name).good() == "theirs"
+    theirs.client.delete_function(FunctionName=name)
 
 
 def test_downloads_without_a_link(stage):

@@ -226,7 +226,7 @@ def test_stopped_child(stage, name):
         return len(children)
 
     assert stage.attack(run, mark, by=name) == 3
-    assert len(stage.marked(mark)) == 3
+    eventually(lambda: len(stage.marked(mark)) == 3, "the stopped children to be seen")
     stage.lambda_.delete_function(FunctionName=name)
     eventually(lambda: not stage.marked(mark), "the stopped children to be gone")
 
@@ -258,11 +258,11 @@ def lambda_nothing():
 
 
 def test_flood_of_zombies(stage, name):
-    """Thousands of orphans that end at once are reaped; the instance goes on."""
+    """Hundreds of orphans that end at once are reaped; the instance goes on."""
     stage.attacker(name)
 
     def run():
-        for _ in range(400):
+        for _ in range(80):
             pid = os.fork()
             if pid == 0:
                 # Grandchildren become orphans of pid 1, and at once zombies.
@@ -310,10 +310,9 @@ def test_fork_bomb(stage, name):
                 pass
 
     stage.functions.configure(name, Timeout=3)
-    answer = stage.invoke(name, bomb)
-    assert answer.error == "Unhandled"
-    # The instances that the bomb went off in are gone, to the last process.
-    eventually(lambda: len(descendants(stage.pid)) < 20, "the bomb's processes to be gone")
+    others = len(descendants(stage.pid))
+    assert stage.invoke(name, bomb).error == "Unhandled"
+    eventually(lambda: len(descendants(stage.pid)) <= others, "the bomb's processes to be gone")
     assert stage.attack(lambda_nothing, by=name) == "nothing"
 
 
@@ -389,7 +388,7 @@ def test_surviving_its_deletion(stage, name):
         return True
 
     assert stage.attack(run, mark, by=name) is True
-    assert len(stage.marked(mark)) == 1
+    eventually(lambda: len(stage.marked(mark)) == 1, "the background process to be seen")
     stage.lambda_.delete_function(FunctionName=name)
     eventually(lambda: not stage.marked(mark), "the background process to be gone")
 

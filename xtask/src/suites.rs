@@ -30,10 +30,12 @@ enum Suite {
     Conformance,
     /// The real daemon, driven by the AWS SDK for Rust.
     RustSdk,
+    /// The real daemon, attacked from inside its sandboxes.
+    Hostile,
 }
 
 impl Suite {
-    const ALL: [Self; 4] = [Self::Rust, Self::Runtimes, Self::Conformance, Self::RustSdk];
+    const ALL: [Self; 5] = [Self::Rust, Self::Runtimes, Self::Conformance, Self::RustSdk, Self::Hostile];
 
     fn name(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl Suite {
             Self::Runtimes => "runtimes",
             Self::Conformance => "conformance",
             Self::RustSdk => "rust-sdk",
+            Self::Hostile => "hostile",
         }
     }
 }
@@ -121,6 +124,7 @@ impl Runner<'_> {
                 self.pytest("runtimes")
             }
             Suite::Conformance => self.pytest("conformance"),
+            Suite::Hostile => self.pytest("hostile"),
         }
     }
 
