@@ -35,10 +35,10 @@ const ROOT_OPTIONS: &std::ffi::CStr = c"size=1m,nr_inodes=2048,mode=755";
 const STAGE: &str = "/usr";
 
 /// Top-level directories of the host's system: links into `/usr` on merged systems, else directories.
-const SYSTEM_DIRECTORIES: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+pub(crate) const SYSTEM_DIRECTORIES: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Device nodes of `/dev`: those that hold no state and reach no hardware.
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Directories that exist in AWS's environment whether or not something is mounted there.
 const EMPTY_DIRECTORIES: &[&str] =
@@ -122,18 +122,7 @@ fn capture_shell(view: &mut HostView) -> Result<(), StepError> {
 }
 
 fn capture_etc(view: &mut HostView) -> Result<(), StepError> {
-    let etc = Path::new("/etc");
-    let with_prefix = std::fs::read_dir(etc)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| {
-            etc::SHOWN_PREFIXES
-                .iter()
-                .any(|prefix| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()))
-        })
-        .map(|entry| entry.path());
-    for path in etc::SHOWN.iter().map(|name| etc.join(name)).chain(with_prefix) {
+    for path in etc::shown_paths() {
         // A link into /usr stays a link; a link elsewhere leads to what the sandbox must not see.
         match std::fs::read_link(&path) {
             Ok(target) if leads_into_usr(&target) => view.links.push((path, target)),

@@ -44,6 +44,8 @@ pub struct SpawnRequest {
     pub listeners: Vec<Listener>,
     /// Where the kernel accounts for it.
     pub cgroup: CgroupPlacement,
+    /// At the level `process`: absolute path of the directory to make for it, the only one it may write to.
+    pub tmp: Option<PathBuf>,
 }
 
 /// What keeps a sandbox apart from the host.
@@ -137,6 +139,8 @@ pub enum Event {
     Spawned {
         /// Process id of the init in the spawner's pid namespace.
         pid: i32,
+        /// User id of the function in the spawner's user namespace, if nobody else has it.
+        uid: Option<u32>,
     },
     /// A step before exec failed; the sandbox is gone.
     SetupFailed {
@@ -192,6 +196,10 @@ pub enum Order {
     Build(Box<JailSpec>),
     /// Send `SIGTERM` to the function's process.
     Terminate,
+    /// At the level `process`: stop all processes of the sandbox by `SIGSTOP`.
+    Stop,
+    /// At the level `process`: let them go on by `SIGCONT`.
+    Continue,
 }
 
 /// Sends one message with file descriptors.

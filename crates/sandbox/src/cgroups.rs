@@ -310,11 +310,19 @@ fn subdirectories(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
-fn kill_all(group: &Path) {
-    let processes = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    for pid in processes.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
-    }
+/// Kills every process in a group.
+pub(crate) fn kill_all(group: &Path) {
+    processes(group).for_each(kill);
+}
+
+fn processes(group: &Path) -> impl Iterator<Item = Pid> + use<> {
+    let list = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let numbers: Vec<i32> = list.lines().filter_map(|line| line.parse().ok()).collect();
+    numbers.into_iter().filter_map(Pid::from_raw)
+}
+
+fn kill(pid: Pid) {
+    let _ = kill_process(pid, Signal::KILL);
 }
 
 /// The cgroups of one sandbox; removed when this is dropped and they are empty.
@@ -367,6 +375,19 @@ impl CgroupSet {
             .iter()
             .find(|(name, _)| matches!(*name, "memory" | "unified"))
             .map(|(_, path)| path.as_path())
+    }
+
+    /// Whether [`Self::set_frozen`] does anything.
+    pub(crate) fn can_freeze(&self) -> bool {
+        self.groups.iter().any(|(name, _)| matches!(*name, "freezer" | "unified"))
+    }
+
+    /// Kills every process but one. Frozen ones die when they are thawed, before they run again.
+    pub(crate) fn kill_all_but(&self, spared: i32) {
+        // Each hierarchy has all of them.
+        if let Some((_, group)) = self.groups.first() {
+            processes(group).filter(|pid| pid.as_raw_nonzero().get() != spared).for_each(kill);
+        }
     }
 
     /// Stops all processes where they are, or lets them go on. Without a freezer nothing happens.

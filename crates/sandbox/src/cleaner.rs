@@ -1,4 +1,4 @@
-//! Removing cgroups once they are empty.
+//! Removing what sandboxes leave: cgroups once they are empty, and directories in the place of `/tmp`.
 //!
 //! rmdir(2) of a cgroup fails with `EBUSY` until the last process in it is gone for good, which is a
 //! little after its death is seen. A task retries, so that nobody else waits.
@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::{cgroups, tmp};
+
 /// After so many attempts, at growing distance (about twenty seconds in all), the directories are left
 /// to the next start of the daemon.
 const ATTEMPTS: u32 = 200;
@@ -15,6 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 enum Message {
     Remove(Vec<PathBuf>),
+    RemoveTree(PathBuf),
     /// Answer when everything asked for before is done.
     Flush(oneshot::Sender<()>),
 }
@@ -38,6 +41,12 @@ impl Cleaner {
         let _ = self.0.send(Message::Remove(directories));
     }
 
+    /// Removes a directory with everything in it, see [`tmp::remove`].
+    pub(crate) fn remove_tree(&self, directory: PathBuf) {
+        // As above.
+        let _ = self.0.send(Message::RemoveTree(directory));
+    }
+
     /// Waits until all removals asked for so far are done or given up.
     pub(crate) async fn flush(&self) {
         let (sender, receiver) = oneshot::channel();
@@ -54,6 +63,9 @@ async fn run(mut messages: mpsc::UnboundedReceiver<Message>) {
             message = messages.recv() => match message {
                 Some(Message::Remove(directories)) => {
                     running.spawn(remove(directories));
+                }
+                Some(Message::RemoveTree(directory)) => {
+                    running.spawn(remove_tree(directory));
                 }
                 Some(Message::Flush(done)) => {
                     while running.join_next().await.is_some() {}
@@ -87,6 +99,19 @@ async fn remove(mut directories: Vec<PathBuf>) {
 fn is_removed(directory: &PathBuf) -> bool {
     match std::fs::remove_dir(directory) {
         Ok(()) => true,
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(_) => {
+            // What is still in it is dying, unless its init was killed and could not end it.
+            cgroups::kill_all(directory);
+            false
+        }
+    }
+}
+
+async fn remove_tree(directory: PathBuf) {
+    let removed =
+        tokio::task::spawn_blocking(move || tmp::remove(&directory).map_err(|error| (directory, error)));
+    if let Ok(Err((directory, error))) = removed.await {
+        tracing::warn!(directory = %directory.display(), %error, "cannot remove; the next start tries again");
     }
 }

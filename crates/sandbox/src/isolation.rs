@@ -53,6 +53,12 @@ impl Isolation {
         *self != Self::Process
     }
 
+    /// How far it goes on this machine, in a few words, if that depends on the machine.
+    #[must_use]
+    pub fn details(&self) -> Option<String> {
+        (*self == Self::Process).then(probe::process_details)
+    }
+
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Namespaces => Level::Namespaces,

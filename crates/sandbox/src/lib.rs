@@ -16,7 +16,9 @@
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
 //! | `cleaner` | removing cgroups once they are empty                             |
 //! | `limits`  | which limit is enforced by what                                  |
+//! | `tmp`     | directories in the place of `/tmp` for the level `process`       |
 //! | `process` | reading a process's memory use from /proc                        |
+//! | `peers`   | whose connection it is on a shared network                       |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
 //!
 //! What it deliberately does not know: Lambda, runtimes, HTTP, what a function is.
@@ -27,6 +29,7 @@ mod cleaner;
 mod error;
 mod isolation;
 mod limits;
+mod peers;
 mod pool;
 mod prepared;
 mod probe;
@@ -34,12 +37,14 @@ mod process;
 mod sandbox;
 mod spawner;
 mod spec;
+mod tmp;
 
 pub use cgroups::CgroupMode;
 pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce};
+pub use peers::Peers;
 pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};

@@ -11,6 +11,8 @@ pub enum EnforcedBy {
     CgroupV2,
     /// A resource limit, see getrlimit(2): for each process (memory) or user id (processes).
     Rlimit,
+    /// `SIGSTOP` and `SIGCONT` to each process: programs can notice it.
+    Signals,
     /// Nothing.
     Nothing,
 }
@@ -21,6 +23,7 @@ impl fmt::Display for EnforcedBy {
             Self::CgroupV1 => "cgroup v1",
             Self::CgroupV2 => "cgroup v2",
             Self::Rlimit => "rlimit",
+            Self::Signals => "signals",
             Self::Nothing => "not limited",
         })
     }

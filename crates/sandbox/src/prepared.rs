@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::isolation::Isolation;
 use crate::limits::EnforcedBy;
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::spec::{Network, SandboxSpec};
+use crate::tmp::{TmpDirectories, TmpDirectory};
 
 /// Each step of making a sandbox takes milliseconds; one that is not done after this has a sick machine
 /// below.
@@ -72,6 +74,8 @@ pub(crate) struct Maker {
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) cleaner: Cleaner,
     pub(crate) listeners: Vec<protocol::Listener>,
+    /// At the level `process`.
+    pub(crate) tmp: Option<TmpDirectories>,
 }
 
 impl Maker {
@@ -82,6 +86,7 @@ impl Maker {
         let (ours, theirs) = channel::pair().map_err(failed("create control socket"))?;
         let control = Control::new(ours).map_err(failed("register control socket"))?;
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
+        let tmp = self.tmp.as_ref().map(TmpDirectories::reserve);
         let request = SpawnRequest {
             id: id.to_owned(),
             level: self.isolation.level(),
@@ -91,6 +96,7 @@ impl Maker {
             },
             listeners: self.listeners_in(network),
             cgroup: cgroups.placement(),
+            tmp: tmp.as_ref().map(|tmp| tmp.path().to_owned()),
         };
         self.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
             match source.kind() {
@@ -100,7 +106,8 @@ impl Maker {
         })?;
         // Our copies must be gone, or neither socket nor pipe would ever end.
         drop((theirs, output_write));
-        let (tree, sockets, phases) = in_time(wait_until_prepared(&control)).await?;
+        let (tree, sockets, phases) =
+            in_time(wait_until_prepared(&control, self.isolation.has_root_of_its_own())).await?;
         let transports = request.listeners.iter().map(|listener| listener.transport);
         let listeners: Vec<_> = transports
             .zip(sockets)
@@ -109,7 +116,7 @@ impl Maker {
         let addresses = listeners.iter().map(ListenerSocket::local_addr).collect::<io::Result<_>>();
         Ok(Prepared {
             addresses: addresses.map_err(failed("read address of listener"))?,
-            parts: Parts { tree, control, cgroups, listeners, output, phases },
+            parts: Parts { tree, control, cgroups, tmp, listeners, output, phases },
             limits_data: self.cgroups.limits().memory == EnforcedBy::Rlimit,
             network,
         })
@@ -147,6 +154,13 @@ impl Prepared {
         self.network
     }
 
+    /// The directory in the place of `/tmp`, absolute on the host, where programs see the host's files:
+    /// at [`Isolation::Process`]. It exists, and only the program can enter it.
+    #[must_use]
+    pub fn tmp(&self) -> Option<&Path> {
+        self.parts.tmp.as_ref().map(TmpDirectory::path)
+    }
+
     /// Whether its init has not ended.
     pub(crate) fn is_alive(&self) -> bool {
         self.parts.tree.is_alive()
@@ -168,7 +182,7 @@ impl Prepared {
         let _ = self.parts.control.send(&order).await;
         let phases = in_time(wait_until_ready(&self.parts.control)).await?;
         self.parts.phases.extend(phases);
-        Ok(Sandbox::new(spec.id, self.parts))
+        Ok(Sandbox::new(spec.id, self.parts, spec.tmp_bytes))
     }
 }
 
@@ -184,14 +198,17 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Follows the sandbox's events until it waits for its order.
-async fn wait_until_prepared(control: &Control) -> Result<(Tree, Vec<OwnedFd>, Vec<Phase>), SandboxError> {
+async fn wait_until_prepared(
+    control: &Control,
+    is_namespace: bool,
+) -> Result<(Tree, Vec<OwnedFd>, Vec<Phase>), SandboxError> {
     let mut tree = None;
     loop {
         match next(control).await? {
-            (Event::Spawned { pid }, fds) => {
+            (Event::Spawned { pid, uid }, fds) => {
                 let pidfd = fds.into_iter().next().ok_or(SandboxError::Died)?;
                 let register = |source| SandboxError::Io { step: "register pidfd", source };
-                tree = Some(Tree::new(pid, pidfd).map_err(register)?);
+                tree = Some(Tree::new(pid, uid, is_namespace, pidfd).map_err(register)?);
             }
             (Event::Prepared { phases }, fds) => return Ok((tree.ok_or(SandboxError::Died)?, fds, phases)),
             (other, _) => return Err(failure(other)),

@@ -1,7 +1,7 @@
 //! Starting the spawner process, asking it for sandboxes.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
-use crate::limits::LimitsInForce;
+use crate::limits::{EnforcedBy, LimitsInForce};
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
 use crate::spec::{Network, SandboxSpec};
+use crate::tmp::TmpDirectories;
 
 /// How sandboxes are limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub struct SpawnerOptions {
     /// What keeps sandboxes apart from the host. Whether it works here is not checked, see
     /// [`Isolation::availability`]; where it does not, making a sandbox fails.
     pub isolation: Isolation,
+    /// Directory for this spawner alone, in which each sandbox at [`Isolation::Process`] gets a private one in
+    /// the place of `/tmp`; made if missing, and whatever is in it is removed. Users of sandboxes must be
+    /// able to pass its parents. Other levels need none.
+    pub tmp_parent: Option<PathBuf>,
     /// Name of the directory in each cgroup hierarchy below which all cgroups are made.
     pub cgroup_parent: String,
     /// Which cgroup version is used.
@@ -45,6 +50,7 @@ impl Default for SpawnerOptions {
     fn default() -> Self {
         Self {
             isolation: Isolation::default(),
+            tmp_parent: None,
             cgroup_parent: "lambd".into(),
             cgroup: CgroupMode::Auto,
             listeners: Vec::new(),
@@ -108,6 +114,15 @@ impl Spawner {
             return Err(SandboxError::InvalidSpec { field: "listeners", reason });
         }
         let cgroups = Cgroups::open(&options.cgroup_parent, options.cgroup)?;
+        let cleaner = Cleaner::start();
+        let tmp = match (&options.isolation, &options.tmp_parent) {
+            (Isolation::Process, Some(parent)) => Some(TmpDirectories::open(parent, cleaner.clone())?),
+            (Isolation::Process, None) => {
+                let reason = "needed at the level process".into();
+                return Err(SandboxError::InvalidSpec { field: "tmp_parent", reason });
+            }
+            (Isolation::Namespaces, _) => None,
+        };
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
         let process = Command::new(program)
@@ -122,8 +137,9 @@ impl Spawner {
             isolation: options.isolation,
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
             cgroups: Arc::new(cgroups),
-            cleaner: Cleaner::start(),
+            cleaner,
             listeners: options.listeners,
+            tmp,
         };
         Ok(Self(Arc::new(Inner {
             pid: process.id().unwrap_or(0),
@@ -171,7 +187,11 @@ impl Spawner {
     /// What enforces the limits of sandboxes.
     #[must_use]
     pub fn limits(&self) -> LimitsInForce {
-        self.0.cgroups().limits()
+        let mut limits = self.0.cgroups().limits();
+        if self.0.pool.maker().isolation == Isolation::Process && limits.freezer == EnforcedBy::Nothing {
+            limits.freezer = EnforcedBy::Signals;
+        }
+        limits
     }
 
     /// Process id of the spawner.
