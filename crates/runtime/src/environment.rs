@@ -2,13 +2,8 @@
 
 use lambd_types::{FunctionSnapshot, random};
 
+use crate::layout::Layout;
 use crate::ports::Addresses;
-
-/// Where code, layers and bootstraps are inside.
-pub(crate) const TASK_ROOT: &str = "/var/task";
-pub(crate) const RUNTIME_DIR: &str = "/var/runtime";
-/// Language toolchain.
-pub(crate) const LANG_DIR: &str = "/var/lang";
 
 /// The whole environment of a function's process: what the platform sets, what the language adds, and
 /// the user's own variables, which may change all but the reserved ones.
@@ -17,15 +12,17 @@ pub(crate) fn variables(
     log_stream: &str,
     language: &[(String, String)],
     addresses: &Addresses,
+    layout: &Layout,
 ) -> Vec<(String, String)> {
+    let Layout { task_root, runtime_dir, lang_dir, opt, tmp } = layout;
     let key = &function.key;
     let region = key.scope.region.as_str();
     let mut all = vec![
-        ("PATH", format!("{LANG_DIR}/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin")),
+        ("PATH", format!("{lang_dir}/bin:/usr/local/bin:/usr/bin/:/bin:{opt}/bin")),
         (
             "LD_LIBRARY_PATH",
             format!(
-                "{LANG_DIR}/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
+                "{lang_dir}/lib:/lib64:/usr/lib64:{runtime_dir}:{runtime_dir}/lib:{task_root}:{task_root}/lib:{opt}/lib"
             ),
         ),
         ("LANG", "en_US.UTF-8".to_owned()),
@@ -37,6 +34,9 @@ pub(crate) fn variables(
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect::<Vec<_>>();
+    for name in ["TMPDIR", "TMP", "TEMP"] {
+        all.extend(tmp.iter().map(|path| (name.to_owned(), path.clone())));
+    }
     all.extend(language.iter().cloned());
     all.extend(function.environment.iter().cloned());
     let reserved = [
@@ -56,8 +56,8 @@ pub(crate) fn variables(
         ("AWS_SECRET_ACCESS_KEY", random::hex(&random::bytes::<20>())),
         ("AWS_SESSION_TOKEN", random::hex(&random::bytes::<32>())),
         ("AWS_LAMBDA_RUNTIME_API", addresses.runtime_api.to_string()),
-        ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
-        ("LAMBDA_RUNTIME_DIR", RUNTIME_DIR.to_owned()),
+        ("LAMBDA_TASK_ROOT", task_root.clone()),
+        ("LAMBDA_RUNTIME_DIR", runtime_dir.clone()),
     ];
     all.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
     last_of_each(all)

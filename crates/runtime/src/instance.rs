@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Mailbox, Reply};
 use crate::catalogue::{Catalogue, Unavailable};
-use crate::environment::{self, TASK_ROOT};
+use crate::environment;
 use crate::error_document::ErrorDocument;
+use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
 use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Network, Sandbox, Sandboxes, SpawnError};
 use crate::report::{self, Report, Status};
@@ -82,23 +83,26 @@ impl Instances {
         let id = random::hex(&random::bytes::<16>());
         let stream_name = log_stream_name(o.clock.now(), &function, &id);
         let stream = o.logs.open(&function.key.scope, &function.log_group, &stream_name);
-        let command = match plan.command {
-            Ok(command) => command,
+        let launcher = match plan.launcher {
+            Ok(launcher) => launcher,
             // Creation succeeds, the invocation reports it (RT-45): an instance that ended at once.
             Err(reason) => return Ok(Instance::never_started(function, o.clock.clone(), stream, reason)),
         };
-        let mut binds = vec![(function.code_dir.clone(), TASK_ROOT.into())];
+        let mut binds = vec![layout::code(&function.code_dir)];
         binds.extend(plan.binds);
         let started = Instant::now();
         let prepared = o.sandboxes.prepare(Network::None).await?;
-        let env = environment::variables(&function, &stream_name, &plan.env, &prepared.addresses());
+        let layout = Layout::new(&prepared.view(), &binds, &plan.symlinks);
+        let start = launcher.start(&layout);
+        let addresses = prepared.addresses();
+        let env = environment::variables(&function, &stream_name, &start.env, &addresses, &layout);
         let mut sandbox = prepared
             .build(Blueprint {
                 id,
-                command,
-                args: plan.args,
+                command: start.command,
+                args: start.args,
                 env,
-                cwd: TASK_ROOT.into(),
+                cwd: layout.task_root.into(),
                 binds,
                 symlinks: plan.symlinks,
                 memory_bytes: function.memory.bytes(),
@@ -116,7 +120,8 @@ impl Instances {
             TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
         let (mailbox, init) = Mailbox::new();
         let mailbox = Arc::new(mailbox);
-        let server = tokio::spawn(api::serve(runtime_api, mailbox.clone())).abort_handle();
+        let server =
+            tokio::spawn(api::serve(runtime_api, mailbox.clone(), listeners.gate.clone())).abort_handle();
         let ended = Arc::new(AtomicBool::new(false));
         let watch = {
             let (exited, ended) = (sandbox.exited(), ended.clone());
@@ -135,7 +140,7 @@ impl Instances {
                 ended,
                 activity: Mutex::new(Activity::Idle),
                 tasks: [server, watch],
-                _endpoint: o.endpoint.serve(listeners.aws, &function.key.scope),
+                _endpoint: o.endpoint.serve(listeners.aws, listeners.gate, &function.key.scope),
             })),
             init_is_billed: plan.init_is_billed,
             function,

@@ -12,9 +12,10 @@ mod catalogue;
 mod environment;
 mod error_document;
 mod instance;
+mod layout;
 mod log;
 pub mod ports;
 mod report;
 
-pub use catalogue::{Bootstraps, Catalogue, Family, Found, LaunchPlan, Substitution, Unavailable};
+pub use catalogue::{Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Substitution, Unavailable};
 pub use instance::{Delivery, Instance, Instances, InstancesOptions, StartError};

@@ -114,18 +114,23 @@ impl Maker {
             .map(|(transport, socket)| ListenerSocket::new(transport, socket))
             .collect();
         let addresses = listeners.iter().map(ListenerSocket::local_addr).collect::<io::Result<_>>();
+        let shares_network = self.shares_network(network);
         Ok(Prepared {
             addresses: addresses.map_err(failed("read address of listener"))?,
-            parts: Parts { tree, control, cgroups, tmp, listeners, output, phases },
+            parts: Parts { tree, control, cgroups, tmp, listeners, output, phases, shares_network },
             limits_data: self.cgroups.limits().memory == EnforcedBy::Rlimit,
             network,
         })
     }
 
+    fn shares_network(&self, network: Network) -> bool {
+        network == Network::Host || self.isolation == Isolation::Process
+    }
+
     /// Where many share a network, each gets free ports.
     fn listeners_in(&self, network: Network) -> Vec<protocol::Listener> {
         let mut listeners = self.listeners.clone();
-        if network == Network::Host || self.isolation == Isolation::Process {
+        if self.shares_network(network) {
             listeners.iter_mut().for_each(|listener| listener.address.set_port(0));
         }
         listeners

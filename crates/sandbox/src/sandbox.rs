@@ -122,6 +122,7 @@ pub(crate) struct Parts {
     pub(crate) listeners: Vec<ListenerSocket>,
     pub(crate) output: OwnedFd,
     pub(crate) phases: Vec<Phase>,
+    pub(crate) shares_network: bool,
 }
 
 /// A running sandbox. Dropping it kills every process in it and removes its cgroups.
@@ -132,6 +133,7 @@ pub struct Sandbox {
     output: Option<OwnedFd>,
     status: watch::Receiver<Option<ExitStatus>>,
     phases: Vec<Phase>,
+    shares_network: bool,
 }
 
 impl fmt::Debug for Sandbox {
@@ -142,7 +144,7 @@ impl fmt::Debug for Sandbox {
 
 impl Sandbox {
     pub(crate) fn new(id: String, parts: Parts, tmp_bytes: u64) -> Self {
-        let Parts { tree, control, cgroups, tmp, listeners, output, phases } = parts;
+        let Parts { tree, control, cgroups, tmp, listeners, output, phases, shares_network } = parts;
         let (sender, status) = watch::channel(None);
         let shared = Arc::new(Shared {
             tree,
@@ -156,7 +158,7 @@ impl Sandbox {
         if shared.tmp.is_some() {
             tokio::spawn(watch_tmp(Arc::downgrade(&shared), status.clone(), tmp_bytes));
         }
-        Self { id, shared, listeners, output: Some(output), status, phases }
+        Self { id, shared, listeners, output: Some(output), status, phases, shares_network }
     }
 
     /// The name it was spawned with.
@@ -169,6 +171,13 @@ impl Sandbox {
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.shared.tree.pid
+    }
+
+    /// Whether others can reach its listeners: at [`Isolation::Process`](crate::Isolation::Process), and with
+    /// [`Network::Host`](crate::Network::Host).
+    #[must_use]
+    pub fn shares_network(&self) -> bool {
+        self.shares_network
     }
 
     /// Tells its processes from others on the same network.

@@ -1,5 +1,6 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, Substitution};
-use lambd_sandbox::{Spawner, SpawnerOptions};
+use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock};
 use tokio::sync::oneshot;
@@ -43,21 +44,28 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let data = dir.path().to_owned();
 
     let isolation = isolation::choose(&args.isolation)?;
+    let shared = shared_directory(&isolation, &data)?;
     let options = SpawnerOptions {
         isolation: isolation.clone(),
+        tmp_parent: Some(shared.join("tmp")),
         listeners: wiring::sandboxes::listeners(),
         prepared: PREPARED_SANDBOXES,
         ..SpawnerOptions::default()
     };
     let spawner = Spawner::start(options).map_err(part)?;
 
-    let bootstraps = Bootstraps::install(&data.join("runtime"))
-        .map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
+    let bootstraps = Bootstraps::install(&shared.join("runtime"))
+        .map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
     let substitution = match args.runtime_substitution {
         RuntimeSubstitution::Nearest => Substitution::Nearest,
         RuntimeSubstitution::Never => Substitution::Never,
     };
-    let (store, catalogue) = tokio::join!(Store::open(dir), Catalogue::discover(substitution, bootstraps));
+    let interpreters = isolation::Interpreters::of(&isolation);
+    let (store, catalogue) = tokio::join!(
+        Store::open(dir.sharing(shared)),
+        Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found))
+    );
+    interpreters.tell_unusable();
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let runtimes = catalogue.found().iter().map(found).collect();
@@ -102,16 +110,25 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         let _ = stopped.await;
     };
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
-    let limits = spawner.limits();
+    let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
     let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
     Ok(RunningDaemon {
         endpoint,
-        isolation: format!("{isolation} ({limits})"),
+        isolation: in_force,
         runtimes,
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+/// Where the directories are that functions see: in the data directory, unless they run as users who cannot
+/// enter it.
+fn shared_directory(isolation: &Isolation, data: &Path) -> Result<PathBuf, StartError> {
+    if !isolation.separates_users() {
+        return Ok(data.to_owned());
+    }
+    isolation::shared_directory(data).map_err(|(path, source)| StartError::DataUnusable { path, source })
 }
 
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.

@@ -11,13 +11,13 @@ use super::{Family, Found, LanguageVersion};
 /// An interpreter that takes longer to tell its version is not one to run functions on.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All interpreters, newest first within a language, the first found of each version.
-pub(super) async fn all() -> Vec<Found> {
+/// All interpreters that `usable` accepts, newest first within a language, the first found of each version.
+pub(super) async fn all(usable: impl Fn(&Found) -> bool) -> Vec<Found> {
     let mut found = BTreeMap::new();
-    for python in pythons() {
+    for python in pythons().into_iter().filter(&usable) {
         found.entry((python.family, std::cmp::Reverse(python.version))).or_insert(python);
     }
-    for node in nodes().await {
+    for node in nodes().await.into_iter().filter(&usable) {
         found.entry((node.family, std::cmp::Reverse(node.version))).or_insert(node);
     }
     found.into_values().collect()
@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn this_machine_has_what_the_tests_need() {
-        let found = all().await;
+        let found = all(|_| true).await;
         for family in [Family::Python, Family::NodeJs] {
             assert!(found.iter().any(|f| f.family == family), "no {} found; install it", family.name());
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use lambd_types::FunctionSnapshot;
 
 pub use bootstraps::Bootstraps;
-pub use plan::LaunchPlan;
+pub use plan::{LaunchPlan, Launcher};
 
 /// A language with managed runtimes that lambd can start from an interpreter of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,8 +135,14 @@ pub struct Catalogue {
 impl Catalogue {
     /// Looks for interpreters in the places where people have them. No interpreter is run, except
     /// `node --version`, because nothing else tells a Node.js version.
-    pub async fn discover(substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found: discover::all().await, substitution, bootstraps }
+    ///
+    /// Interpreters that `usable` refuses are passed over.
+    pub async fn discover(
+        substitution: Substitution,
+        bootstraps: Bootstraps,
+        usable: impl Fn(&Found) -> bool,
+    ) -> Self {
+        Self { found: discover::all(usable).await, substitution, bootstraps }
     }
 
     /// A catalogue of given interpreters.
