@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
 
 use crate::error::{Step, StepError};
 use crate::filter::{Filters, Surroundings};
-use crate::identity::{HostIds, Lease};
+use crate::identity::{self, HostIds, Lease};
 use crate::init::{self, Init};
 use crate::phases::Phases;
 use crate::protocol::{self, Event, Level, SpawnRequest};
@@ -41,6 +41,8 @@ struct Spawner {
     /// See [`sys::landlock_abi`].
     landlock_abi: Option<u32>,
     ids: HostIds,
+    /// Whether sandboxes at the level `process` can have ids of their own.
+    ids_without_namespace: bool,
     /// By the process id of the init.
     sandboxes: HashMap<i32, (Level, Lease)>,
     /// Freezers of living sandboxes by the process id of their init.
@@ -88,6 +90,7 @@ impl Spawner {
             filters: Filters::default(),
             landlock_abi: sys::landlock_abi(),
             ids: HostIds::detect(),
+            ids_without_namespace: identity::has_ids_for_sandboxes(),
             sandboxes: HashMap::new(),
             freezers: HashMap::new(),
         })
@@ -173,7 +176,10 @@ impl Spawner {
             .transpose()?;
         let mut tasks = open_tasks(&request.cgroup.v1_tasks_files)?;
         let (released, release) = pipe_with(PipeFlags::CLOEXEC).step("create pipe")?;
-        let lease = self.ids.take();
+        let lease = match request.level {
+            Level::Process if !self.ids_without_namespace => Lease::Own,
+            Level::Namespaces | Level::Process => self.ids.take(),
+        };
 
         // SAFETY: the spawner runs before any thread exists (see `run_if_spawner`) and starts none.
         let filter = self.filters.get(Surroundings::of(request, lease, self.landlock_abi));

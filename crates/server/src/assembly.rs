@@ -62,7 +62,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     };
     let interpreters = isolation::Interpreters::of(&isolation);
     let (store, catalogue) = tokio::join!(
-        Store::open(dir.sharing(shared)),
+        Store::open(dir.sharing(shared.clone())),
         Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found))
     );
     interpreters.tell_unusable();
@@ -112,7 +112,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
     let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
+    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store, shared };
     Ok(RunningDaemon {
         endpoint,
         isolation: in_force,
@@ -148,6 +148,8 @@ struct Parts {
     spawner: Spawner,
     watch: AbortHandle,
     store: Arc<Store>,
+    /// See [`shared_directory`].
+    shared: PathBuf,
 }
 
 impl Parts {
@@ -163,6 +165,11 @@ impl Parts {
         self.spawner.shutdown().await;
         self.observe.shutdown().await;
         self.store.close().await;
+        if self.shared != self.store.path()
+            && let Err(error) = std::fs::remove_dir_all(&self.shared)
+        {
+            tracing::warn!(directory = %self.shared.display(), %error, "cannot remove");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use lambd_sandbox::{
 use tokio::net::unix::pipe::Receiver;
 
 use crate::support::{
-    MIB, eventually, exited, finish, is_alive, output_of, program, read_until, run, script, start,
+    MIB, children, eventually, exited, finish, is_alive, output_of, program, read_until, run, script, start,
     start_with, tcp, tree,
 };
 
@@ -193,7 +193,7 @@ async fn in_the_host_network_each_sandbox_has_ports_of_its_own() {
 #[tokio::test]
 async fn sandboxes_made_ahead_are_used_replaced_and_removed() {
     let spawner = start_with(SpawnerOptions { prepared: 2, ..SpawnerOptions::default() });
-    let inits = || tree(i32::try_from(spawner.pid()).expect("pid fits")).split_off(1);
+    let inits = || children(i32::try_from(spawner.pid()).expect("pid fits"));
     eventually("two wait", || inits().len() == 2).await;
     let waiting = inits();
     let sandbox = spawner.spawn(script("read forever </dev/zero")).await.expect("spawns");

@@ -5,4 +5,5 @@ mod host;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod process;
 mod support;
