@@ -35,8 +35,9 @@ pub(crate) const UNLISTED: i32 = libc::ENOSYS;
 /// A compiled policy.
 pub(crate) struct Filter {
     program: Vec<sock_filter>,
-    /// Whether some calls wait for a supervisor.
-    asks: bool,
+    /// The same with denial in the place of questions, if it has any: for surroundings whose own filter
+    /// has a supervisor already, of which the kernel allows one.
+    without_questions: Option<Vec<sock_filter>>,
 }
 
 /// Compiled policies; each is compiled once.
@@ -98,9 +99,14 @@ impl Surroundings {
 
 impl Filter {
     pub(crate) fn compile(surroundings: Surroundings) -> Self {
-        let policy = policy(surroundings);
-        let asks = policy.values().any(|action| *action == Action::Ask);
-        Self { program: bpf::compile(&policy, &Action::Fail(UNLISTED)), asks }
+        let compile = |policy: &BTreeMap<u32, Action>| bpf::compile(policy, &Action::Fail(UNLISTED));
+        let mut policy = policy(surroundings);
+        let program = compile(&policy);
+        let mut asks = false;
+        for action in policy.values_mut().filter(|action| **action == Action::Ask) {
+            (*action, asks) = (Action::Fail(libc::EPERM), true);
+        }
+        Self { program, without_questions: asks.then(|| compile(&policy)) }
     }
 
     /// The instructions.
@@ -121,18 +127,22 @@ impl Filter {
 
     /// Whether a supervisor must answer calls.
     pub(crate) fn asks(&self) -> bool {
-        self.asks
+        self.without_questions.is_some()
     }
 
     /// Installs it for this process and all it will start. Needs no_new_privs, or a capability. Returns the
     /// file for the supervisor, if one must answer calls.
     pub(crate) fn install(&self) -> Result<Option<OwnedFd>, StepError> {
-        if self.asks {
-            return sys::install_filter_with_questions(&self.program)
-                .map(Some)
-                .step("install seccomp filter");
+        let Some(without_questions) = &self.without_questions else {
+            return sys::install_filter(&self.program).map(|()| None).step("install seccomp filter");
+        };
+        match sys::install_filter_with_questions(&self.program) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EINVAL)) => {
+                sys::install_filter(without_questions).map(|()| None)
+            }
+            installed => installed.map(Some),
         }
-        sys::install_filter(&self.program).map(|()| None).step("install seccomp filter")
+        .step("install seccomp filter")
     }
 }
 
@@ -297,7 +307,7 @@ const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWNET) as u32;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::bpf::tests::evaluate_here;
 
@@ -315,7 +325,7 @@ mod tests {
         evaluate_here(&Filter::compile(surroundings).program, call as u32, args)
     }
 
-    fn process(lease: Lease, network: Network, abi: Option<u32>) -> Surroundings {
+    pub(crate) fn process(lease: Lease, network: Network, abi: Option<u32>) -> Surroundings {
         let request = SpawnRequest {
             id: String::new(),
             level: Level::Process,

@@ -44,10 +44,12 @@ const WINDOWS: [Window; 2] = [
     Window { first: 40_000, count: 20_000 },
 ];
 
-/// What a process needs to give ids to another: to take them on, to give files to them, and to send
-/// signals to them.
-const NEEDED: CapabilitySet =
-    CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::CHOWN).union(CapabilitySet::KILL);
+/// What a process needs to give ids to another.
+const TO_GIVE_IDS: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID);
+
+/// What it needs besides where the other is in the same user namespace: to give files to it, and to send
+/// signals to it.
+const TO_SERVE_IDS: CapabilitySet = CapabilitySet::CHOWN.union(CapabilitySet::KILL);
 
 /// How ids of this process's user namespace are given to sandboxes.
 pub(crate) enum HostIds {
@@ -111,8 +113,7 @@ impl HostIds {
 
 /// The host ids that sandboxes of this process can have for themselves.
 fn window() -> Option<Window> {
-    let capabilities = rustix::thread::capabilities(None).ok()?;
-    if !capabilities.effective.contains(NEEDED) {
+    if !has_capabilities(TO_GIVE_IDS) {
         return None;
     }
     let map = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
@@ -120,11 +121,15 @@ fn window() -> Option<Window> {
     WINDOWS.into_iter().find(|window| map_covers(&uids, *window) && map_covers(&gids, *window))
 }
 
-/// Whether sandboxes get user ids of their own, with which they can neither reach the daemon's files nor
-/// each other's processes.
+fn has_capabilities(needed: CapabilitySet) -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|own| own.effective.contains(needed))
+}
+
+/// Whether sandboxes at the level `process` get user ids of their own, with which they can neither reach the
+/// daemon's files nor each other's processes.
 #[must_use]
 pub fn has_ids_for_sandboxes() -> bool {
-    window().is_some()
+    window().is_some() && has_capabilities(TO_SERVE_IDS)
 }
 
 impl Lease {

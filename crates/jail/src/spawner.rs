@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
 
 use crate::error::{Step, StepError};
 use crate::filter::{Filters, Surroundings};
-use crate::identity::{HostIds, Lease};
+use crate::identity::{self, HostIds, Lease};
 use crate::init::{self, Init};
 use crate::oci::Policy;
 use crate::phases::Phases;
@@ -45,6 +45,8 @@ struct Spawner {
     /// See [`sys::landlock_abi`].
     landlock_abi: Option<u32>,
     ids: HostIds,
+    /// Whether sandboxes at the level `process` can have ids of their own.
+    ids_without_namespace: bool,
     /// By the process id of the init.
     sandboxes: HashMap<i32, (Level, Lease)>,
     /// Freezers of living sandboxes by the process id of their init.
@@ -93,6 +95,7 @@ impl Spawner {
             policy: OnceCell::new(),
             landlock_abi: sys::landlock_abi(),
             ids: HostIds::detect(),
+            ids_without_namespace: identity::has_ids_for_sandboxes(),
             sandboxes: HashMap::new(),
             freezers: HashMap::new(),
         })
@@ -180,6 +183,7 @@ impl Spawner {
         let (released, release) = pipe_with(PipeFlags::CLOEXEC).step("create pipe")?;
         let lease = match request.level {
             Level::Oci => self.ids.take().for_runtime(),
+            Level::Process if !self.ids_without_namespace => Lease::Own,
             Level::Namespaces | Level::Process => self.ids.take(),
         };
         let filter = self.filters.get(Surroundings::of(request, lease, self.landlock_abi));

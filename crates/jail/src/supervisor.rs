@@ -25,6 +25,7 @@ use crate::calls::{FCHMODAT2, SIGNALS};
 use crate::fds;
 use crate::init::Init;
 use crate::sys::{self, Question};
+use crate::tree::{GROUP, PARENT, stat_field};
 
 /// Longest path of a call, see path_resolution(7).
 const PATH_MAX: usize = 4096;
@@ -268,7 +269,7 @@ fn signal(question: &Question) -> Answer {
         0 => true,
         // Everybody whom the caller may reach: the whole user.
         -1 => false,
-        ..0 => is_below_init(-target) || group_of(caller) == Some(-target),
+        ..0 => is_below_init(-target) || stat_field(caller, GROUP) == Some(-target),
         _ => is_below_init(target),
     };
     if is_own { Answer::GoesOn } else { Answer::Result(Err(not_permitted())) }
@@ -280,20 +281,6 @@ fn is_below_init(pid: i32) -> bool {
     let mut ancestors = std::iter::successors(Some(pid), |pid| stat_field(*pid, PARENT)).skip(1);
     // Numbers that are used again meanwhile could make a circle.
     ancestors.by_ref().take(4096).any(|ancestor| ancestor == own)
-}
-
-fn group_of(pid: i32) -> Option<i32> {
-    stat_field(pid, GROUP)
-}
-
-/// Positions behind the name in `/proc/<pid>/stat`, see proc_pid_stat(5).
-const PARENT: usize = 1;
-const GROUP: usize = 2;
-
-fn stat_field(pid: i32, index: usize) -> Option<i32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(index)?.parse().ok().filter(|number| *number > 0)
 }
 
 fn set_mode(file: &OwnedFd, mode: u64) -> io::Result<()> {
@@ -317,4 +304,118 @@ fn now() -> Timestamps {
 
 fn not_permitted() -> io::Error {
     io::Error::from_raw_os_error(libc::EPERM)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc;
+    use std::time::{Duration, SystemTime};
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::filter::Filters;
+    use crate::filter::tests::process;
+    use crate::identity::Lease;
+    use crate::protocol::Network;
+
+    /// Runs `work` on a thread with the filter of a function that has the daemon's user on an old kernel, and
+    /// answers its questions.
+    fn supervised(tmp: &Path, work: impl FnOnce() + Send) {
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let function = scope.spawn(move || {
+                // Both for this thread alone.
+                rustix::thread::set_no_new_privs(true).expect("no_new_privs");
+                let mut filters = Filters::default();
+                let filter = filters.get(process(Lease::Own, Network::Host, Some(1)));
+                sender.send(filter.install().expect("installs").expect("asks")).expect("sends");
+                work();
+            });
+            let supervisor = Supervisor { questions: receiver.recv().expect("installed"), tmp };
+            while !function.is_finished() {
+                let mut polled = [PollFd::new(&supervisor.questions, PollFlags::IN)];
+                let soon = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+                poll(&mut polled, Some(&soon)).expect("waits");
+                if polled[0].revents().contains(PollFlags::IN) {
+                    assert!(supervisor.answer());
+                }
+            }
+        });
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).expect("metadata").permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn only_own_files_are_changed() {
+        let outside = tempfile::tempdir().expect("temporary directory");
+        let outside_path = outside.path().canonicalize().expect("exists");
+        let tmp = outside_path.join("tmp");
+        std::fs::create_dir_all(tmp.join("below")).expect("mkdir");
+        let (own, other) = (tmp.join("below/file"), outside_path.join("other"));
+        for path in [&own, &other] {
+            std::fs::write(path, "x").expect("write");
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o640)).expect("chmod");
+        }
+        let before = std::fs::metadata(&other).expect("metadata").modified().expect("time");
+        symlink(&other, tmp.join("out")).expect("symlink");
+        symlink("below/file", tmp.join("in")).expect("symlink");
+        supervised(&tmp, || {
+            let set = |path: &Path, mode| rustix::fs::chmod(path, Mode::from_raw_mode(mode));
+            assert_eq!(set(&own, 0o600), Ok(()));
+            assert_eq!(mode(&own), 0o600);
+            assert_eq!(set(&tmp.join("in"), 0o4711), Ok(()), "a link within leads within");
+            assert_eq!(mode(&own), 0o711, "no right is lent");
+            let below = rustix::fs::open(tmp.join("below"), OFlags::PATH, Mode::empty()).expect("opens");
+            let relative = rustix::fs::chmodat(&below, "file", Mode::from_raw_mode(0o700), AtFlags::empty());
+            assert_eq!((relative, mode(&own)), (Ok(()), 0o700));
+            let file = File::options().write(true).open(&own).expect("opens");
+            assert_eq!(rustix::fs::fchmod(&file, Mode::from_raw_mode(0o640)), Ok(()));
+            assert_eq!(mode(&own), 0o640);
+            let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_890);
+            file.set_modified(time).expect("sets the time");
+            assert_eq!(file.metadata().expect("metadata").modified().expect("time"), time);
+            assert_eq!(set(&tmp.join("below/missing"), 0o600), Err(Errno::NOENT));
+
+            let file = File::open(&other).expect("opens");
+            for refused in [
+                set(&other, 0o777),
+                set(&tmp.join("out"), 0o777),
+                set(&tmp.join("../other"), 0o777),
+                rustix::fs::chmodat(&below, "../../other", Mode::from_raw_mode(0o777), AtFlags::empty()),
+                rustix::fs::fchmod(&file, Mode::from_raw_mode(0o777)),
+                rustix::fs::chownat(CWD, &own, None, None, AtFlags::empty()),
+            ] {
+                assert_eq!(refused, Err(Errno::PERM));
+            }
+            let touched = file.set_modified(time);
+            assert_eq!(touched.expect_err("refused").raw_os_error(), Some(libc::EPERM));
+        });
+        assert_eq!(mode(&other), 0o640);
+        assert_eq!(std::fs::metadata(&other).expect("metadata").modified().expect("time"), before);
+    }
+
+    #[test]
+    fn only_descendants_get_signals() {
+        use rustix::process::{Pid, Signal, getppid, kill_process, kill_process_group, test_kill_process};
+        let tmp = tempfile::tempdir().expect("temporary directory");
+        supervised(tmp.path(), || {
+            let start = || Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("spawns");
+            let pid = |child: &std::process::Child| Pid::from_raw(child.id() as i32).expect("a pid");
+            let mut child = start();
+            assert_eq!(kill_process(pid(&child), Signal::TERM), Ok(()));
+            child.wait().expect("ends");
+            let parent = getppid().expect("a parent");
+            assert_eq!(test_kill_process(parent), Err(Errno::PERM), "whoever runs the tests");
+            assert_eq!(kill_process_group(Pid::INIT, Signal::CONT), Err(Errno::PERM), "everybody");
+            let own_group = rustix::process::getpgrp();
+            assert_eq!(rustix::process::test_kill_process_group(own_group), Ok(()));
+            assert_eq!(rustix::process::test_kill_current_process_group(), Ok(()));
+        });
+    }
 }

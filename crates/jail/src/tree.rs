@@ -101,10 +101,36 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut found = Vec::new();
     for task in tasks.flatten() {
-        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        found.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<i32>().ok()));
+        match std::fs::read_to_string(task.path().join("children")) {
+            Ok(text) => {
+                found.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<i32>().ok()))
+            }
+            // The thread has ended, or the kernel was built without CONFIG_PROC_CHILDREN.
+            Err(_) if task.path().exists() => return children_by_search(pid),
+            Err(_) => {}
+        }
     }
     found
+}
+
+/// The same, by looking at every process.
+fn children_by_search(parent: i32) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| stat_field(*pid, PARENT) == Some(parent)).collect()
+}
+
+/// Positions behind the name in `/proc/<pid>/stat`, see proc_pid_stat(5).
+pub(crate) const PARENT: usize = 1;
+/// The same.
+pub(crate) const GROUP: usize = 2;
+
+/// A number of a process or thread; zero counts as none.
+pub(crate) fn stat_field(pid: i32, index: usize) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may contain anything; the last parenthesis ends it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(index)?.parse().ok().filter(|number| *number > 0)
 }
 
 fn has_children() -> bool {
@@ -114,4 +140,21 @@ fn has_children() -> bool {
 
 fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_find_the_same_children() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("spawns");
+        let pid = i32::try_from(child.id()).expect("pid fits");
+        // Of whichever thread of this process has started it.
+        assert!(children(own_pid()).contains(&pid));
+        assert!(children_by_search(own_pid()).contains(&pid));
+        assert!(descendants(own_pid()).contains(&pid));
+        child.kill().and_then(|()| child.wait()).expect("ends");
+        assert!(!descendants(own_pid()).contains(&pid));
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use lambd_jail::protocol::{Event, Order, Phase};
@@ -341,7 +341,13 @@ async fn watch_tmp(shared: Weak<Shared>, status: watch::Receiver<Option<ExitStat
         match tokio::task::spawn_blocking(move || tmp::usage(&path, limit)).await {
             Ok(Ok(used)) if used <= limit => {}
             Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                tracing::debug!(%error, "cannot measure a directory of a function");
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    tracing::warn!(
+                        "directories for temporary files cannot be measured without CAP_DAC_OVERRIDE: \
+                                    their limit holds for each file in them, and not for all together"
+                    );
+                });
                 return;
             }
             Ok(over) => {

@@ -123,7 +123,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     spawner.decided().await;
     let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
+    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store, shared };
     Ok(RunningDaemon {
         endpoint,
         isolation: in_force,
@@ -164,6 +164,8 @@ struct Parts {
     spawner: Spawner,
     watch: AbortHandle,
     store: Arc<Store>,
+    /// See [`shared_directory`].
+    shared: PathBuf,
 }
 
 impl Parts {
@@ -179,6 +181,11 @@ impl Parts {
         self.spawner.shutdown().await;
         self.observe.shutdown().await;
         self.store.close().await;
+        if self.shared != self.store.path()
+            && let Err(error) = std::fs::remove_dir_all(&self.shared)
+        {
+            tracing::warn!(directory = %self.shared.display(), %error, "cannot remove");
+        }
     }
 }
 
