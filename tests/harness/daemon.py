@@ -54,9 +54,9 @@ def wait_for(condition, what: str, patience: float = PATIENCE):
 class Daemon:
     """One daemon with its data directory. It keeps its port over restarts."""
 
-    def __init__(self, folder: Path, data: Path | None = None, prefix=(), arguments=()):
+    def __init__(self, folder: Path, data: Path | None = None, prefix=(), arguments=(), binary=None):
         self.folder = folder
-        self.program = program()
+        self.program = str(binary or program())
         self.data = data or folder / "data"
         self.port = free_port()
         self.log = folder / "daemon.log"

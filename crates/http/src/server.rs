@@ -1,6 +1,7 @@
 //! Accepting connections and serving requests.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,25 +43,56 @@ pub struct ListenError {
 }
 
 /// An open listener that does not accept yet, so that the process can be assembled behind it.
-#[derive(Debug)]
-pub struct BoundListener(TcpListener);
+pub struct BoundListener {
+    listener: TcpListener,
+    gate: Option<Gate>,
+}
+
+/// Whether a connection may be served, by the addresses of the peer and of the listener. May block for a
+/// moment.
+pub type Gate = Arc<dyn Fn(SocketAddr, SocketAddr) -> bool + Send + Sync>;
+
+impl fmt::Debug for BoundListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundListener").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
 
 impl BoundListener {
     /// Binds `address`; port 0 takes a free one.
     pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
-        Ok(Self(listener))
+        Ok(Self { listener, gate: None })
     }
 
     /// A listener that was opened elsewhere, for example in another network namespace.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener).map(Self)
+        Ok(Self { listener: TcpListener::from_std(listener)?, gate: None })
     }
 
     /// The address in use.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
+    }
+
+    /// The same listener, which closes connections that `gate` refuses.
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// The next connection that may be served.
+    async fn accept(&self) -> io::Result<TcpStream> {
+        loop {
+            let (stream, peer) = self.listener.accept().await?;
+            let Some(gate) = self.gate.clone() else { return Ok(stream) };
+            let local = stream.local_addr()?;
+            if tokio::task::spawn_blocking(move || gate(peer, local)).await.unwrap_or(false) {
+                return Ok(stream);
+            }
+            tracing::warn!(%peer, %local, "refused a stranger at the endpoint of a sandbox");
+        }
     }
 }
 
@@ -95,11 +127,11 @@ impl Server {
         loop {
             let accepted = async {
                 let place = places.clone().acquire_owned().await;
-                (listener.0.accept().await, place)
+                (listener.accept().await, place)
             };
             tokio::select! {
                 (accepted, place) = accepted => match accepted {
-                    Ok((stream, _)) => self.clone().serve(stream, place.ok(), &connections),
+                    Ok(stream) => self.clone().serve(stream, place.ok(), &connections),
                     Err(error) => {
                         // Out of descriptors or the like: let others finish before trying again.
                         tracing::warn!(%error, "cannot accept a connection");

@@ -10,14 +10,16 @@ use std::collections::BTreeMap;
 use libc::sock_filter;
 
 /// What happens to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// It is executed.
     Allow,
     /// It is not executed and answers this error number; zero means success.
     Fail(i32),
     /// It fails as the first rule that matches says, else it is executed.
-    FailIf(&'static [Rule]),
+    FailIf(Vec<Rule>),
+    /// A supervisor decides, see `supervisor`.
+    Ask,
 }
 
 /// A use of a call that is not executed.
@@ -66,7 +68,7 @@ const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// Compiles the actions of single numbers; all other numbers get `otherwise`. Calls of another
 /// architecture's interface end the process.
-pub(crate) fn compile(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<sock_filter> {
+pub(crate) fn compile(actions: &BTreeMap<u32, Action>, otherwise: &Action) -> Vec<sock_filter> {
     let mut program = vec![
         statement(LOAD, OFFSET_ARCH),
         jump(JUMP_EQUAL, AUDIT_ARCH, 1, 0),
@@ -78,9 +80,9 @@ pub(crate) fn compile(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec
 }
 
 /// First numbers of ranges with the same action, ascending from zero.
-fn ranges(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<(u32, Action)> {
-    let mut ranges: Vec<(u32, Action)> = vec![(0, otherwise)];
-    let mut begin = |from: u32, action: Action| match ranges.last_mut() {
+fn ranges<'a>(actions: &'a BTreeMap<u32, Action>, otherwise: &'a Action) -> Vec<(u32, &'a Action)> {
+    let mut ranges: Vec<(u32, &Action)> = vec![(0, otherwise)];
+    let mut begin = |from: u32, action: &'a Action| match ranges.last_mut() {
         Some((_, last)) if *last == action => {}
         Some((start, last)) if *start == from => *last = action,
         _ => ranges.push((from, action)),
@@ -90,7 +92,7 @@ fn ranges(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<(u32, Actio
         if *number > next {
             begin(next, otherwise);
         }
-        begin(*number, *action);
+        begin(*number, action);
         next = number + 1;
     }
     begin(next, otherwise);
@@ -98,10 +100,10 @@ fn ranges(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<(u32, Actio
 }
 
 /// The number is in the accumulator and belongs to one of the ranges.
-fn search(ranges: &[(u32, Action)]) -> Vec<sock_filter> {
+fn search(ranges: &[(u32, &Action)]) -> Vec<sock_filter> {
     let (below, above) = ranges.split_at(ranges.len() / 2);
     let ([_, ..], [(middle, _), ..]) = (below, above) else {
-        return ranges.first().map_or_else(Vec::new, |(_, action)| perform(*action));
+        return ranges.first().map_or_else(Vec::new, |(_, action)| perform(action));
     };
     let below = search(below);
     // Conditional jumps reach 255 instructions; the unconditional one reaches all.
@@ -111,10 +113,11 @@ fn search(ranges: &[(u32, Action)]) -> Vec<sock_filter> {
     program
 }
 
-fn perform(action: Action) -> Vec<sock_filter> {
+fn perform(action: &Action) -> Vec<sock_filter> {
     match action {
         Action::Allow => vec![statement(RETURN, libc::SECCOMP_RET_ALLOW)],
-        Action::Fail(errno) => vec![fail(errno)],
+        Action::Fail(errno) => vec![fail(*errno)],
+        Action::Ask => vec![statement(RETURN, libc::SECCOMP_RET_USER_NOTIF)],
         Action::FailIf(rules) => {
             let mut program: Vec<_> = rules.iter().flat_map(fail_if).collect();
             program.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
@@ -192,7 +195,7 @@ pub(crate) mod tests {
 
     #[test]
     fn every_number_gets_its_action() {
-        static RULES: &[Rule] = &[
+        let rules = vec![
             Rule { errno: 2, when: &[Condition::HasAnyOf(0, 0b1100)] },
             Rule { errno: 3, when: &[Condition::Is(1, 7), Condition::IsNot(2, 8)] },
             Rule { errno: 0, when: &[Condition::UpperIsNot(3, 0)] },
@@ -201,11 +204,11 @@ pub(crate) mod tests {
             (0, Action::Allow),
             (1, Action::Allow),
             (5, Action::Fail(1)),
-            (6, Action::FailIf(RULES)),
+            (6, Action::FailIf(rules)),
             (300, Action::Allow),
             (u32::MAX - 1, Action::Allow),
         ]);
-        let program = compile(&actions, Action::Fail(38));
+        let program = compile(&actions, &Action::Fail(38));
         let run = |number, args| evaluate_here(&program, number, args);
         let errno = |number: u32| libc::SECCOMP_RET_ERRNO | number;
         for (number, expected) in [

@@ -183,7 +183,7 @@ const MEMORY: &[i64] = &[
     libc::SYS_get_mempolicy,
 ];
 
-/// Processes and threads: governed by the pid namespace and the limit on their number.
+/// Processes and threads: governed by the pid namespace (without one, by user ids and Landlock) and the limit on their number.
 const PROCESSES: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -306,7 +306,7 @@ const EVENTS: &[i64] = &[
     libc::SYS_io_getevents,
 ];
 
-/// Sockets: governed by the network namespace; their families by `CHECKED` in `filter`.
+/// Sockets: governed by the network namespace (without one, by Landlock); their families by `CHECKED` in `filter`.
 const SOCKETS: &[i64] = &[
     libc::SYS_bind,
     libc::SYS_connect,
@@ -325,8 +325,8 @@ const SOCKETS: &[i64] = &[
     libc::SYS_getsockopt,
 ];
 
-/// System V and POSIX interprocess communication: governed by the ipc namespace.
-const IPC: &[i64] = &[
+/// System V and POSIX interprocess communication: governed by the ipc namespace, and denied without one.
+pub(crate) const IPC: &[i64] = &[
     libc::SYS_shmget,
     libc::SYS_shmat,
     libc::SYS_shmdt,
@@ -346,6 +346,50 @@ const IPC: &[i64] = &[
     libc::SYS_mq_notify,
     libc::SYS_mq_getsetattr,
 ];
+
+/// Owner and extended attributes of files.
+pub(crate) const OWNERSHIP: &[i64] = &[
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+];
+
+/// Permissions and times of files.
+pub(crate) const MODES_AND_TIMES: &[i64] = &[
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_utimensat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
+];
+
+/// Signals to a process by its number.
+pub(crate) const SIGNALS: &[i64] = &[
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+];
+
+/// Signals to a process by a descriptor of it.
+pub(crate) const SIGNALS_BY_FILE: &[i64] = &[libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal];
 
 /// Older forms of the calls above that only x86-64 still has.
 #[cfg(target_arch = "x86_64")]
@@ -391,6 +435,6 @@ const LEGACY: &[i64] = &[
 const LEGACY: &[i64] = &[];
 
 /// fchmodat2(2), Linux 6.6; the same number on every architecture.
-const FCHMODAT2: i64 = 452;
+pub(crate) const FCHMODAT2: i64 = 452;
 /// cachestat(2), Linux 6.5.
 const CACHESTAT: i64 = 451;

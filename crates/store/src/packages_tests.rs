@@ -18,7 +18,7 @@ fn file(writer: &mut ZipWriter<io::Cursor<Vec<u8>>>, name: &str, mode: u32, cont
 
 fn open() -> (tempfile::TempDir, Packages) {
     let dir = tempfile::tempdir().unwrap();
-    let packages = Packages::open(dir.path()).unwrap();
+    let packages = Packages::open(dir.path(), dir.path()).unwrap();
     (dir, packages)
 }
 

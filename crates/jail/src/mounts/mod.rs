@@ -48,6 +48,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 pub(crate) use self::captured::Captured;
 use self::captured::READ_ONLY;
+pub(crate) use self::host::SYSTEM_DIRECTORIES;
 use crate::error::{Step, StepError};
 use crate::etc;
 use crate::protocol::{Bind, JailSpec, Root, Tmp};
@@ -78,7 +79,7 @@ const TMP_BYTES_PER_FILE: u64 = 16 * 1024;
 const WRITABLE: u64 = sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEV;
 
 /// Device nodes of `/dev`: those that hold no state and reach no hardware.
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Directories that exist in AWS's environment whether or not something is mounted there.
 pub(crate) const EMPTY_DIRECTORIES: &[&str] =

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use syscalls::Sysno;
 
 use crate::bpf::{Action, Condition, Rule};
-use crate::filter;
+use crate::filter::{self, Surroundings};
 
 /// Calls of another interface have other numbers; a runtime ends a process that uses one.
 const ARCHITECTURE: &str =
@@ -22,15 +22,17 @@ pub(super) fn policy() -> Value {
     let mut allowed = Vec::new();
     let mut denied: BTreeMap<i32, Vec<&str>> = BTreeMap::new();
     let mut conditional = Vec::new();
-    for (number, action) in filter::policy() {
+    for (number, action) in filter::policy(Surroundings::NAMESPACES) {
         // A call that is too new for the table is left to the default, as every unlisted one.
         let Some(name) = name(number) else { continue };
         match action {
             Action::Allow => allowed.push(name),
             Action::Fail(errno) => denied.entry(errno).or_default().push(name),
+            // A container has no supervisor.
+            Action::Ask => denied.entry(libc::EPERM).or_default().push(name),
             Action::FailIf(rules) => {
-                conditional.extend(allowing(rules).iter().map(|set| entry(&[name], None, set)));
-                let refused = refusing(rules);
+                conditional.extend(allowing(&rules).iter().map(|set| entry(&[name], None, set)));
+                let refused = refusing(&rules);
                 conditional.extend(refused.iter().map(|(errno, set)| entry(&[name], Some(*errno), set)));
             }
         }
@@ -229,12 +231,12 @@ mod tests {
     /// Both forms are asked about every call, and about arguments at and around every value in a condition.
     #[test]
     fn the_oci_form_decides_as_the_filter_does() {
-        let (oci, program) = (policy(), filter::Filter::compile());
+        let (oci, program) = (policy(), filter::Filter::compile(Surroundings::NAMESPACES));
         let mut asked = 0;
-        for (number, action) in filter::policy() {
+        for (number, action) in filter::policy(Surroundings::NAMESPACES) {
             let name = name(number).unwrap_or_else(|| panic!("call {number} has no name"));
             for args in interesting(action) {
-                let expected = match evaluate_here(&program.0, number, args) {
+                let expected = match evaluate_here(program.program(), number, args) {
                     libc::SECCOMP_RET_ALLOW => None,
                     refused => Some(i64::from(refused & libc::SECCOMP_RET_DATA)),
                 };

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use lambd_jail::protocol::CgroupPlacement;
 
+use super::orphans;
 use super::shares::{self, Bandwidth};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
@@ -168,6 +169,20 @@ impl CgroupSet {
                 v1_tasks_files: directories.map(|directory| directory.join("tasks")).collect(),
                 v2_directory: None,
             },
+        }
+    }
+
+    /// Whether [`Self::set_frozen`] does anything.
+    pub(crate) fn can_freeze(&self) -> bool {
+        self.file("freezer", "freezer.state", "cgroup.freeze").is_some()
+    }
+
+    /// Kills every process but one. Frozen ones die when they are thawed, before they run again.
+    pub(crate) fn kill_all_but(&self, spared: i32) {
+        // Each hierarchy has all of them.
+        if let Some(group) = self.groups.directories().first() {
+            let others = orphans::processes(group).filter(|pid| pid.as_raw_nonzero().get() != spared);
+            others.for_each(orphans::kill);
         }
     }
 

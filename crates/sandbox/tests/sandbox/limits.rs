@@ -33,7 +33,7 @@ async fn memory_over_the_limit_ends_in_out_of_memory() {
             assert_eq!(finished.status, ExitStatus::Exited(1), "{}", finished.output);
             assert!(finished.output.contains("MemoryError"), "{}", finished.output);
         }
-        EnforcedBy::Nothing => panic!("memory is always limited by something"),
+        EnforcedBy::Signals | EnforcedBy::Nothing => panic!("memory is always limited by something"),
     }
 }
 
