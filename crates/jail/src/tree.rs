@@ -103,7 +103,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
     for task in tasks.flatten() {
         match std::fs::read_to_string(task.path().join("children")) {
             Ok(text) => {
-                found.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<i32>().ok()))
+                found.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<i32>().ok()));
             }
             // The thread has ended, or the kernel was built without CONFIG_PROC_CHILDREN.
             Err(_) if task.path().exists() => return children_by_search(pid),

@@ -244,7 +244,7 @@ mod tests {
         symlink(&keep, top.join("locked/inner/link")).expect("symlink");
         std::fs::create_dir(top.join("1.moved")).expect("mkdir");
         for path in ["locked/inner", "locked"] {
-            std::fs::set_permissions(top.join(path), std::fs::Permissions::from_mode(0)).expect("chmod");
+            std::fs::set_permissions(top.join(path), std::fs::Permissions::from_mode(0o000)).expect("chmod");
         }
         remove(&top).expect("removes");
         assert!(!top.exists());
