@@ -78,7 +78,7 @@ fn spec(id: String, script: &str) -> SandboxSpec {
         args: vec!["-c".into(), script.into()],
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: PathBuf::from("/tmp"),
-        memory_bytes: 256 << 20,
+        memory_bytes: 128 << 20,
         tmp_bytes: TMP_BYTES,
         ..SandboxSpec::default()
     }
