@@ -146,7 +146,9 @@ pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, S
     let mut catalogue = Catalogue::discover(substitution(query.runtime_substitution), bootstraps).await;
     catalogue.learn_versions().await;
     if !query.runtime_roots.is_empty() {
-        let spawner = Spawner::start(SpawnerOptions::default()).map_err(|e| StartError::Part(Box::new(e)))?;
+        let options =
+            SpawnerOptions { listeners: wiring::sandboxes::listeners(), ..SpawnerOptions::default() };
+        let spawner = Spawner::start(options).map_err(|e| StartError::Part(Box::new(e)))?;
         let sandboxes = wiring::sandboxes::Sandboxes(spawner.clone());
         let roots = roots(query.runtime_roots, &query.data, Others::Keep, &sandboxes).await;
         spawner.shutdown().await;
