@@ -6,7 +6,7 @@ use crate::support::{MIB, finish, output_of, run, script, start, start_with};
 
 /// A sandbox of 64 MiB whose program takes this much. In Python, because its memory is the program's own
 /// and touched at once.
-fn taking(mebibytes: u64) -> SandboxSpec {
+pub(crate) fn taking(mebibytes: u64) -> SandboxSpec {
     let text = format!("exec /usr/bin/python3 -c 'x = bytearray({mebibytes} << 20); print(\"survived\")'");
     let mut spec = script(&text);
     spec.memory_bytes = 64 * MIB;
@@ -69,7 +69,7 @@ async fn files_and_processes_are_limited() {
 }
 
 /// Forks until the kernel refuses, and prints how often it did not.
-const BOMB: &str = r#"
+pub(crate) const BOMB: &str = r#"
 import errno, os, signal
 children = 0
 try:
