@@ -1,6 +1,6 @@
 //! The first process of a sandbox: builds it, starts the function's process, and waits.
 //!
-//! Here is what every isolation level needs; `namespaces` and `process` have the rest.
+//! Here is what every isolation level needs; `namespaces`, `process` and `oci` have the rest.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -20,6 +20,7 @@
 //! | `init`       | the first process of a sandbox: what all levels share, then waiting      |
 //! | `namespaces` | the isolation level of that name: the order of its steps                 |
 //! | `process`    | the isolation level of that name                                         |
+//! | `oci`        | the isolation level of that name: a container in the namespaces          |
 //! | `mounts`     | the read-only root file system                                           |
 //! | [`places`]   | places that every sandbox mounts on                                      |
 //! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |

@@ -6,7 +6,7 @@ use crate::support::{MIB, exited, finish, output_of, run, script, start, start_w
 
 /// A sandbox of 64 MiB whose program takes this much. In Python, because its memory is the program's own
 /// and touched at once.
-fn taking(mebibytes: u64) -> SandboxSpec {
+pub(crate) fn taking(mebibytes: u64) -> SandboxSpec {
     let text = format!("exec /usr/bin/python3 -c 'x = bytearray({mebibytes} << 20); print(\"survived\")'");
     let mut spec = script(&text);
     spec.memory_bytes = 64 * MIB;
@@ -67,7 +67,7 @@ async fn files_and_processes_are_limited() {
 
 /// Starts threads, which are cheaper, and then processes until the kernel refuses, and prints how often it
 /// did not.
-const BOMB: &str = r#"
+pub(crate) const BOMB: &str = r#"
 import errno, os, signal, threading, _thread
 threading.stack_size(65536)
 held = _thread.allocate_lock()

@@ -10,10 +10,12 @@ use lambd_sandbox::{
     Availability, Bind, CgroupMode, EnforcedBy, ExitStatus, Isolation, ListenerSocket, OciRuntime,
     SandboxSpec, Spawner, SpawnerOptions,
 };
+use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::host::{as_ordinary_user_in, hold};
 use crate::isolation::{CALLS, assert_calls_are_refused};
+use crate::limits::{BOMB, taking};
 use crate::support::{
     Finished, MIB, eventually, exited, finish, helper, is_alive, program, read_until, script, start_with,
     tcp, tree,
@@ -160,46 +162,47 @@ async fn output_arguments_environment_and_binds_are_as_specified() {
 }
 
 #[tokio::test]
-async fn memory_over_the_limit_ends_in_out_of_memory() {
+async fn memory_is_limited_and_measured() {
     let spawner = start_with(options());
-    assert!(
-        matches!(spawner.limits().memory, EnforcedBy::CgroupV1 | EnforcedBy::CgroupV2),
-        "this test needs a writable memory cgroup (limits: {})",
-        spawner.limits()
-    );
-    let mut spec = script("x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo survived");
-    spec.command = "/bin/bash".into();
-    spec.memory_bytes = 64 * MIB;
-    let sandbox = spawner.spawn(spec).await.expect("spawns");
-    assert_eq!(exited(&sandbox).await, ExitStatus::OutOfMemory);
+    let sandbox = spawner.spawn(taking(35)).await.expect("spawns");
+    assert_eq!(exited(&sandbox).await, ExitStatus::Exited(0));
     let peak = sandbox.memory_peak_bytes().expect("known");
-    assert!((32 * MIB..=64 * MIB).contains(&peak), "{peak}");
+    assert!((35 * MIB..=64 * MIB).contains(&peak), "{peak}");
+    let finished = finish(spawner.spawn(taking(400)).await.expect("spawns")).await;
+    match spawner.limits().memory {
+        EnforcedBy::CgroupV1 | EnforcedBy::CgroupV2 => {
+            assert_eq!(finished.status, ExitStatus::OutOfMemory, "{}", finished.output);
+        }
+        EnforcedBy::Rlimit => assert!(finished.output.contains("MemoryError"), "{}", finished.output),
+        EnforcedBy::Nothing => panic!("memory is always limited by something"),
+    }
 }
 
 #[tokio::test]
 async fn processes_and_files_are_limited() {
     let limits = output_of("ulimit -n; ulimit -Hn; ulimit -u; ulimit -c").await;
     assert_eq!(limits, "1024\n1024\n1024\n0\n");
-    let bomb = "for i in $(seq 1100); do sleep 100 & done 2>&1 | head -n 1; echo still here";
-    let finished = run(script(bomb)).await;
-    assert!(finished.output.contains("Resource temporarily unavailable"), "{}", finished.output);
+    let mut spec = script("exec /usr/bin/python3 -c \"$BOMB\"");
+    spec.env.push(("BOMB".into(), BOMB.into()));
+    // More than a thousand processes need, so that their number is what ends them.
+    spec.memory_bytes = 1024 * MIB;
+    let finished = run(spec).await;
+    let children = finished.output.trim().strip_prefix("EAGAIN ").and_then(|count| count.parse().ok());
+    // Whether Python itself and the init are counted depends on what limits.
+    assert!(children.is_some_and(|count: u32| (1020..=1024).contains(&count)), "{finished:?}");
 }
 
 #[tokio::test]
 async fn without_cgroups_memory_is_limited_by_an_rlimit() {
-    let options = SpawnerOptions { cgroup: CgroupMode::Off, ..options() };
-    let mut spec = script("ulimit -d; x=$(head -c 400000000 /dev/zero | tr '\\0' x); echo survived");
-    spec.memory_bytes = 64 * MIB;
-    let finished = run_with(options, spec).await;
-    assert!(finished.output.starts_with("327680\n"), "{}", finished.output);
-    assert!(!finished.output.contains("survived"), "{}", finished.output);
+    let spawner = start_with(SpawnerOptions { cgroup: CgroupMode::Off, ..options() });
+    let finished = finish(spawner.spawn(taking(400)).await.expect("spawns")).await;
+    assert!(finished.output.contains("MemoryError"), "{}", finished.output);
 }
 
 #[tokio::test]
 async fn kill_leaves_nothing() {
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").expect("readable").lines().count();
-    let staged = || std::fs::read_dir("/mnt").expect("readable").count();
-    let before = (mounts(), staged());
+    let before = mounts();
     let spawner = start_with(options());
     let spawner_pid = i32::try_from(spawner.pid()).expect("pid fits");
     let mut sandbox = spawner.spawn(script("sleep 1000 & echo up; wait")).await.expect("spawns");
@@ -209,13 +212,18 @@ async fn kill_leaves_nothing() {
     eventually("init, shell and sleep run", || tree(sandbox.pid()).len() == 3).await;
     let processes = tree(sandbox.pid());
     // Its state is in the sandbox's mount namespace, and there is none of it here.
-    let inside = PathBuf::from(format!("/proc/{}/root/mnt/state", sandbox.pid()));
-    assert_eq!(std::fs::read_dir(&inside).expect("the state of crun").count(), 1);
+    // Only root can look there.
+    if rustix::process::geteuid().is_root() {
+        let root = PathBuf::from(format!("/proc/{}/root", sandbox.pid()));
+        let states = ["mnt", "media", "srv", "tmp"].map(|stage| root.join(stage).join("state"));
+        let state = states.iter().find_map(|state| std::fs::read_dir(state).ok()).expect("the state of crun");
+        assert_eq!(state.count(), 1);
+    }
     sandbox.kill();
     assert_eq!(exited(&sandbox).await, ExitStatus::Signaled(9));
     assert!(!processes.iter().any(|pid| is_alive(*pid)), "{processes:?}");
     eventually("only the spawner is left", || tree(spawner_pid) == [spawner_pid]).await;
-    assert_eq!((mounts(), staged()), before);
+    assert_eq!(mounts(), before);
 }
 
 #[tokio::test]
@@ -255,28 +263,18 @@ async fn a_daemonised_grandchild_ends_with_the_program() {
 #[tokio::test]
 async fn a_frozen_container_stands_still() {
     let spawner = start_with(options());
-    assert_ne!(
-        spawner.limits().freezer,
-        EnforcedBy::Nothing,
-        "this test needs a freezer: {}",
-        spawner.limits()
-    );
     let mut sandbox = spawner.spawn(script("while :; do echo tick; sleep 0.01; done")).await.expect("spawns");
     let mut output = Receiver::from_owned_fd(sandbox.take_output()).expect("pipe");
     read_until(&mut output, "tick\n").await;
     sandbox.freeze().expect("freezes");
     let mut buffer = [0; 65536];
-    let silent = async {
-        // What was written before; then nothing comes any more.
-        while tokio::time::timeout(
-            Duration::from_millis(300),
-            tokio::io::AsyncReadExt::read(&mut output, &mut buffer),
-        )
-        .await
-        .is_ok()
-        {}
+    // What was written before is read at once; then nothing comes for a while, unless nothing can freeze.
+    let quiet = async {
+        let pause = Duration::from_millis(500);
+        while tokio::time::timeout(pause, output.read(&mut buffer)).await.is_ok() {}
     };
-    tokio::time::timeout(crate::support::PATIENCE, silent).await.expect("it stands still");
+    let stands_still = tokio::time::timeout(Duration::from_secs(5), quiet).await.is_ok();
+    assert_eq!(stands_still, spawner.limits().freezer != EnforcedBy::Nothing, "{}", spawner.limits());
     sandbox.thaw().expect("thaws");
     read_until(&mut output, "tick\n").await;
     sandbox.kill();
@@ -455,9 +453,9 @@ async fn what_is_no_runtime_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn twenty_at_once() {
+async fn eight_at_once() {
     let spawner = start_with(options());
-    let spawned: Vec<_> = (0..20)
+    let spawned: Vec<_> = (0..8)
         .map(|number| {
             let spawner: Spawner = spawner.clone();
             tokio::spawn(async move {
