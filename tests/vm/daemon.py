@@ -74,7 +74,7 @@ class Daemon:
         """Sends a signed request; returns headers and body of an answer that must be good."""
         body = json.dumps(document).encode()
         host = f"127.0.0.1:{self.port}"
-        connection = http.client.HTTPConnection(host, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(host, timeout=300)
         headers = signature(method, host, path, body) | {"X-Amz-Log-Type": "Tail"}
         connection.request(method, path, body, headers)
         response = connection.getresponse()
@@ -150,7 +150,8 @@ class Tests(unittest.TestCase):
             "Handler": "app.handler",
             "Role": "arn:aws:iam::000000000000:role/any",
             "MemorySize": 128,
-            "Timeout": 30,
+            # 128 MB are a fourteenth of a CPU, and this one is emulated.
+            "Timeout": 240,
             "Code": {"ZipFile": base64.b64encode(package.getvalue()).decode()},
         }
         self.daemon.call("POST", "/2015-03-31/functions", settings)
