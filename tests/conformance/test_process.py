@@ -32,7 +32,13 @@ def handler(event, context):
     return scope["result"]
 """
 
-CONTAINER = str(pathlib.Path(__file__).parent / "harness" / "container.py")
+CONTAINER = str(pathlib.Path(__file__).parent.parent / "harness" / "container.py")
+
+
+def start_lines(daemon) -> str:
+    """What a daemon says when it is up, which it may be a little before it says so."""
+    wait_for(lambda: "isolation  " in daemon.output(), "the start-up lines")
+    return daemon.output()
 
 #: An ordinary user.
 NOBODY = 65534
@@ -142,7 +148,7 @@ def probe(functions_there):
 
 def test_auto_chooses_the_level(place, contained):
     """CORE-009: without namespaces the level `process` is chosen and told, with how far it goes."""
-    said = contained.output()
+    said = start_lines(contained)
     assert "isolation  process (" in said
     user = "each function has a user of its own" if place.user == "root" else "functions run as the user who runs lambd"
     assert user in said
@@ -173,7 +179,7 @@ def test_without_landlock(other_place):
         return
     daemon = place.daemon("--no-landlock").start()
     try:
-        assert "by permissions only, for want of Landlock" in daemon.output()
+        assert "by permissions only, for want of Landlock" in start_lines(daemon)
         functions = Functions(boto(daemon.url, "lambda"))
         functions.python("prober", PROBE)
         secret = place.data / "lambd.db"
@@ -352,7 +358,7 @@ def test_nothing_survives_the_daemon(other_place):
 def test_the_level_can_be_demanded_where_more_would_work(other_place):
     """CORE-005: on the machine itself as well, and functions work."""
     daemon = other_place.daemon(container=False, arguments=["--isolation", "process"]).start()
-    assert "isolation  process (" in daemon.output()
+    assert "isolation  process (" in start_lines(daemon)
     functions = Functions(boto(daemon.url, "lambda"))
     functions.python("f", "import os\ndef handler(event, context):\n    return os.getuid()\n")
     uid = functions.invoke("f").good()
