@@ -182,6 +182,18 @@ def descendants(pid: int) -> list:
     return below + [one for child in below for one in descendants(child)]
 
 
+def occupied(pid: int) -> list:
+    """All processes below a daemon but the sandboxes that wait for a function: inits without a child."""
+
+    def waits(one):
+        try:
+            return comm(one) == "lambd-init" and not children(one)
+        except OSError:
+            return False
+
+    return [one for one in descendants(pid) if not waits(one)]
+
+
 def open_files(pid: int) -> int:
     """How many descriptors a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import LEVELS, USERS
 from harness.functions import ROLE
-from stage import Stage, cgroups, children, descendants, eventually, mounts, open_files, resident
+from stage import Stage, cgroups, children, descendants, eventually, mounts, occupied, open_files, resident
 
 #: Rounds of create, invoke and delete. All of them once; where a second user is tried, fewer are enough.
 CYCLES = {USERS[0]: 2000, USERS[-1]: 2000 if len(USERS) == 1 else 400}
@@ -191,7 +191,7 @@ def test_nothing_is_left_of_thousands_of_instances(level, user):
 def quiet(stage):
     """Waits until no instance is left but those of the stage."""
     # Attacker and victim, each with a pid 1 and a program, and the spawner.
-    eventually(lambda: len(descendants(stage.pid)) == 5, "all instances to be removed")
+    eventually(lambda: len(occupied(stage.pid)) == 5, "all instances to be removed")
 
 
 def grown(before: dict, now: dict) -> dict:

@@ -114,7 +114,7 @@ def test_runtime_api_of_another(stage, name):
     # The id is a secret of the other's; tried here is the best case, in which the attacker guessed it.
     answers, _, taken = stage.attack(forge, "00000000-0000-0000-0000-000000000000")
     assert answers == [400, 400]
-    assert taken == 403, "it has an event already, and gets no other"
+    assert taken == 200, "the event that it has already, and no other"
     busy.join()
     (request_id,) = ids
     answers, listeners, _ = stage.attack(forge, request_id)
@@ -137,7 +137,7 @@ def test_taking_the_platforms_ports(stage, name):
 
     found, status = stage.attack(run, by=name)
     assert set(found.values()) == {"EADDRINUSE"}, found
-    assert status == 403, "the platform's own listener still answers"
+    assert status == 200, "the platform's own listener still answers"
 
 
 def test_names_and_packets_to_the_world(stage):
