@@ -259,8 +259,10 @@ async fn terminating_is_polite_first() {
 async fn without_a_freezer_signals_stop_and_continue_all() {
     let level = Level::without_cgroups();
     assert_eq!(level.spawner.limits().freezer, EnforcedBy::Signals);
+    // Not dash: it starts programs by vfork(2), and a parent that waits for a child stopped before its exec is
+    // in an uninterruptible sleep instead of stopped.
     let mut sandbox =
-        level.spawn("(setsid sh -c 'while true; do echo tick; sleep 0.01; done' &); sleep 1000").await;
+        level.spawn("(setsid bash -c 'while true; do echo tick; sleep 0.01; done' &); sleep 1000").await;
     let mut output = Receiver::from_owned_fd(sandbox.take_output()).expect("a pipe");
     read_until(&mut output, "tick\ntick").await;
     let functions = tree(sandbox.pid()).split_off(1);
