@@ -13,7 +13,7 @@ use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
 use lambd_sandbox::{CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
-use lambd_types::{Clock, SystemClock, limits};
+use lambd_types::{Clock, EphemeralStorage, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -56,7 +56,10 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         },
         listeners: wiring::sandboxes::listeners(),
         prepared: PREPARED_SANDBOXES,
-        scratch: ScratchOptions { directory: Some(scratch_directory(&data)), ..ScratchOptions::default() },
+        scratch: ScratchOptions {
+            directory: Some(scratch_directory(&data)),
+            usual_bytes: EphemeralStorage::default().bytes(),
+        },
         ..SpawnerOptions::default()
     };
     let spawner = Spawner::start(options).map_err(part)?;

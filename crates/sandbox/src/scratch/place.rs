@@ -14,7 +14,7 @@ use super::error::ScratchError;
 const MARGIN_BYTES: u64 = 64 << 20;
 
 /// File systems that are memory: tmpfs and ramfs, see statfs(2).
-const IN_MEMORY: &[i64] = &[0x0102_1994, 0x8584_58f6];
+const IN_MEMORY: &[rustix::fs::FsWord] = &[0x0102_1994, 0x8584_58f6];
 
 /// A directory of the host for images, covered by one in memory for mount points.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Place {
             .map_err(|error| ScratchError::io("look at the directory of volumes", error.into()))?
             .f_type;
         // Its pages could be charged to the function that writes to the volume, and never given back.
-        if IN_MEMORY.iter().any(|magic| i64::from(kind) == *magic) {
+        if IN_MEMORY.contains(&kind) {
             return Err(ScratchError::NoDisk { directory: directory.to_owned() });
         }
         Ok(Self { path: directory.to_owned(), images, cover: Workplace::mount(directory)? })
