@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::error::Error;
 use crate::process;
 use crate::workspace::Workspace;
@@ -60,6 +62,19 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts
     let _without_strip_the_package_is_only_larger = process::quietly(Command::new("strip").arg(&bootstrap));
     let rust_echo = package(&folder.join("rust-echo.zip"), &bootstrap)?;
     Ok(Artefacts { lambd: workspace.program(profile.folder(), "lambd"), rust_echo })
+}
+
+/// Builds the integration test `name` of a package, and says where its program is.
+pub(crate) fn test_program(workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf, Error> {
+    let mut cargo = process::cargo();
+    cargo.current_dir(workspace.root()).args(["test", "--quiet", "--no-run", "--message-format", "json"]);
+    let messages = process::text(cargo.args(["--package", package, "--test", name]))?;
+    let program = messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let of_test = message.pointer("/target/name")? == name && message.pointer("/profile/test")? == true;
+        of_test.then(|| message.get("executable")?.as_str().map(PathBuf::from))?
+    });
+    program.ok_or_else(|| Error::Output(format!("{} named no test program", process::shown(&cargo))))
 }
 
 /// Packs one file, with its mode, into a deployment package.

@@ -42,7 +42,7 @@ Tasks:
             --quick           a short run that shows the shape, not the numbers
             --json FILE       where to write the results (default: target/bench.json)
 
-Suites: rust, runtimes, conformance, rust-sdk
+Suites: rust, runtimes, conformance, rust-sdk, hostile, vm
 
 The build directory is cargo's own (CARGO_TARGET_DIR is honoured); test tools are kept in its
 folder test-env between runs.";

@@ -3,6 +3,7 @@
 //! What is missing is installed when that is possible without asking (root on a system with
 //! apt-get); otherwise the task ends with the command that does it. Nothing is skipped silently.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::error::Error;
@@ -38,6 +39,16 @@ const NEEDS: &[Need] = &[
     },
     Need { what: "npm", there: || process::on_path("npm").is_some(), package: "npm" },
     Need { what: "curl", there: || process::on_path("curl").is_some(), package: "curl" },
+    Need {
+        what: "QEMU (qemu-system-x86_64)",
+        there: || process::on_path("qemu-system-x86_64").is_some(),
+        package: "qemu-system-x86",
+    },
+    Need {
+        what: "the system's own Python (/usr/bin/python3)",
+        there: || Path::new("/usr/bin/python3").exists(),
+        package: "python3",
+    },
     Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },
     Need { what: "crun", there: || process::on_path("crun").is_some(), package: "crun" },
 ];

@@ -30,10 +30,15 @@ enum Suite {
     Conformance,
     /// The real daemon, driven by the AWS SDK for Rust.
     RustSdk,
+    /// The real daemon, attacked from inside its sandboxes.
+    Hostile,
+    /// The sandbox crate's tests and the real daemon in virtual machines with other cgroups.
+    Vm,
 }
 
 impl Suite {
-    const ALL: [Self; 4] = [Self::Rust, Self::Runtimes, Self::Conformance, Self::RustSdk];
+    const ALL: [Self; 6] =
+        [Self::Rust, Self::Runtimes, Self::Conformance, Self::RustSdk, Self::Hostile, Self::Vm];
 
     fn name(self) -> &'static str {
         match self {
@@ -41,6 +46,8 @@ impl Suite {
             Self::Runtimes => "runtimes",
             Self::Conformance => "conformance",
             Self::RustSdk => "rust-sdk",
+            Self::Hostile => "hostile",
+            Self::Vm => "vm",
         }
     }
 }
@@ -121,6 +128,8 @@ impl Runner<'_> {
                 self.pytest("runtimes")
             }
             Suite::Conformance => self.pytest("conformance"),
+            Suite::Hostile => self.pytest("hostile"),
+            Suite::Vm => self.vm(),
         }
     }
 
@@ -159,6 +168,19 @@ impl Runner<'_> {
         // pytest ends with 5 when a filter leaves nothing to run.
         let well = status.success() || (self.selection.filter.is_some() && status.code() == Some(5));
         Ok(Tally::of_junit(&found).ended(well))
+    }
+
+    /// Runs the driver of the virtual machines, which prints what `cargo test` would.
+    fn vm(&self) -> Result<Tally, Error> {
+        let mut command = self.python.python();
+        command.arg(self.workspace.root().join("tests/vm/run.py")).args(self.selection.filter.iter());
+        command
+            .env("LAMBD_SANDBOX_TESTS", artefacts::test_program(self.workspace, "lambd-sandbox", "sandbox")?);
+        command.env("LAMBD_SANDBOX_HELPER", self.workspace.program("debug", "lambd-sandbox-helper"));
+        command.env("LAMBD_VM_CACHE", self.workspace.test_env().join("vm"));
+        self.give_artefacts(&mut command);
+        let (well, output) = shown_and_kept(&mut command)?;
+        Ok(Tally::of_cargo(&output).ended(well))
     }
 
     /// Installs the npm packages of a suite that has any, unless its lock file is unchanged.

@@ -66,6 +66,9 @@ pub enum Verdict {
 pub struct IsolationLevel {
     /// Such as `namespaces` or `process`.
     pub name: String,
+    /// How far it goes on this machine, where that depends on the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Whether it works here.
     #[serde(flatten)]
     pub status: IsolationStatus,
@@ -200,7 +203,7 @@ mod tests {
             kernel_release: "6.8.0".into(),
             kernel: vec![Check::degraded("landlock", "absent", "boot a newer kernel")],
             isolation_in_force: (status == IsolationStatus::Available).then(|| "namespaces".into()),
-            isolation: vec![IsolationLevel { name: "namespaces".into(), status }],
+            isolation: vec![IsolationLevel { name: "namespaces".into(), detail: None, status }],
             limits: vec![],
             runtimes: vec![],
             missing_runtimes: vec![RuntimeMissing {

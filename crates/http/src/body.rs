@@ -1,8 +1,11 @@
 //! Reading bodies within a limit.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How much of an oversized body is read and thrown away before the refusal is sent. Clients write
 /// their whole request before they read the answer: a connection closed earlier shows them a broken
@@ -14,12 +17,47 @@ const DISCARD: u64 = 512 * 1024 * 1024;
 pub(crate) enum BodyError {
     /// It is longer than the limit.
     TooLarge,
+    /// Other bodies from the same place take all the memory that it may have.
+    NoRoom,
     /// The client went away or sent something that is not HTTP.
     Broken(hyper::Error),
 }
 
+/// Memory for bodies of requests that come from one place and are not answered yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Option<Arc<Semaphore>>);
+
+impl Room {
+    pub(crate) fn unlimited() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        Self(Some(Arc::new(Semaphore::new(bytes))))
+    }
+
+    /// Adds bytes to what is taken; `false` when there are none. Nobody waits for room: those who have some
+    /// may be waiting for more themselves.
+    fn take(&self, bytes: usize, taken: &mut Option<OwnedSemaphorePermit>) -> bool {
+        let Some(room) = &self.0 else { return true };
+        let Ok(bytes) = u32::try_from(bytes) else { return false };
+        let Ok(more) = room.clone().try_acquire_many_owned(bytes) else { return false };
+        match taken {
+            Some(taken) => taken.merge(more),
+            None => *taken = Some(more),
+        }
+        true
+    }
+}
+
+/// A body, and the room it takes until this is dropped.
+pub(crate) struct Collected {
+    pub(crate) bytes: Bytes,
+    pub(crate) taken: Option<OwnedSemaphorePermit>,
+}
+
 /// Collects a body of at most `limit` bytes.
-pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn collect(mut body: Incoming, limit: usize, room: &Room) -> Result<Collected, BodyError> {
     let announced = body.size_hint();
     if announced.lower() > limit as u64 {
         discard(body).await;
@@ -29,12 +67,18 @@ pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, B
     let mut first: Option<Bytes> = None;
     let mut rest: Vec<u8> = Vec::new();
     let mut total = 0;
+    let mut taken = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
         total += data.len();
         if total > limit {
             discard(body).await;
             return Err(BodyError::TooLarge);
+        }
+        if !room.take(data.len(), &mut taken) {
+            drop((first, rest, taken));
+            discard(body).await;
+            return Err(BodyError::NoRoom);
         }
         match &first {
             None => first = Some(data),
@@ -47,7 +91,8 @@ pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, B
             }
         }
     }
-    Ok(if rest.is_empty() { first.unwrap_or_default() } else { Bytes::from(rest) })
+    let bytes = if rest.is_empty() { first.unwrap_or_default() } else { Bytes::from(rest) };
+    Ok(Collected { bytes, taken })
 }
 
 /// Reads a body to its end, or to a limit, and throws it away.

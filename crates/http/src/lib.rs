@@ -22,4 +22,4 @@ pub use query::{QueryPairs, percent_decode};
 pub use request::{AwsRequest, RequestHead};
 pub use response::{AwsResponse, empty, json, text};
 pub use router::{AwsService, Refusal, Router, ServiceFuture};
-pub use server::{BoundListener, ListenError, Server};
+pub use server::{BoundListener, Gate, ListenError, Server};

@@ -1,6 +1,7 @@
 //! Accepting connections and serving requests.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use lambd_types::AccountId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::body::{self, BodyError};
+use crate::body::{self, BodyError, Room};
 use crate::router::unknown_service;
 use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestHead, Router, empty};
 
@@ -25,6 +26,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connections from inside one sandbox.
 const CONFINED_CONNECTIONS: usize = 64;
+
+/// Bytes of request bodies from inside one sandbox that the daemon holds at a time: room for the largest
+/// request that there is, a package of 50 MB in base64, and some smaller ones.
+const CONFINED_BODIES: usize = 96 * 1024 * 1024;
 
 /// The listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -38,25 +43,56 @@ pub struct ListenError {
 }
 
 /// An open listener that does not accept yet, so that the process can be assembled behind it.
-#[derive(Debug)]
-pub struct BoundListener(TcpListener);
+pub struct BoundListener {
+    listener: TcpListener,
+    gate: Option<Gate>,
+}
+
+/// Whether a connection may be served, by the addresses of the peer and of the listener. May block for a
+/// moment.
+pub type Gate = Arc<dyn Fn(SocketAddr, SocketAddr) -> bool + Send + Sync>;
+
+impl fmt::Debug for BoundListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundListener").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
 
 impl BoundListener {
     /// Binds `address`; port 0 takes a free one.
     pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
-        Ok(Self(listener))
+        Ok(Self { listener, gate: None })
     }
 
     /// A listener that was opened elsewhere, for example in another network namespace.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener).map(Self)
+        Ok(Self { listener: TcpListener::from_std(listener)?, gate: None })
     }
 
     /// The address in use.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
+    }
+
+    /// The same listener, which closes connections that `gate` refuses.
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// The next connection that may be served.
+    async fn accept(&self) -> io::Result<TcpStream> {
+        loop {
+            let (stream, peer) = self.listener.accept().await?;
+            let Some(gate) = self.gate.clone() else { return Ok(stream) };
+            let local = stream.local_addr()?;
+            if tokio::task::spawn_blocking(move || gate(peer, local)).await.unwrap_or(false) {
+                return Ok(stream);
+            }
+            tracing::warn!(%peer, %local, "refused a stranger at the endpoint of a sandbox");
+        }
     }
 }
 
@@ -66,19 +102,21 @@ pub struct Server {
     router: Router,
     defaults: CallerDefaults,
     connections: usize,
+    room: Room,
 }
 
 impl Server {
     /// A server of `router`.
     pub fn new(router: Router, defaults: CallerDefaults) -> Self {
-        Self { router, defaults, connections: Semaphore::MAX_PERMITS }
+        Self { router, defaults, connections: Semaphore::MAX_PERMITS, room: Room::unlimited() }
     }
 
     /// The same services for callers inside a sandbox: they act in `account`, whatever credential they
-    /// show, and may hold few connections, because each is a descriptor of the daemon.
+    /// show, and may hold few connections and little data in them, because both are the daemon's.
     pub fn confined_to(&self, account: AccountId) -> Self {
         let defaults = CallerDefaults { account, region: self.defaults.region.clone(), confined: true };
-        Self { router: self.router.clone(), defaults, connections: CONFINED_CONNECTIONS }
+        let room = Room::of_bytes(CONFINED_BODIES);
+        Self { router: self.router.clone(), defaults, connections: CONFINED_CONNECTIONS, room }
     }
 
     /// Accepts until `stop` resolves, then waits up to `grace` for requests in flight to finish.
@@ -89,11 +127,11 @@ impl Server {
         loop {
             let accepted = async {
                 let place = places.clone().acquire_owned().await;
-                (listener.0.accept().await, place)
+                (listener.accept().await, place)
             };
             tokio::select! {
                 (accepted, place) = accepted => match accepted {
-                    Ok((stream, _)) => self.clone().serve(stream, place.ok(), &connections),
+                    Ok(stream) => self.clone().serve(stream, place.ok(), &connections),
                     Err(error) => {
                         // Out of descriptors or the like: let others finish before trying again.
                         tracing::warn!(%error, "cannot accept a connection");
@@ -151,8 +189,14 @@ impl Server {
             return service.refuse(&head, Refusal::NotSigned);
         }
         let limit = service.body_limit(&head);
-        match body::collect(body, limit).await {
-            Ok(body) => service.clone().call(AwsRequest { head, body }).await,
+        match body::collect(body, limit, &self.room).await {
+            Ok(body) => {
+                let response = service.clone().call(AwsRequest { head, body: body.bytes }).await;
+                drop(body.taken);
+                response
+            }
+            // Which clients take as a reason to try again a little later.
+            Err(BodyError::NoRoom) => empty(StatusCode::SERVICE_UNAVAILABLE),
             Err(BodyError::TooLarge) => service.refuse(&head, Refusal::BodyTooLarge { limit }),
             Err(BodyError::Broken(error)) => {
                 tracing::debug!(%error, "a request body broke off");

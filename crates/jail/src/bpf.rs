@@ -10,20 +10,29 @@ use std::collections::BTreeMap;
 use libc::sock_filter;
 
 /// What happens to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// It is executed.
     Allow,
-    /// It fails with this error number.
+    /// It is not executed and answers this error number; zero means success.
     Fail(i32),
-    /// It fails with this error number if one of the rules matches, else it is executed.
-    FailIf(i32, &'static [Rule]),
+    /// It fails as the first rule that matches says, else it is executed.
+    FailIf(Vec<Rule>),
+    /// A supervisor decides, see `supervisor`.
+    Ask,
 }
 
-/// Conditions that hold together.
-pub(crate) type Rule = &'static [Condition];
+/// A use of a call that is not executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// What it answers; zero means success.
+    pub(crate) errno: i32,
+    /// Conditions that hold together.
+    pub(crate) when: &'static [Condition],
+}
 
-/// A condition on the lower half of an argument, which is all that the calls in question look at.
+/// A condition on an argument: on its lower half where nothing else is said, which is all that calls look
+/// at whose argument is an `int`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// The argument with this index equals the value.
@@ -32,6 +41,8 @@ pub(crate) enum Condition {
     IsNot(u8, u32),
     /// It has at least one of the bits.
     HasAnyOf(u8, u32),
+    /// Its upper half differs from the value.
+    UpperIsNot(u8, u32),
 }
 
 /// `AUDIT_ARCH_*` of the machine: calls of another interface have other numbers.
@@ -45,6 +56,8 @@ const AUDIT_ARCH: u32 = 0xc000_00b7;
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCH: u32 = 4;
 const OFFSET_ARGS: u32 = 16;
+const LOWER: u32 = 0;
+const UPPER: u32 = 4;
 
 const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
@@ -55,7 +68,7 @@ const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// Compiles the actions of single numbers; all other numbers get `otherwise`. Calls of another
 /// architecture's interface end the process.
-pub(crate) fn compile(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<sock_filter> {
+pub(crate) fn compile(actions: &BTreeMap<u32, Action>, otherwise: &Action) -> Vec<sock_filter> {
     let mut program = vec![
         statement(LOAD, OFFSET_ARCH),
         jump(JUMP_EQUAL, AUDIT_ARCH, 1, 0),
@@ -67,9 +80,9 @@ pub(crate) fn compile(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec
 }
 
 /// First numbers of ranges with the same action, ascending from zero.
-fn ranges(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<(u32, Action)> {
-    let mut ranges: Vec<(u32, Action)> = vec![(0, otherwise)];
-    let mut begin = |from: u32, action: Action| match ranges.last_mut() {
+fn ranges<'a>(actions: &'a BTreeMap<u32, Action>, otherwise: &'a Action) -> Vec<(u32, &'a Action)> {
+    let mut ranges: Vec<(u32, &Action)> = vec![(0, otherwise)];
+    let mut begin = |from: u32, action: &'a Action| match ranges.last_mut() {
         Some((_, last)) if *last == action => {}
         Some((start, last)) if *start == from => *last = action,
         _ => ranges.push((from, action)),
@@ -79,7 +92,7 @@ fn ranges(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<(u32, Actio
         if *number > next {
             begin(next, otherwise);
         }
-        begin(*number, *action);
+        begin(*number, action);
         next = number + 1;
     }
     begin(next, otherwise);
@@ -87,10 +100,10 @@ fn ranges(actions: &BTreeMap<u32, Action>, otherwise: Action) -> Vec<(u32, Actio
 }
 
 /// The number is in the accumulator and belongs to one of the ranges.
-fn search(ranges: &[(u32, Action)]) -> Vec<sock_filter> {
+fn search(ranges: &[(u32, &Action)]) -> Vec<sock_filter> {
     let (below, above) = ranges.split_at(ranges.len() / 2);
     let ([_, ..], [(middle, _), ..]) = (below, above) else {
-        return ranges.first().map_or_else(Vec::new, |(_, action)| perform(*action));
+        return ranges.first().map_or_else(Vec::new, |(_, action)| perform(action));
     };
     let below = search(below);
     // Conditional jumps reach 255 instructions; the unconditional one reaches all.
@@ -100,12 +113,13 @@ fn search(ranges: &[(u32, Action)]) -> Vec<sock_filter> {
     program
 }
 
-fn perform(action: Action) -> Vec<sock_filter> {
+fn perform(action: &Action) -> Vec<sock_filter> {
     match action {
         Action::Allow => vec![statement(RETURN, libc::SECCOMP_RET_ALLOW)],
-        Action::Fail(errno) => vec![fail(errno)],
-        Action::FailIf(errno, rules) => {
-            let mut program: Vec<_> = rules.iter().flat_map(|rule| fail_if(errno, rule)).collect();
+        Action::Fail(errno) => vec![fail(*errno)],
+        Action::Ask => vec![statement(RETURN, libc::SECCOMP_RET_USER_NOTIF)],
+        Action::FailIf(rules) => {
+            let mut program: Vec<_> = rules.iter().flat_map(fail_if).collect();
             program.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
             program
         }
@@ -113,19 +127,20 @@ fn perform(action: Action) -> Vec<sock_filter> {
 }
 
 /// Fails if all conditions hold, else goes on behind.
-fn fail_if(errno: i32, rule: &[Condition]) -> Vec<sock_filter> {
+fn fail_if(rule: &Rule) -> Vec<sock_filter> {
     let mut program = Vec::new();
-    for (index, condition) in rule.iter().enumerate() {
+    for (index, condition) in rule.when.iter().enumerate() {
         // Behind this jump: two instructions for each further condition, and the return.
-        let out = (2 * (rule.len() - index - 1) + 1) as u8;
-        let (arg, test) = match *condition {
-            Condition::Is(arg, value) => (arg, jump(JUMP_EQUAL, value, 0, out)),
-            Condition::IsNot(arg, value) => (arg, jump(JUMP_EQUAL, value, out, 0)),
-            Condition::HasAnyOf(arg, bits) => (arg, jump(JUMP_SET, bits, 0, out)),
+        let out = (2 * (rule.when.len() - index - 1) + 1) as u8;
+        let (arg, half, test) = match *condition {
+            Condition::Is(arg, value) => (arg, LOWER, jump(JUMP_EQUAL, value, 0, out)),
+            Condition::IsNot(arg, value) => (arg, LOWER, jump(JUMP_EQUAL, value, out, 0)),
+            Condition::HasAnyOf(arg, bits) => (arg, LOWER, jump(JUMP_SET, bits, 0, out)),
+            Condition::UpperIsNot(arg, value) => (arg, UPPER, jump(JUMP_EQUAL, value, out, 0)),
         };
-        program.extend([statement(LOAD, OFFSET_ARGS + 8 * u32::from(arg)), test]);
+        program.extend([statement(LOAD, OFFSET_ARGS + 8 * u32::from(arg) + half), test]);
     }
-    program.push(fail(errno));
+    program.push(fail(rule.errno));
     program
 }
 
@@ -150,7 +165,10 @@ pub(crate) mod tests {
         let load = |offset: u32| match offset {
             OFFSET_NUMBER => number,
             OFFSET_ARCH => arch,
-            _ => args[(offset - OFFSET_ARGS) as usize / 8] as u32,
+            _ => {
+                let at = offset - OFFSET_ARGS;
+                (args[at as usize / 8] >> (8 * (at % 8))) as u32
+            }
         };
         let (mut at, mut accumulator) = (0, 0);
         loop {
@@ -177,17 +195,20 @@ pub(crate) mod tests {
 
     #[test]
     fn every_number_gets_its_action() {
-        static RULES: &[Rule] =
-            &[&[Condition::HasAnyOf(0, 0b1100)], &[Condition::Is(1, 7), Condition::IsNot(2, 8)]];
+        let rules = vec![
+            Rule { errno: 2, when: &[Condition::HasAnyOf(0, 0b1100)] },
+            Rule { errno: 3, when: &[Condition::Is(1, 7), Condition::IsNot(2, 8)] },
+            Rule { errno: 0, when: &[Condition::UpperIsNot(3, 0)] },
+        ];
         let actions = BTreeMap::from([
             (0, Action::Allow),
             (1, Action::Allow),
             (5, Action::Fail(1)),
-            (6, Action::FailIf(2, RULES)),
+            (6, Action::FailIf(rules)),
             (300, Action::Allow),
             (u32::MAX - 1, Action::Allow),
         ]);
-        let program = compile(&actions, Action::Fail(38));
+        let program = compile(&actions, &Action::Fail(38));
         let run = |number, args| evaluate_here(&program, number, args);
         let errno = |number: u32| libc::SECCOMP_RET_ERRNO | number;
         for (number, expected) in [
@@ -208,7 +229,9 @@ pub(crate) mod tests {
         }
         assert_eq!(run(6, [4, 0, 0, 0, 0, 0]), errno(2));
         assert_eq!(run(6, [2, 7, 8, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
-        assert_eq!(run(6, [2, 7, 9, 0, 0, 0]), errno(2));
+        assert_eq!(run(6, [2, 7, 9, 0, 0, 0]), errno(3));
+        assert_eq!(run(6, [0, 0, 0, 5, 0, 0]), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(run(6, [0, 0, 0, 1 << 32, 0, 0]), errno(0));
         assert_eq!(evaluate(&program, 0x4000_0003, 0, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS, "i386");
     }
 }

@@ -1,4 +1,4 @@
-//! System calls that are always denied and always allowed; `filter` says what that means.
+//! System calls that are always denied, ignored and allowed; `filter` says what that means.
 
 /// Calls that exist but are not for a function: `EPERM`.
 pub(crate) const DENIED: &[i64] = &[
@@ -45,6 +45,8 @@ pub(crate) const DENIED: &[i64] = &[
     libc::SYS_fanotify_init,
     libc::SYS_fanotify_mark,
     libc::SYS_lookup_dcookie,
+    // Tells which pages of files that others use are in memory.
+    CACHESTAT,
     // The machine: modules, other kernels, restart, accounting, clock, host name, kernel log.
     libc::SYS_init_module,
     libc::SYS_finit_module,
@@ -69,6 +71,10 @@ pub(crate) const DENIED: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_modify_ldt,
 ];
+
+/// Calls that answer success and are not executed. They write out the dirty pages of whole file systems,
+/// which are the host's: a function has nothing there to write, and could slow down everybody who has.
+pub(crate) const IGNORED: &[i64] = &[libc::SYS_sync, libc::SYS_syncfs];
 
 /// Calls that programs need, in groups: what CPython, Node.js, the JVM, Go, Ruby, .NET, bash and
 /// usual native extensions call.
@@ -129,8 +135,6 @@ const FILES: &[i64] = &[
     libc::SYS_fadvise64,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
-    libc::SYS_sync,
-    libc::SYS_syncfs,
     libc::SYS_sync_file_range,
     libc::SYS_sendfile,
     libc::SYS_splice,
@@ -154,7 +158,6 @@ const FILES: &[i64] = &[
     libc::SYS_inotify_add_watch,
     libc::SYS_inotify_rm_watch,
     libc::SYS_memfd_create,
-    CACHESTAT,
 ];
 
 /// Memory of the process itself: governed by the memory limit.
@@ -180,7 +183,7 @@ const MEMORY: &[i64] = &[
     libc::SYS_get_mempolicy,
 ];
 
-/// Processes and threads: governed by the pid namespace and the limit on their number.
+/// Processes and threads: governed by the pid namespace (without one, by user ids and Landlock) and the limit on their number.
 const PROCESSES: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -201,11 +204,7 @@ const PROCESSES: &[i64] = &[
     libc::SYS_rseq,
     libc::SYS_futex,
     libc::SYS_futex_waitv,
-    libc::SYS_prctl,
-    libc::SYS_seccomp,
     libc::SYS_getrlimit,
-    libc::SYS_setrlimit,
-    libc::SYS_prlimit64,
     libc::SYS_getrusage,
     libc::SYS_times,
     libc::SYS_getpriority,
@@ -307,7 +306,7 @@ const EVENTS: &[i64] = &[
     libc::SYS_io_getevents,
 ];
 
-/// Sockets: governed by the network namespace; their families by `CHECKED` in `filter`.
+/// Sockets: governed by the network namespace (without one, by Landlock); their families by `CHECKED` in `filter`.
 const SOCKETS: &[i64] = &[
     libc::SYS_bind,
     libc::SYS_connect,
@@ -324,11 +323,10 @@ const SOCKETS: &[i64] = &[
     libc::SYS_getsockname,
     libc::SYS_getpeername,
     libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
 ];
 
-/// System V and POSIX interprocess communication: governed by the ipc namespace.
-const IPC: &[i64] = &[
+/// System V and POSIX interprocess communication: governed by the ipc namespace, and denied without one.
+pub(crate) const IPC: &[i64] = &[
     libc::SYS_shmget,
     libc::SYS_shmat,
     libc::SYS_shmdt,
@@ -348,6 +346,50 @@ const IPC: &[i64] = &[
     libc::SYS_mq_notify,
     libc::SYS_mq_getsetattr,
 ];
+
+/// Owner and extended attributes of files.
+pub(crate) const OWNERSHIP: &[i64] = &[
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+];
+
+/// Permissions and times of files.
+pub(crate) const MODES_AND_TIMES: &[i64] = &[
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_utimensat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
+];
+
+/// Signals to a process by its number.
+pub(crate) const SIGNALS: &[i64] = &[
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+];
+
+/// Signals to a process by a descriptor of it.
+pub(crate) const SIGNALS_BY_FILE: &[i64] = &[libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal];
 
 /// Older forms of the calls above that only x86-64 still has.
 #[cfg(target_arch = "x86_64")]
@@ -393,6 +435,6 @@ const LEGACY: &[i64] = &[
 const LEGACY: &[i64] = &[];
 
 /// fchmodat2(2), Linux 6.6; the same number on every architecture.
-const FCHMODAT2: i64 = 452;
+pub(crate) const FCHMODAT2: i64 = 452;
 /// cachestat(2), Linux 6.5.
 const CACHESTAT: i64 = 451;

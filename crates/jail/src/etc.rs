@@ -1,6 +1,8 @@
 //! The `/etc` of a sandbox: a few generated files, and the parts of the host's that programs need to
 //! start (the loader's cache, certificates, alternatives). Nothing else of the host's `/etc` is seen.
 
+use std::path::{Path, PathBuf};
+
 use crate::identity::{FUNCTION_GID, FUNCTION_UID, FUNCTION_USER};
 
 /// Host name of every sandbox.
@@ -31,7 +33,7 @@ pub(crate) fn generated() -> [(&'static str, String); 6] {
 }
 
 /// Files and directories of the host's `/etc` that are shown read-only if they exist.
-pub(crate) const SHOWN: &[&str] = &[
+const SHOWN: &[&str] = &[
     "alternatives",    // Debian, Fedora: /usr/bin/java and others are links through it
     "ca-certificates", // Debian: links of the certificate store
     "crypto-policies", // Fedora: included by openssl.cnf
@@ -50,6 +52,26 @@ pub(crate) const SHOWN: &[&str] = &[
     "ssl/openssl.cnf", //
 ];
 
+/// Files of the host's `/etc` in the place of the generated ones, where a function sees the host's.
+const OF_THE_HOST: &[&str] =
+    &["gai.conf", "group", "host.conf", "hostname", "hosts", "nsswitch.conf", "passwd", "resolv.conf"];
+
 /// Entries of the host's `/etc` whose names start so are shown as well: Debian keeps the
 /// configuration of Java installations there, and `/usr/lib/jvm` links to it.
-pub(crate) const SHOWN_PREFIXES: &[&str] = &["java-"];
+const SHOWN_PREFIXES: &[&str] = &["java-"];
+
+/// Paths of the host's `/etc` that are shown; not all need exist.
+pub(crate) fn shown_paths() -> Vec<PathBuf> {
+    let etc = Path::new("/etc");
+    let with_prefix = std::fs::read_dir(etc).into_iter().flatten().flatten().filter(|entry| {
+        let name = entry.file_name();
+        SHOWN_PREFIXES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+    });
+    let with_prefix = with_prefix.map(|entry| entry.path());
+    SHOWN.iter().map(|name| etc.join(name)).chain(with_prefix).collect()
+}
+
+/// Paths of the host's `/etc` in the place of the generated files; not all need exist.
+pub(crate) fn host_paths() -> impl Iterator<Item = PathBuf> {
+    OF_THE_HOST.iter().map(|name| Path::new("/etc").join(name))
+}

@@ -1,15 +1,16 @@
-//! Pid 2 of a sandbox: gives up every right, then becomes the function.
+//! The second process of a sandbox: gives up every right, then becomes the function.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Step, StepError};
 use crate::init::Init;
-use crate::protocol::{self, Event, JailSpec};
-use crate::{fds, identity, rlimits, sys};
+use crate::landlock::Rules;
+use crate::protocol::{self, Event, JailSpec, Level};
+use crate::{fds, identity, process, rlimits, sys};
 
 /// Exit code of a process that never became the function, as shells use it.
 pub(crate) const EXIT_NOT_STARTED: i32 = 127;
@@ -33,15 +34,32 @@ fn prepare(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> Result<Pro
     // Out of the spawner's session: no terminal, and no process group shared with anything outside.
     rustix::process::setsid().step("create session")?;
     fds::replace_stdio(null, init.output).step("set standard files")?;
-    rlimits::apply(spec.data_limit_bytes)?;
-    identity::become_function()?;
+    let level = init.request.level;
+    rlimits::apply(spec, level, init.lease)?;
+    identity::become_function(level, init.lease)?;
     // As the function's user: it must be a directory that this user may enter.
     rustix::process::chdir(&spec.cwd).step_with(|| format!("change directory to {}", spec.cwd.display()))?;
     sys::reset_signals().step("reset signals")?;
+    if level == Level::Process {
+        // A file over its limit is an error of the call and not the end of the process.
+        sys::ignore_signals(&[libc::SIGXFSZ]);
+    }
     // no_new_privs is what allows a process without rights to install a filter (seccomp(2)), and it
     // makes set-user-id programs harmless. The filter comes last: it forbids calls used above.
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
-    init.filter.install()?;
+    match level {
+        Level::Namespaces => Rules::own_root().enforce().map(drop)?,
+        Level::Process => process::restrict(init, spec)?,
+        // Its runtime makes the function's process, see `oci::run`.
+        Level::Oci => {}
+    }
+    if let Some(questions) = init.filter.install()? {
+        let (_, socket) = init
+            .questions
+            .as_ref()
+            .ok_or(StepError { step: "find socket for the supervisor".into(), errno: libc::EINVAL })?;
+        fds::send_packet(socket, b"q", &[questions.as_fd()]).step("hand over the filter's questions")?;
+    }
     Ok(program)
 }
 

@@ -1,13 +1,16 @@
 //! User and group ids, and capabilities.
 //!
-//! Inside a sandbox there are two identities: the **init's** (root of the user namespace, where the
-//! host allows two ids) and the **function's** (uid 993, gid 990, as on AWS). How they map to the
-//! host depends on who runs the daemon:
+//! A sandbox has two identities, the **init's** and the **function's**. What they are on the host
+//! depends on who runs the daemon:
 //!
 //! - **root**: each sandbox gets two host uids of its own, so that no sandbox can signal, trace or
 //!   share per-user limits with another, and none owns any file of the host;
-//! - **an ordinary user**: user_namespaces(7) allows a single id without a helper program, so the
-//!   function's uid maps to the user's own and the init shares it.
+//! - **an ordinary user**, or a root without the rights to change ids: the function has the daemon's
+//!   own, and the init shares it.
+//!
+//! With namespaces, these appear inside as root (init, where there are two ids) and as uid 993, gid
+//! 990 (function, as on AWS). Without, the function has its host ids, and the init stays what the
+//! daemon is: it needs the second id to send signals to all processes of the first, see `tree`.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,6 +19,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::error::{Step, StepError};
+use crate::protocol::Level;
 
 /// The function's user, as on AWS.
 pub(crate) const FUNCTION_UID: u32 = 993;
@@ -24,21 +28,38 @@ pub(crate) const FUNCTION_GID: u32 = 990;
 /// The function's user name, as on AWS.
 pub(crate) const FUNCTION_USER: &str = "sbx_user1051";
 
-/// First host id of sandboxes: the range that systemd's "Users, Groups, UIDs and GIDs" documents as
-/// unused and free for such purposes.
-const BASE: u32 = 0x7000_0000;
-/// Host ids in that range that stay below 2^31, beyond which some programs read a negative number.
-const RANGE: u32 = 0x1000_0000;
-/// Sandboxes that fit.
-const SLOTS: u32 = RANGE / 2;
+/// Host ids that sandboxes may get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    first: u32,
+    count: u32,
+}
+
+/// Where to look for free host ids, best first.
+const WINDOWS: [Window; 2] = [
+    // The range that systemd's "Users, Groups, UIDs and GIDs" documents as unused and free for such
+    // purposes, as far as it stays below 2^31, beyond which some programs read a negative number.
+    Window { first: 0x7000_0000, count: 0x1000_0000 },
+    // What a container that maps only 65,536 ids has: the upper part of those for ordinary users.
+    Window { first: 40_000, count: 20_000 },
+];
+
+/// What a process needs to give ids to another.
+const TO_GIVE_IDS: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID);
+
+/// What it needs besides where the other is in the same user namespace: to give files to it, and to send
+/// signals to it.
+const TO_SERVE_IDS: CapabilitySet = CapabilitySet::CHOWN.union(CapabilitySet::KILL);
 
 /// How ids of this process's user namespace are given to sandboxes.
 pub(crate) enum HostIds {
     /// Two ids per sandbox.
     Pairs {
-        /// Slots of living sandboxes.
+        /// Where they come from.
+        window: Window,
+        /// First ids of living sandboxes.
         used: HashSet<u32>,
-        /// Where to look for a free slot next.
+        /// Which pair of the window to try next.
         next: u32,
     },
     /// The daemon's own ids, shared by all sandboxes.
@@ -48,8 +69,8 @@ pub(crate) enum HostIds {
 /// The ids of one sandbox on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lease {
-    /// Two ids starting at `BASE + 2 * slot`.
-    Pair { slot: u32 },
+    /// Two ids: this one for the init, the next one for the function.
+    Pair { first: u32 },
     /// The daemon's own.
     Own,
     /// The daemon's own as root of the sandbox, for a runtime that gives the function its id.
@@ -60,27 +81,23 @@ impl HostIds {
     /// Decides by the rights of this process and by what its own user namespace maps (a container's
     /// root may be root of a few ids only).
     pub(crate) fn detect() -> Self {
-        let root = rustix::process::geteuid().is_root();
-        if root && covers_range("/proc/self/uid_map") && covers_range("/proc/self/gid_map") {
-            // Two daemons on one host should not hand out the same ids; a start that depends on the
-            // process id keeps them apart without a shared lock.
-            let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-            Self::Pairs { used: HashSet::new(), next: pid.wrapping_mul(0x9E37_79B1) % SLOTS }
-        } else {
-            Self::Own
-        }
+        let Some(window) = window() else { return Self::Own };
+        // Two daemons on one host should not hand out the same ids; a start that depends on the
+        // process id keeps them apart without a shared lock.
+        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        Self::Pairs { window, used: HashSet::new(), next: pid.wrapping_mul(0x9E37_79B1) % (window.count / 2) }
     }
 
     /// Takes ids for one more sandbox.
     pub(crate) fn take(&mut self) -> Lease {
         match self {
             Self::Own => Lease::Own,
-            Self::Pairs { used, next } => loop {
-                // Ends because there are far more slots than processes (pid_max is at most 2^22).
-                let slot = *next;
-                *next = (slot + 1) % SLOTS;
-                if used.insert(slot) {
-                    return Lease::Pair { slot };
+            Self::Pairs { window, used, next } => loop {
+                // Ends because there are more pairs than sandboxes that fit into a machine.
+                let first = window.first + 2 * *next;
+                *next = (*next + 1) % (window.count / 2);
+                if used.insert(first) {
+                    return Lease::Pair { first };
                 }
             },
         }
@@ -88,10 +105,31 @@ impl HostIds {
 
     /// Gives the ids of a sandbox back that has no process any more.
     pub(crate) fn give_back(&mut self, lease: Lease) {
-        if let (Self::Pairs { used, .. }, Lease::Pair { slot }) = (self, lease) {
-            used.remove(&slot);
+        if let (Self::Pairs { used, .. }, Lease::Pair { first }) = (self, lease) {
+            used.remove(&first);
         }
     }
+}
+
+/// The host ids that sandboxes of this process can have for themselves.
+fn window() -> Option<Window> {
+    if !has_capabilities(TO_GIVE_IDS) {
+        return None;
+    }
+    let map = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
+    let (uids, gids) = (map("/proc/self/uid_map"), map("/proc/self/gid_map"));
+    WINDOWS.into_iter().find(|window| map_covers(&uids, *window) && map_covers(&gids, *window))
+}
+
+fn has_capabilities(needed: CapabilitySet) -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|own| own.effective.contains(needed))
+}
+
+/// Whether sandboxes at the level `process` get user ids of their own, with which they can neither reach the
+/// daemon's files nor each other's processes.
+#[must_use]
+pub fn has_ids_for_sandboxes() -> bool {
+    window().is_some() && has_capabilities(TO_SERVE_IDS)
 }
 
 impl Lease {
@@ -115,10 +153,7 @@ impl Lease {
 
     fn map(self, function: u32, own: u32) -> String {
         match self {
-            Self::Pair { slot } => {
-                let first = BASE + 2 * slot;
-                format!("0 {first} 1\n{function} {} 1\n", first + 1)
-            }
+            Self::Pair { first } => format!("0 {first} 1\n{function} {} 1\n", first + 1),
             Self::Own => format!("{function} {own} 1\n"),
             Self::OwnAsRoot => format!("0 {own} 1\n"),
         }
@@ -130,25 +165,40 @@ impl Lease {
         matches!(self, Self::Pair { .. })
     }
 
-    /// Ids of the init inside the sandbox.
+    /// Host user id of the function, if it is nobody else's.
+    pub(crate) fn own_uid(self) -> Option<u32> {
+        match self {
+            Self::Pair { first } => Some(first + 1),
+            Self::Own | Self::OwnAsRoot => None,
+        }
+    }
+
+    /// Ids of the init in the sandbox's user namespace.
     fn init_ids(self) -> (u32, u32) {
         match self {
             Self::Pair { .. } | Self::OwnAsRoot => (0, 0),
             Self::Own => (FUNCTION_UID, FUNCTION_GID),
         }
     }
+
+    /// Ids of the function as setuid(2) takes them at this level.
+    pub(crate) fn function_ids(self, level: Level) -> (u32, u32) {
+        match (level, self) {
+            (Level::Namespaces | Level::Oci, _) => (FUNCTION_UID, FUNCTION_GID),
+            (Level::Process, Self::Pair { first }) => (first + 1, first + 1),
+            (Level::Process, Self::Own | Self::OwnAsRoot) => {
+                (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+            }
+        }
+    }
 }
 
-/// Whether an id map of this process covers all ids that sandboxes may get.
-fn covers_range(map: &str) -> bool {
-    std::fs::read_to_string(map).is_ok_and(|text| map_covers(&text))
-}
-
-fn map_covers(text: &str) -> bool {
+fn map_covers(text: &str, window: Window) -> bool {
     text.lines().any(|line| {
         let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [inside, _, count] = numbers[..] else { return false };
-        inside <= u64::from(BASE) && inside + count >= u64::from(BASE) + u64::from(RANGE)
+        let first = u64::from(window.first);
+        inside <= first && inside + count >= first + u64::from(window.count)
     })
 }
 
@@ -184,21 +234,44 @@ pub(crate) fn look_as_init(lease: Lease) -> Result<(), StepError> {
 }
 
 /// Becomes the function: its ids for real, effective and saved, and no capability in any set.
-pub(crate) fn become_function() -> Result<(), StepError> {
+pub(crate) fn become_function(level: Level, lease: Lease) -> Result<(), StepError> {
+    let (uid, gid) = lease.function_ids(level);
     // The bounding set first: dropping from it needs CAP_SETPCAP, which the following steps take
     // away. Without it, a file with capabilities could give some back (capabilities(7)).
-    drop_bounding_set().step("drop capability bounding set")?;
+    match (level, drop_bounding_set()) {
+        // no_new_privs takes their effect from such files as well, and not every container's root may drop.
+        (Level::Process, Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        (_, dropped) => dropped.step("drop capability bounding set")?,
+    }
     rustix::thread::clear_ambient_capability_set().step("clear ambient capabilities")?;
-    set_gid(FUNCTION_GID).step("set group id of function")?;
-    set_uid(FUNCTION_UID).step("set user id of function")?;
+    if level == Level::Process && lease.may_set_groups() {
+        rustix::thread::set_thread_groups(&[]).step("drop supplementary groups")?;
+    }
+    set_gid(gid).step("set group id of function")?;
+    set_uid(uid).step("set user id of function")?;
     // Going from root to another user has dropped the rest already, but where the init shares the
     // function's uid nothing has changed, so the sets are emptied explicitly.
     keep_capabilities(CapabilitySet::empty()).step("drop capabilities of function")
 }
 
-/// Leaves the init only the right to send signals to the function's process, whose uid differs.
-pub(crate) fn restrict_init() -> Result<(), StepError> {
-    keep_capabilities(CapabilitySet::KILL).step("drop capabilities of init")
+/// Leaves the init only the right to send signals to the function's processes, whose uid differs: directly,
+/// and at the level `process` also by becoming a user who may.
+pub(crate) fn restrict_init(level: Level, lease: Lease) -> Result<(), StepError> {
+    let keep = match (level, lease) {
+        (Level::Namespaces | Level::Oci, _) => CapabilitySet::KILL,
+        (Level::Process, Lease::Pair { .. }) => CapabilitySet::KILL | CapabilitySet::SETUID,
+        (Level::Process, Lease::Own | Lease::OwnAsRoot) => CapabilitySet::empty(),
+    };
+    keep_capabilities(keep).step("drop capabilities of init")
+}
+
+/// Becomes a user who may send signals to the processes of the function with the id behind `first`, and to
+/// nobody else; and to whom they may send none, because only its effective id is theirs (kill(2)).
+pub(crate) fn become_signaller(first: u32) -> io::Result<()> {
+    let own = Uid::from_raw(first);
+    rustix::thread::set_thread_res_uid(own, Uid::from_raw(first + 1), own)?;
+    // With CAP_KILL it might send signals to everybody.
+    keep_capabilities(CapabilitySet::empty())
 }
 
 fn keep_capabilities(keep: CapabilitySet) -> io::Result<()> {
@@ -247,28 +320,39 @@ mod tests {
 
     #[test]
     fn pairs_are_distinct_until_given_back() {
-        let mut ids = HostIds::Pairs { used: HashSet::new(), next: SLOTS - 1 };
+        let window = Window { first: 100, count: 20 };
+        let mut ids = HostIds::Pairs { window, used: HashSet::new(), next: 9 };
         let (a, b) = (ids.take(), ids.take());
-        assert_eq!((a, b), (Lease::Pair { slot: SLOTS - 1 }, Lease::Pair { slot: 0 }));
-        let HostIds::Pairs { next, .. } = &mut ids else { unreachable!() };
-        *next = 0;
-        assert_eq!(ids.take(), Lease::Pair { slot: 1 }, "slot 0 is in use");
+        assert_eq!((a, b), (Lease::Pair { first: 118 }, Lease::Pair { first: 100 }));
+        let rewind = |ids: &mut HostIds| match ids {
+            HostIds::Pairs { next, .. } => *next = 0,
+            HostIds::Own => unreachable!(),
+        };
+        rewind(&mut ids);
+        assert_eq!(ids.take(), Lease::Pair { first: 102 }, "the pair at 100 is in use");
         ids.give_back(b);
-        let HostIds::Pairs { next, .. } = &mut ids else { unreachable!() };
-        *next = 0;
-        assert_eq!(ids.take(), Lease::Pair { slot: 0 });
+        rewind(&mut ids);
+        assert_eq!(ids.take(), Lease::Pair { first: 100 });
     }
 
     #[test]
     fn maps_name_two_ids_for_a_pair() {
-        assert_eq!(Lease::Pair { slot: 5 }.uid_map(), "0 1879048202 1\n993 1879048203 1\n");
-        assert_eq!(Lease::Pair { slot: 5 }.gid_map(), "0 1879048202 1\n990 1879048203 1\n");
+        let lease = Lease::Pair { first: 1_879_048_202 };
+        assert_eq!(lease.uid_map(), "0 1879048202 1\n993 1879048203 1\n");
+        assert_eq!(lease.gid_map(), "0 1879048202 1\n990 1879048203 1\n");
+        assert_eq!(lease.function_ids(Level::Process), (1_879_048_203, 1_879_048_203));
     }
 
     #[test]
-    fn a_partly_mapped_root_does_not_cover_the_range() {
-        assert!(map_covers("         0          0 4294967295\n"));
-        assert!(!map_covers("         0       1000          1\n         1     100000      65536\n"));
-        assert!(!map_covers(""));
+    fn a_container_with_few_ids_covers_the_second_window_only() {
+        let covered = |map: &str| WINDOWS.map(|window| map_covers(map, window));
+        assert_eq!(covered("         0          0 4294967295\n"), [true, true]);
+        assert_eq!(covered("         0     100000      65536\n"), [false, true]);
+        assert_eq!(
+            covered("         0       1000          1\n         1     100000      65536\n"),
+            [false, true]
+        );
+        assert_eq!(covered("         0       1000          1\n"), [false, false]);
+        assert_eq!(covered(""), [false, false]);
     }
 }

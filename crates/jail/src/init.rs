@@ -2,19 +2,23 @@
 //!
 //! Here is what every isolation level needs; `namespaces`, `process` and `oci` have the rest.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::Signal;
 
 use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{self, Lease};
 use crate::oci::{self, Container, Policy, Stage};
 use crate::phases::Phases;
-use crate::protocol::{self, Event, JailSpec, Level, Network, Order, SpawnRequest};
+use crate::protocol::{self, Event, JailSpec, Level, Listener, Network, Order, SpawnRequest};
+use crate::supervisor::Questions;
 use crate::sys::{self, Side};
-use crate::{fds, function, namespaces, net, process};
+use crate::{fds, function, namespaces, net, process, tree};
 
 /// What the init gets from the spawner.
 pub(crate) struct Init<'a> {
@@ -33,6 +37,11 @@ pub(crate) struct Init<'a> {
     pub(crate) filter: &'a Filter,
     /// At level `oci`: what all containers have in common.
     pub(crate) policy: Option<&'a Policy>,
+    /// Where the listeners ended up; empty before they are made.
+    pub(crate) listeners: Vec<Listener>,
+    /// Both ends of a socket over which the function's process hands out the questions of its filter; the
+    /// init's own end first.
+    pub(crate) questions: Option<(OwnedFd, OwnedFd)>,
     /// Started before this process was cloned.
     pub(crate) phases: Phases,
 }
@@ -70,6 +79,12 @@ fn start(init: &mut Init<'_>) -> Result<Option<Program>, StepError> {
     let Some(spec) = await_build(init)? else { return Ok(None) };
     init.phases.resume();
     let Some(built) = build(init, &spec)? else { return Ok(None) };
+    // A container has a filter of its own, which asks nothing.
+    if init.filter.asks() {
+        let flags = SocketFlags::CLOEXEC;
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        init.questions = Some(pair.step("create socket for the supervisor")?);
+    }
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .step("open /dev/null")?;
     // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
@@ -142,10 +157,12 @@ fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
         net::loopback_up()?;
     }
     let listeners = net::listeners(&init.request.listeners)?;
+    init.listeners = net::addresses(&init.request.listeners, &listeners)?;
     init.phases.end("network");
     match init.request.level {
         Level::Namespaces => namespaces::prepare(init)?,
-        Level::Process | Level::Oci => {}
+        Level::Process => process::prepare(init)?,
+        Level::Oci => {}
     }
     // The listeners close here with the end of this function: from now on the daemon alone holds them.
     let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
@@ -171,7 +188,7 @@ fn await_build(init: &Init<'_>) -> Result<Option<JailSpec>, StepError> {
             return match protocol::receive::<Order>(init.control) {
                 Ok(Some((Order::Build(spec), _))) => Ok(Some(*spec)),
                 // Told to end before it was anything.
-                Ok(Some((Order::Terminate, _)) | None) => Ok(None),
+                Ok(Some((Order::Terminate | Order::Stop | Order::Continue, _)) | None) => Ok(None),
                 Err(error) => Err(StepError::new("receive the order to build", error)),
             };
         }
@@ -196,41 +213,54 @@ fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Built>, StepErro
 /// Gives up what waiting does not need. After the fork, because the function's process needs the
 /// rights once more to give them up itself.
 fn restrict(init: &Init<'_>) -> Result<(), StepError> {
-    identity::restrict_init()?;
+    identity::restrict_init(init.request.level, init.lease)?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs of init")?;
     // The output pipe most of all: its reader waits for the end of the function, not of the init.
-    fds::close_all_except(&[init.control, init.spawner_alive]).step("close files of init")
+    let mut keep = vec![init.control, init.spawner_alive];
+    keep.extend(init.questions.iter().map(|(own, _)| own.as_fd()));
+    fds::close_all_except(&keep).step("close files of init")
 }
 
-/// Reaps the sandbox's processes until the function's own ends, the daemon closes the control
-/// socket, or the spawner dies.
-fn watch(init: &Init<'_>, mut program: Program) -> StepError {
-    let children = match restrict(init).and_then(|()| sys::child_signal_fd().step("create signalfd of init"))
-    {
-        Ok(children) => children,
-        Err(error) => return error,
-    };
+/// Waits until the function's own process ends, the daemon closes the control socket, or the spawner dies;
+/// whichever it is, nothing of the sandbox is left then.
+fn watch(init: &Init<'_>, program: Program) -> StepError {
+    let Err(error) = restrict(init).and_then(|()| serve(init, program));
+    end_all(init);
+    error
+}
+
+/// Reaps the sandbox's processes, follows orders, answers questions.
+fn serve(init: &Init<'_>, mut program: Program) -> Result<Infallible, StepError> {
+    let children = sys::child_signal_fd().step("create signalfd of init")?;
+    let mut questions = Questions::of(init);
     loop {
         while let Some(child) = sys::reap() {
             if let Some(end) = program.reaped(child) {
                 let _ = protocol::send(init.control, &end, &[]);
+                end_all(init);
                 sys::exit_now(0);
             }
         }
-        let mut polled = [
-            PollFd::from_borrowed_fd(children.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(init.control, PollFlags::IN),
-            PollFd::from_borrowed_fd(init.spawner_alive, PollFlags::IN),
-        ];
+        let files = [Some(children.as_fd()), Some(init.control), Some(init.spawner_alive), questions.file()];
+        let mut polled: Vec<_> =
+            files.into_iter().flatten().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)).collect();
         match poll(&mut polled, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return StepError::new("wait in init", error),
+            Err(error) => return Err(StepError::new("wait in init", error)),
         }
-        if !polled[2].revents().is_empty() {
+        let ready: Vec<_> = polled.iter().map(PollFd::revents).collect();
+        if !ready[2].is_empty() {
+            end_all(init);
             sys::exit_now(1);
         }
-        if !polled[1].revents().is_empty() {
+        if !ready[1].is_empty() {
             obey(init, &mut program);
+        }
+        match ready.get(3) {
+            Some(events) if events.contains(PollFlags::IN) => questions.serve(),
+            // Receiving would wait for ever: nobody is left who could ask.
+            Some(events) if !events.is_empty() => questions = Questions::None,
+            _ => {}
         }
         let _ = rustix::io::read(&children, &mut [0; 1024]);
     }
@@ -240,7 +270,27 @@ fn watch(init: &Init<'_>, mut program: Program) -> StepError {
 fn obey(init: &Init<'_>, program: &mut Program) {
     match protocol::receive::<Order>(init.control) {
         Ok(Some((Order::Terminate, _))) => program.terminate(),
-        Ok(Some((Order::Build(_), _)) | None) | Err(_) => sys::exit_now(1),
+        Ok(Some((Order::Stop, _))) => signal_all(init, Signal::STOP),
+        Ok(Some((Order::Continue, _))) => signal_all(init, Signal::CONT),
+        Ok(Some((Order::Build(_), _)) | None) | Err(_) => {
+            end_all(init);
+            sys::exit_now(1)
+        }
+    }
+}
+
+fn signal_all(init: &Init<'_>, signal: Signal) {
+    if init.request.level == Level::Process {
+        // The daemon asks again before the next event, or gives the sandbox up.
+        let _ = tree::signal(init.lease, signal);
+    }
+}
+
+/// Ends every other process of the sandbox. In a pid namespace that is the kernel's doing, when this
+/// process exits.
+fn end_all(init: &Init<'_>) {
+    if init.request.level == Level::Process {
+        tree::kill(init.lease);
     }
 }
 

@@ -25,6 +25,9 @@
 //! | [`places`]   | places that every sandbox mounts on                                      |
 //! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |
 //! | `net`        | the loopback interface and the listeners                                 |
+//! | `landlock`   | which files may be used, whatever their permissions say                  |
+//! | `supervisor` | calls that the filter cannot judge, answered by the init                 |
+//! | `tree`       | all processes of a sandbox without a pid namespace                       |
 //! | `phases`     | how long each step takes                                                 |
 //! | `function`   | pid 2: gives up every right, then becomes the function                   |
 //! | `rlimits`    | resource limits                                                          |
@@ -49,6 +52,7 @@ mod filter;
 mod function;
 mod identity;
 mod init;
+mod landlock;
 mod mounts;
 mod namespaces;
 mod net;
@@ -60,10 +64,13 @@ mod process;
 pub mod protocol;
 mod rlimits;
 mod spawner;
+mod supervisor;
 mod sys;
+mod tree;
 pub mod volume;
 
 pub use error::StepError;
+pub use identity::has_ids_for_sandboxes;
 pub use volume::private_mounts;
 
 /// `argv[0]` that turns the binary into the spawner.

@@ -4,6 +4,7 @@
 //! the init makes the listeners here and hands them out; the daemon accepts on them from its own
 //! namespace, and no bridge, virtual cable or proxy is needed.
 
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
@@ -25,6 +26,15 @@ pub(crate) fn loopback_up() -> Result<(), StepError> {
 /// Creates listening sockets in the order given.
 pub(crate) fn listeners(wanted: &[Listener]) -> Result<Vec<OwnedFd>, StepError> {
     wanted.iter().map(listener).collect()
+}
+
+/// The same listeners with the addresses that they have got.
+pub(crate) fn addresses(wanted: &[Listener], sockets: &[OwnedFd]) -> Result<Vec<Listener>, StepError> {
+    let address = |(wanted, socket): (&Listener, &OwnedFd)| {
+        let bound = rustix::net::getsockname(socket).and_then(SocketAddrV4::try_from);
+        Ok(Listener { address: bound.step("read address of listener")?, ..*wanted })
+    };
+    wanted.iter().zip(sockets).map(address).collect()
 }
 
 fn listener(wanted: &Listener) -> Result<OwnedFd, StepError> {

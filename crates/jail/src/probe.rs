@@ -19,6 +19,15 @@ pub struct Features {
     pub landlock_abi: Option<u32>,
 }
 
+impl Features {
+    /// Whether Landlock limits the ports that a sandbox without a network of its own may connect to,
+    /// Linux 6.7.
+    #[must_use]
+    pub fn limits_tcp(&self) -> bool {
+        self.landlock_abi >= Some(4)
+    }
+}
+
 /// The first step of making namespaces that the kernel refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamespaceFailure {

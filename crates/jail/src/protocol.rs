@@ -46,6 +46,8 @@ pub struct SpawnRequest {
     pub host_root: bool,
     /// Where the kernel accounts for it.
     pub cgroup: CgroupPlacement,
+    /// At the level `process`: absolute path of the directory to make for it, the only one it may write to.
+    pub tmp: Option<PathBuf>,
 }
 
 /// What keeps a sandbox apart from the host.
@@ -103,7 +105,8 @@ pub struct JailSpec {
     pub binds: Vec<Bind>,
     /// Symbolic links of the root file system, made before the binds.
     pub symlinks: Vec<Symlink>,
-    /// What `/tmp` is.
+    /// What `/tmp` is. At the level `process` that is [`SpawnRequest::tmp`], and this tells in bytes how large a
+    /// file may be.
     pub tmp: Tmp,
     /// `RLIMIT_DATA` in bytes for each process, where no cgroup limits memory.
     pub data_limit_bytes: Option<u64>,
@@ -194,6 +197,8 @@ pub enum Event {
     Spawned {
         /// Process id of the init in the spawner's pid namespace.
         pid: i32,
+        /// User id of the function in the spawner's user namespace, if nobody else has it.
+        uid: Option<u32>,
     },
     /// A step before exec failed; the sandbox is gone.
     SetupFailed {
@@ -249,6 +254,10 @@ pub enum Order {
     Build(Box<JailSpec>),
     /// Send `SIGTERM` to the function's process.
     Terminate,
+    /// At the level `process`: stop all processes of the sandbox by `SIGSTOP`.
+    Stop,
+    /// At the level `process`: let them go on by `SIGCONT`.
+    Continue,
 }
 
 /// Sends one message with file descriptors.

@@ -3,11 +3,20 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Step, StepError};
+use crate::identity::Lease;
+use crate::protocol::{JailSpec, Level, Tmp};
 
 /// Open files, as on AWS.
 const FILES: u64 = 1024;
-/// Processes and threads, as on AWS. Counted for the uid within the sandbox's user namespace.
+/// Processes and threads, as on AWS. Counted for the uid within its user namespace.
 const PROCESSES: u64 = 1024;
+
+/// Core files. Not zero: a core that the host pipes to a program (core(5)) is limited by nothing but this value,
+/// which means "none at all". With zero, a function that crashes would feed a program of the host, which runs
+/// as root, as much memory as it likes. `filter` sees to it that it stays.
+const CORE: u64 = 1;
+/// Size to which the stack grows, as on AWS. Where it is unlimited, the kernel lays out memory less randomly.
+const STACK: u64 = 8 << 20;
 
 /// A limit of the function's process.
 pub(crate) struct Limit {
@@ -23,25 +32,77 @@ pub(crate) struct Limit {
 /// addresses than they touch. `RLIMIT_DATA` counts private writable memory only; see the sandbox
 /// crate for what it is set to.
 pub(crate) fn limits(data_bytes: Option<u64>) -> impl Iterator<Item = (Limit, u64)> {
+    all(0, None, data_bytes)
+}
+
+/// `others` are processes and threads that count although they are not the sandbox's.
+fn all(others: u64, file_bytes: Option<u64>, data_bytes: Option<u64>) -> impl Iterator<Item = (Limit, u64)> {
     let limit = |name, resource, step| Limit { name, resource, step };
     let always = [
         (limit("RLIMIT_NOFILE", Resource::Nofile, "limit open files"), FILES),
-        (limit("RLIMIT_NPROC", Resource::Nproc, "limit processes"), PROCESSES),
-        // A core file would fill /tmp, and its pattern may name a program of the host.
-        (limit("RLIMIT_CORE", Resource::Core, "disable core files"), 0),
+        (limit("RLIMIT_NPROC", Resource::Nproc, "limit processes"), PROCESSES + others),
+        (limit("RLIMIT_CORE", Resource::Core, "disable core files"), CORE),
+        // A user who may run in real time, such as musicians on their own machine, must not share that right.
+        (limit("RLIMIT_RTPRIO", Resource::Rtprio, "disable real-time priorities"), 0),
+        (limit("RLIMIT_NICE", Resource::Nice, "disable better priorities"), 0),
     ];
+    let file = file_bytes.map(|bytes| (limit("RLIMIT_FSIZE", Resource::Fsize, "limit size of files"), bytes));
     let data = data_bytes.map(|bytes| (limit("RLIMIT_DATA", Resource::Data, "limit data memory"), bytes));
-    always.into_iter().chain(data).map(|(limit, value)| {
+    always.into_iter().chain(file).chain(data).map(|(limit, value)| {
         let value = getrlimit(limit.resource).maximum.map_or(value, |hard| hard.min(value));
         (limit, value)
     })
 }
 
 /// Sets all limits.
-pub(crate) fn apply(data_bytes: Option<u64>) -> Result<(), StepError> {
-    for (limit, value) in limits(data_bytes) {
+pub(crate) fn apply(spec: &JailSpec, level: Level, lease: Lease) -> Result<(), StepError> {
+    let on_host = level == Level::Process;
+    // A user id that is not the sandbox's own has processes of others, which count as well.
+    let others = if on_host && lease == Lease::Own { threads_of_own_user() } else { 0 };
+    // No file system of its own limits what it writes. A single file at least cannot be larger.
+    let file_bytes = match spec.tmp {
+        Tmp::Memory { bytes } if on_host && bytes > 0 => Some(bytes),
+        Tmp::Memory { .. } | Tmp::Directory { .. } => None,
+    };
+    for (limit, value) in all(others, file_bytes, spec.data_limit_bytes) {
         let both = Rlimit { current: Some(value), maximum: Some(value) };
         setrlimit(limit.resource, both).step(limit.step)?;
     }
-    Ok(())
+    lower_soft(Resource::Stack, STACK).step("limit stacks")
+}
+
+/// Lowers what is in force and leaves how far it may be raised: a program may know that it needs more.
+fn lower_soft(resource: Resource, to: u64) -> rustix::io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(resource);
+    setrlimit(resource, Rlimit { current: Some(current.map_or(to, |soft| soft.min(to))), maximum })
+}
+
+/// Threads of all processes of this process's user, as far as /proc shows them.
+fn threads_of_own_user() -> u64 {
+    let own = rustix::process::getuid().as_raw();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let statuses = processes
+        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok());
+    statuses
+        .filter(|status| field(status, "Uid:") == Some(u64::from(own)))
+        .filter_map(|status| field(&status, "Threads:"))
+        .sum()
+}
+
+/// The first number behind a name in a status file, see proc_pid_status(5).
+fn field(status: &str, name: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_threads_are_counted() {
+        assert!(threads_of_own_user() >= 1);
+        assert_eq!(field("Name:\tx\nUid:\t1000\t1001\t0\t0\n", "Uid:"), Some(1000));
+        assert_eq!(field("Name:\tx\n", "Uid:"), None);
+    }
 }

@@ -16,25 +16,17 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
 
 use crate::error::{Step, StepError};
-use crate::filter::Filter;
-use crate::identity::{HostIds, Lease};
+use crate::filter::{Filters, Surroundings};
+use crate::identity::{self, HostIds, Lease};
 use crate::init::{self, Init};
 use crate::oci::Policy;
 use crate::phases::Phases;
 use crate::protocol::{self, Event, Level, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
-use crate::{SPAWNER_ARG0, fds, namespaces};
-
-/// The namespaces that the kernel makes together with the process.
-fn namespaces_of(request: &SpawnRequest) -> u64 {
-    match request.level {
-        Level::Namespaces | Level::Oci => namespaces::flags(request.network),
-        Level::Process => 0,
-    }
-}
+use crate::{SPAWNER_ARG0, fds, namespaces, tree};
 
 /// How readily the kernel's out-of-memory killer picks a sandbox instead of the daemon or anything
 /// else on the host, see proc_pid_oom_score_adj(5). Never needs a right, because it only rises.
@@ -47,11 +39,16 @@ struct Spawner {
     /// A pipe whose write end is held by this process only, so that the read end tells each init when this
     /// process is gone.
     alive: (OwnedFd, OwnedFd),
-    filter: Filter,
+    filters: Filters,
     /// Made with the first container.
     policy: OnceCell<Policy>,
+    /// See [`sys::landlock_abi`].
+    landlock_abi: Option<u32>,
     ids: HostIds,
-    leases: HashMap<i32, Lease>,
+    /// Whether sandboxes at the level `process` can have ids of their own.
+    ids_without_namespace: bool,
+    /// By the process id of the init.
+    sandboxes: HashMap<i32, (Level, Lease)>,
     /// Freezers of living sandboxes by the process id of their init.
     freezers: HashMap<i32, PathBuf>,
 }
@@ -80,6 +77,8 @@ impl Spawner {
         sys::ignore_signals(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE]);
         rustix::process::umask(Mode::from_raw_mode(0o022));
         fds::close_all_except(&[]).step("close inherited files")?;
+        // What an init leaves that was killed before it could end its sandbox comes here.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("adopt orphans")?;
 
         // The request socket leaves the place of standard input, so that no child can mistake it.
         let requests =
@@ -92,10 +91,12 @@ impl Spawner {
             requests,
             children: sys::child_signal_fd().step("create signalfd")?,
             alive: pipe_with(PipeFlags::CLOEXEC).step("create pipe")?,
-            filter: Filter::compile(),
+            filters: Filters::default(),
             policy: OnceCell::new(),
+            landlock_abi: sys::landlock_abi(),
             ids: HostIds::detect(),
-            leases: HashMap::new(),
+            ids_without_namespace: identity::has_ids_for_sandboxes(),
+            sandboxes: HashMap::new(),
             freezers: HashMap::new(),
         })
     }
@@ -114,10 +115,25 @@ impl Spawner {
     fn reap(&mut self) {
         let _ = rustix::io::read(&self.children, &mut [0; 1024]);
         while let Some(child) = sys::reap() {
-            if let Some(lease) = self.leases.remove(&child.pid) {
-                self.ids.give_back(lease);
-            }
             self.freezers.remove(&child.pid);
+            let Some((level, lease)) = self.sandboxes.remove(&child.pid) else { continue };
+            // An init that ends by itself has ended its sandbox before.
+            if level == Level::Process && child.status.is_err() && lease != Lease::Own {
+                let _ = tree::signal(lease, Signal::KILL);
+            }
+            self.ids.give_back(lease);
+        }
+        self.kill_orphans();
+    }
+
+    /// Kills what came here because its init was killed. It may have children itself; they come here when
+    /// it is dead, which wakes this process again.
+    fn kill_orphans(&self) {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        for child in tree::children(own).into_iter().filter(|pid| !self.sandboxes.contains_key(pid)) {
+            if let Some(pid) = Pid::from_raw(child) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
         }
     }
 
@@ -163,42 +179,44 @@ impl Spawner {
                     .step_with(|| format!("open cgroup {}", path.display()))
             })
             .transpose()?;
-        let tasks = open_tasks(&request.cgroup.v1_tasks_files)?;
+        let mut tasks = open_tasks(&request.cgroup.v1_tasks_files)?;
         let (released, release) = pipe_with(PipeFlags::CLOEXEC).step("create pipe")?;
         let lease = match request.level {
             Level::Oci => self.ids.take().for_runtime(),
+            Level::Process if !self.ids_without_namespace => Lease::Own,
             Level::Namespaces | Level::Process => self.ids.take(),
         };
-        let policy =
-            (request.level == Level::Oci).then(|| self.policy.get_or_init(|| Policy::new(&self.filter)));
+        let filter = self.filters.get(Surroundings::of(request, lease, self.landlock_abi));
+        let policy = (request.level == Level::Oci).then(|| self.policy.get_or_init(|| Policy::new(filter)));
 
         // SAFETY: the spawner runs before any thread exists (see `run_if_spawner`) and starts none.
-        let cloned =
-            match unsafe { sys::clone_process(namespaces_of(request), home.as_ref().map(AsFd::as_fd)) } {
-                Ok(Side::Parent(cloned)) => cloned,
-                Ok(Side::Child) => init::run(Init {
-                    request,
-                    lease,
-                    control: control.as_fd(),
-                    output: output.as_fd(),
-                    released: released.as_fd(),
-                    cgroup_tasks: &tasks,
-                    spawner_alive: self.alive.0.as_fd(),
-                    filter: &self.filter,
-                    policy,
-                    phases,
-                }),
-                Err(error) => {
-                    self.ids.give_back(lease);
-                    return Err(StepError::new("clone3 with new namespaces", error));
-                }
-            };
-        self.leases.insert(cloned.pid, lease);
+        let cloned = match unsafe { clone(request, home.as_ref(), &mut tasks) } {
+            Ok(Side::Parent(cloned)) => cloned,
+            Ok(Side::Child) => init::run(Init {
+                request,
+                lease,
+                control: control.as_fd(),
+                output: output.as_fd(),
+                released: released.as_fd(),
+                cgroup_tasks: &tasks,
+                spawner_alive: self.alive.0.as_fd(),
+                filter,
+                policy,
+                listeners: Vec::new(),
+                questions: None,
+                phases,
+            }),
+            Err(error) => {
+                self.ids.give_back(lease);
+                return Err(StepError::new("clone3 with new namespaces", error));
+            }
+        };
+        self.sandboxes.insert(cloned.pid, (request.level, lease));
         if let Some(freezer) = freezer(&request.cgroup.v1_tasks_files) {
             self.freezers.insert(cloned.pid, freezer);
         }
         let admitted = admit(&cloned, lease, request.level).and_then(|()| {
-            let spawned = Event::Spawned { pid: cloned.pid };
+            let spawned = Event::Spawned { pid: cloned.pid, uid: lease.own_uid() };
             protocol::send(control, &spawned, &[cloned.pidfd.as_fd()]).step("report the new process")?;
             rustix::io::write(&release, &[1]).step("release the new process").map(drop)
         });
@@ -206,6 +224,34 @@ impl Spawner {
             let _ = pidfd_send_signal(&cloned.pidfd, Signal::KILL);
         }
         admitted
+    }
+}
+
+/// Makes the process, in namespaces if its level has them, and in its cgroup of version 2.
+///
+/// # Safety
+/// As for [`sys::clone_process`].
+unsafe fn clone(
+    request: &SpawnRequest,
+    home: Option<&OwnedFd>,
+    tasks: &mut Vec<OwnedFd>,
+) -> io::Result<Side<Cloned>> {
+    let flags = match request.level {
+        Level::Namespaces | Level::Oci => namespaces::flags(request.network),
+        Level::Process => 0,
+    };
+    // SAFETY: the caller's promise.
+    match unsafe { sys::clone_process(flags, home.map(AsFd::as_fd)) } {
+        Err(error) if request.level == Level::Process && error.raw_os_error() == Some(libc::ENOSYS) => {
+            // The child then enters its cgroup by itself.
+            if let Some(home) = home {
+                let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+                tasks.push(rustix::fs::openat(home, "cgroup.procs", flags, Mode::empty())?);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { sys::clone_plain() }
+        }
+        cloned => cloned,
     }
 }
 

@@ -73,6 +73,51 @@ pub(crate) unsafe fn fork() -> io::Result<Side<i32>> {
     }
 }
 
+/// clone(2) as fork(2) with a pidfd, for places where filters refuse clone3(2), whose flags they cannot
+/// see: most containers.
+///
+/// # Safety
+/// As for [`clone_process`].
+pub(crate) unsafe fn clone_plain() -> io::Result<Side<Cloned>> {
+    let mut pidfd: RawFd = -1;
+    let flags = (libc::CLONE_PIDFD | libc::SIGCHLD) as libc::c_long;
+    // SAFETY: `pidfd`, the third argument on all architectures, lives across the call. No stack and no
+    // CLONE_VM are given, see `clone_process`.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) })?;
+    if pid == 0 {
+        return Ok(Side::Child);
+    }
+    // SAFETY: in the parent of a successful CLONE_PIDFD clone, `pidfd` is a new descriptor that
+    // nothing else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Side::Parent(Cloned { pid: pid as i32, pidfd }))
+}
+
+/// Sends a signal to every process that this one may send signals to, itself and process 1 apart: kill(2)
+/// with -1.
+pub(crate) fn kill_all_reachable(signal: rustix::process::Signal) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::kill(-1, signal.as_raw()) }.into())?;
+    Ok(())
+}
+
+/// Waits until a child has ended, or for this long. `SIGCHLD` must be blocked.
+pub(crate) fn wait_for_child(longest: std::time::Duration) {
+    // SAFETY: `sigset_t` is plain memory that sigemptyset initialises.
+    let set = unsafe {
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        set
+    };
+    let timeout = libc::timespec {
+        tv_sec: longest.as_secs() as libc::time_t,
+        tv_nsec: longest.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: both structures are initialised and live across the call; no information is asked for.
+    unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const timeout) };
+}
+
 /// Ends this process at once, without running destructors or exit handlers that belong to the
 /// process it was forked from.
 pub(crate) fn exit_now(code: i32) -> ! {
@@ -280,13 +325,81 @@ pub(crate) fn wait_for(pid: i32) -> io::Result<Result<i32, i32>> {
 
 /// Installs a seccomp filter for this thread, which must be the only one; see seccomp(2).
 pub(crate) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    set_filter(program, 0).map(drop)
+}
+
+/// The same, with a file on which calls that the filter asks about can be received.
+pub(crate) fn install_filter_with_questions(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    let fd = set_filter(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    // SAFETY: with this flag the call returns a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+fn set_filter(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     // SAFETY: `program` points to as many instructions as it says, and both live across the call; the
     // kernel copies and checks them and, despite the pointer's type, never writes.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })?;
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
+}
+
+/// A call that waits for an answer.
+pub(crate) struct Question {
+    pub(crate) id: u64,
+    /// Number of the calling thread.
+    pub(crate) caller: u32,
+    /// Number of the call.
+    pub(crate) call: i64,
+    pub(crate) args: [u64; 6],
+}
+
+/// Requests of seccomp_unotify(2): their numbers contain the size of what they take.
+const RECEIVE: u32 = 0xc050_2100;
+const SEND: u32 = 0xc018_2101;
+const ID_VALID: u32 = 0x4008_2102;
+
+/// Takes the next call that waits for an answer.
+pub(crate) fn receive_question(questions: BorrowedFd<'_>) -> io::Result<Question> {
+    // SAFETY: `seccomp_notif` is a plain structure of integers; the kernel demands all zeroes.
+    let mut notification: libc::seccomp_notif = unsafe { mem::zeroed() };
+    // SAFETY: the request fills the structure, whose size is in its number, and which lives across it.
+    check(unsafe { libc::ioctl(questions.as_raw_fd(), RECEIVE as _, &raw mut notification) }.into())?;
+    Ok(Question {
+        id: notification.id,
+        caller: notification.pid,
+        call: notification.data.nr.into(),
+        args: notification.data.args,
+    })
+}
+
+/// Whether the caller of a call still waits; an error if not.
+pub(crate) fn question_is_open(questions: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+    // SAFETY: the request reads one u64, which lives across it.
+    check(unsafe { libc::ioctl(questions.as_raw_fd(), ID_VALID as _, &raw const id) }.into())?;
     Ok(())
 }
+
+/// Lets a waiting call return: success for zero, else this error number.
+pub(crate) fn answer_call(questions: BorrowedFd<'_>, id: u64, errno: i32) -> io::Result<()> {
+    send_answer(questions, libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 })
+}
+
+/// Lets the kernel execute a waiting call.
+pub(crate) fn let_call_go_on(questions: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+    let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+    send_answer(questions, libc::seccomp_notif_resp { id, val: 0, error: 0, flags })
+}
+
+fn send_answer(questions: BorrowedFd<'_>, answer: libc::seccomp_notif_resp) -> io::Result<()> {
+    // SAFETY: the request reads the structure, whose size is in its number, and which lives across it.
+    check(unsafe { libc::ioctl(questions.as_raw_fd(), SEND as _, &raw const answer) }.into())?;
+    Ok(())
+}
+
+const _: () =
+    assert!(size_of::<libc::seccomp_notif>() == 0x50 && size_of::<libc::seccomp_notif_resp>() == 0x18);
 
 /// A system call by number with harmless arguments, to learn whether the kernel has it: `true`
 /// unless it answers `ENOSYS`.

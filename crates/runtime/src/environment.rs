@@ -2,13 +2,8 @@
 
 use lambd_types::{FunctionSnapshot, random};
 
+use crate::layout::Layout;
 use crate::ports::Addresses;
-
-/// Where code, layers and bootstraps are inside.
-pub(crate) const TASK_ROOT: &str = "/var/task";
-pub(crate) const RUNTIME_DIR: &str = "/var/runtime";
-/// Language toolchain.
-pub(crate) const LANG_DIR: &str = "/var/lang";
 
 /// The environment of a function's process: what the platform sets, what the language adds, and the user's
 /// own variables, which may change all but the reserved ones. [`with_addresses`] adds the rest.
@@ -16,10 +11,11 @@ pub(crate) fn variables(
     function: &FunctionSnapshot,
     log_stream: &str,
     language: &[(String, String)],
+    layout: &Layout,
 ) -> Vec<(String, String)> {
     let key = &function.key;
     let region = key.scope.region.as_str();
-    let mut all = Vec::from(search_paths());
+    let mut all = Vec::from(search_paths(layout));
     let platform = [
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
@@ -27,6 +23,9 @@ pub(crate) fn variables(
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000".to_owned()),
     ];
     all.extend(platform.map(|(name, value)| (name.to_owned(), value)));
+    for name in ["TMPDIR", "TMP", "TEMP"] {
+        all.extend(layout.tmp.iter().map(|path| (name.to_owned(), path.clone())));
+    }
     all.extend(language.iter().cloned());
     all.extend(function.environment.iter().cloned());
     let reserved = [
@@ -45,8 +44,8 @@ pub(crate) fn variables(
         ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),
         ("AWS_SECRET_ACCESS_KEY", random::hex(&random::bytes::<20>())),
         ("AWS_SESSION_TOKEN", random::hex(&random::bytes::<32>())),
-        ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
-        ("LAMBDA_RUNTIME_DIR", RUNTIME_DIR.to_owned()),
+        ("LAMBDA_TASK_ROOT", layout.task_root.clone()),
+        ("LAMBDA_RUNTIME_DIR", layout.runtime_dir.clone()),
     ];
     all.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
     last_of_each(all)
@@ -61,13 +60,14 @@ pub(crate) fn with_addresses(variables: &[(String, String)], addresses: &Address
 }
 
 /// Where programs and libraries are looked for.
-pub(crate) fn search_paths() -> [(String, String); 2] {
+pub(crate) fn search_paths(layout: &Layout) -> [(String, String); 2] {
+    let Layout { task_root, runtime_dir, lang_dir, opt, .. } = layout;
     [
-        ("PATH".to_owned(), format!("{LANG_DIR}/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin")),
+        ("PATH".to_owned(), format!("{lang_dir}/bin:/usr/local/bin:/usr/bin/:/bin:{opt}/bin")),
         (
             "LD_LIBRARY_PATH".to_owned(),
             format!(
-                "{LANG_DIR}/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
+                "{lang_dir}/lib:/lib64:/usr/lib64:{runtime_dir}:{runtime_dir}/lib:{task_root}:{task_root}/lib:{opt}/lib"
             ),
         ),
     ]

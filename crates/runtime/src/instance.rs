@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Reply};
 use crate::catalogue::{Catalogue, Unavailable};
-use crate::environment::{self, TASK_ROOT};
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
+use crate::layout;
 use crate::log::InstanceLog;
-use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Sandboxes, SpawnError};
+use crate::ports::{EndpointServer, Exit, LogSink, Sandboxes, SpawnError};
 use crate::report::{self, InitPhase, Report, Status};
-use crate::running::{Ending, Running};
+use crate::running::{Design, Ending, Running};
 
 /// How long an answer waits for the processes of a timed-out event to be dead. They are killed all the
 /// same; with many processes or much memory that takes the kernel longer.
@@ -92,32 +92,28 @@ impl Instances {
         let stream_name = log_stream_name(o.clock.now(), &function, &id);
         let stream = o.logs.open(&function.key.scope, &function.log_group, &stream_name);
         let log = InstanceLog::new(stream, o.clock.clone());
-        let mut binds = vec![(function.code_dir.clone(), TASK_ROOT.into())];
+        let mut binds = vec![layout::code(&function.code_dir)];
         binds.extend(plan.binds);
         // Creation succeeds, the invocation reports what is wrong with it (RT-45).
-        let blueprint = plan.command.map(|command| Blueprint {
-            id: String::new(),
-            command,
-            args: plan.args,
-            env: environment::variables(&function, &stream_name, &plan.env),
-            cwd: TASK_ROOT.into(),
+        let design = plan.launcher.map(|launcher| Design {
+            function: function.clone(),
+            log_stream: stream_name,
+            launcher,
             root: plan.root,
             binds,
             symlinks: plan.symlinks,
-            memory_bytes: function.memory.bytes(),
-            tmp_bytes: function.ephemeral_storage.bytes(),
         });
         let instance = Instance {
             options: self.options.clone(),
             init_is_billed: plan.init_is_billed,
             function,
-            blueprint,
+            design,
             log,
             running: Mutex::new(None),
             is_new: AtomicBool::new(true),
         };
-        if let Ok(blueprint) = &instance.blueprint {
-            instance.start_environment(blueprint).await?;
+        if let Ok(design) = &instance.design {
+            instance.start_environment(design).await?;
         }
         if let Some(notice) = plan.notice {
             instance.log.platform(vec![notice]);
@@ -139,7 +135,7 @@ pub struct Instance {
     function: Arc<FunctionSnapshot>,
     init_is_billed: bool,
     /// What its environments are to be, or why there can be none.
-    blueprint: Result<Blueprint, String>,
+    design: Result<Design, String>,
     log: InstanceLog,
     running: Mutex<Option<Arc<Running>>>,
     /// It has not had an event yet.
@@ -213,7 +209,9 @@ impl Instance {
             Ok(running) => self.process(&running, event, &mut invocation).await?,
             Err(ending) => ending,
         };
-        Ok(self.conclude(&invocation, ending).await)
+        let delivery = self.conclude(&invocation, ending).await;
+        self.log.settle().await;
+        Ok(delivery)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
@@ -230,9 +228,8 @@ impl Instance {
     }
 
     /// Makes the instance's first environment, or another in place of the one before.
-    async fn start_environment(&self, blueprint: &Blueprint) -> Result<Arc<Running>, StartError> {
-        let scope = &self.function.key.scope;
-        let running = Arc::new(Running::start(&self.options, blueprint, scope, &self.log).await?);
+    async fn start_environment(&self, design: &Design) -> Result<Arc<Running>, StartError> {
+        let running = Arc::new(Running::start(&self.options, design, &self.log).await?);
         *self.running() = Some(running.clone());
         Ok(running)
     }
@@ -261,9 +258,9 @@ impl Instance {
         invocation: &mut Invocation,
     ) -> Result<Result<Arc<Running>, Ending>, StartError> {
         let started = Instant::now();
-        let ending = match &self.blueprint {
-            Ok(blueprint) => {
-                let running = self.start_environment(blueprint).await?;
+        let ending = match &self.design {
+            Ok(design) => {
+                let running = self.start_environment(design).await?;
                 match running.initialise(self.end_of_time(invocation)).await {
                     Ok(()) => return Ok(Ok(running)),
                     Err(ending) => ending,
@@ -277,7 +274,7 @@ impl Instance {
 
     /// There is nothing to start: told like a start that failed.
     fn no_entrypoint(&self) -> Ending {
-        Ending::Exited(Exit::NotStarted(self.blueprint.as_ref().err().cloned().unwrap_or_default()))
+        Ending::Exited(Exit::NotStarted(self.design.as_ref().err().cloned().unwrap_or_default()))
     }
 
     fn end_of_time(&self, invocation: &Invocation) -> Instant {

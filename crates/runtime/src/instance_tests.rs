@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::catalogue::{Bootstraps, Substitution};
-use crate::ports::{Addresses, Base, Listeners, LogStream, Prepared, Sandbox};
+use crate::ports::{Addresses, Base, Blueprint, Gate, Listeners, LogStream, Prepared, Sandbox, View};
 
 /// What goes on inside a sandbox: its own side of the Runtime API, its output and its end.
 struct Inside {
@@ -123,7 +123,7 @@ impl Sandboxes for FakeSandboxes {
                 listener.set_nonblocking(true).unwrap();
                 listener
             };
-            let listeners = Listeners { runtime_api: listener(), aws: listener() };
+            let listeners = Listeners { runtime_api: listener(), aws: listener(), gate: None };
             let state = Arc::new(FakeState::default());
             self.made.lock().unwrap().push(state.clone());
             Ok(Box::new(FakePrepared { script, listeners, state }) as Box<dyn Prepared>)
@@ -136,6 +136,10 @@ impl Prepared for FakePrepared {
         let [runtime_api, aws] =
             [&self.listeners.runtime_api, &self.listeners.aws].map(|l| l.local_addr().unwrap());
         Addresses { runtime_api, aws }
+    }
+
+    fn view(&self) -> View {
+        View::OwnRoot
     }
 
     fn build(
@@ -221,7 +225,7 @@ impl LogSink for OneStream {
 struct NoEndpoint;
 
 impl EndpointServer for NoEndpoint {
-    fn serve(&self, _: TcpListener, _: &Scope) -> Box<dyn Send + Sync> {
+    fn serve(&self, _: TcpListener, _: Option<Gate>, _: &Scope) -> Box<dyn Send + Sync> {
         Box::new(())
     }
 }

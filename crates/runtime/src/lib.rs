@@ -12,13 +12,14 @@ mod catalogue;
 mod environment;
 mod error_document;
 mod instance;
+mod layout;
 mod log;
 pub mod ports;
 mod report;
 mod running;
 
 pub use catalogue::{
-    Bootstraps, Catalogue, Family, Found, LaunchPlan, Provision, RootError, RootOrigin, RuntimeRoot,
-    Selector, Substitution, Unavailable, UnknownRuntime,
+    Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
+    RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
 };
 pub use instance::{Delivery, Instance, Instances, InstancesOptions, StartError};

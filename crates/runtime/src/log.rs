@@ -24,6 +24,8 @@ use crate::ports::LogStream;
 const LINE_MAX: usize = 256 * 1024;
 /// Most that the pump takes at one visit, so that a flood cannot hold up the end of an invocation.
 const VISIT_MAX: usize = 256 * 1024;
+/// Output of one event above which its instance waits for a sink that is behind: what a pipe usually holds.
+const MODEST: usize = 64 * 1024;
 
 /// The log of one instance.
 #[derive(Clone)]
@@ -45,12 +47,14 @@ struct State {
     /// The end of the current invocation's log, while it is asked for. Before the first invocation it
     /// holds what the initialisation wrote, which belongs to that invocation's log.
     tail: Option<Vec<u8>>,
+    /// Bytes since the last time that the instance waited for the sink.
+    unsettled: usize,
 }
 
 impl InstanceLog {
     /// A log without output yet.
     pub(crate) fn new(stream: Arc<dyn LogStream>, clock: Arc<dyn Clock>) -> Self {
-        let state = State { source: None, partial: Vec::new(), tail: Some(Vec::new()) };
+        let state = State { source: None, partial: Vec::new(), tail: Some(Vec::new()), unsettled: 0 };
         Self { shared: Arc::new(Shared { stream, clock, state: Mutex::new(state) }) }
     }
 
@@ -118,6 +122,16 @@ impl InstanceLog {
             Bytes::from(tail).slice(from..)
         })
     }
+
+    /// Waits until the sink has caught up, if this instance is among those that it has to catch up with. The
+    /// end of an event takes what is in the pipe without waiting; a function that writes much in each of many
+    /// events would else fill the daemon's memory.
+    pub(crate) async fn settle(&self) {
+        let written = std::mem::take(&mut self.shared.lock().unsettled);
+        if written > MODEST && self.shared.stream.is_full() {
+            self.shared.stream.room().await;
+        }
+    }
 }
 
 /// What reading came to.
@@ -157,6 +171,7 @@ impl Shared {
                 Ok(0) => return Pipe::Ended,
                 Ok(n) => {
                     taken += n;
+                    state.unsettled += n;
                     self.take(state, &buffer[..n]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Pipe::Open,

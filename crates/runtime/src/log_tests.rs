@@ -20,6 +20,19 @@ impl LogStream for Recorder {
     }
 }
 
+/// A sink that never catches up.
+struct Swamped;
+
+impl LogStream for Swamped {
+    fn append(&self, _: Vec<LogEvent>) {}
+    fn is_full(&self) -> bool {
+        true
+    }
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
 fn log() -> (InstanceLog, io::PipeWriter, Arc<Recorder>) {
     let (reader, writer) = io::pipe().unwrap();
     let recorder = Arc::new(Recorder::default());
@@ -134,4 +147,27 @@ async fn a_flood_delays_no_end() {
     // A line that an END cut in two is two numbers; all others are whole and in order.
     let digits = |numbers: &mut dyn Iterator<Item = u32>| numbers.map(|n| n.to_string()).collect::<String>();
     assert_eq!(digits(&mut output.iter().copied()), digits(&mut (0..written)));
+}
+
+/// An instance that writes too much for the disk waits for it, and keeps no other from going on.
+#[tokio::test(start_paused = true)]
+async fn only_those_who_write_much_wait_for_a_sink_that_is_behind() {
+    let (reader, mut process) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&reader, true).unwrap();
+    let log = InstanceLog::new(Arc::new(Swamped), Arc::new(SystemClock));
+    log.attach(OwnedFd::from(reader)).unwrap();
+    let waits = async |log: &InstanceLog| {
+        tokio::time::timeout(std::time::Duration::from_secs(60), log.settle()).await.is_err()
+    };
+    process.write_all(b"modest\n").unwrap();
+    log.finish(vec!["END\n".into()]);
+    assert!(!waits(&log).await);
+    for _ in 0..3 {
+        process.write_all(&[b'x'; MODEST / 2]).unwrap();
+        log.platform(vec![]);
+    }
+    log.finish(vec!["END\n".into()]);
+    assert!(waits(&log).await);
+    log.finish(vec!["END\n".into()]);
+    assert!(!waits(&log).await, "it has waited for that output");
 }

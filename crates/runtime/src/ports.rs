@@ -1,5 +1,6 @@
 //! What instances need from their neighbours.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -71,6 +72,43 @@ pub struct Listeners {
     pub runtime_api: TcpListener,
     /// The AWS endpoint.
     pub aws: TcpListener,
+    /// Whom to serve, where others can reach them as well.
+    pub gate: Option<Gate>,
+}
+
+/// Tells the processes of a sandbox from others who connect to its endpoints.
+#[derive(Clone)]
+pub struct Gate(Arc<dyn Fn(SocketAddr, SocketAddr) -> bool + Send + Sync>);
+
+impl Gate {
+    /// `includes` is asked for the addresses of a connection, the peer's and the listener's; it may block for
+    /// a moment.
+    pub fn new(includes: impl Fn(SocketAddr, SocketAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(includes))
+    }
+
+    /// Whether a connection from `peer` to `local` may be served.
+    pub fn includes(&self, peer: SocketAddr, local: SocketAddr) -> bool {
+        (self.0)(peer, local)
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
+/// Which files the processes of a sandbox see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// A root file system of its own: directories appear where the blueprint says.
+    OwnRoot,
+    /// The host's: directories are where they are, and nothing is at the places that the blueprint names.
+    Host {
+        /// In the place of `/tmp`.
+        tmp: PathBuf,
+    },
 }
 
 /// How the process of a sandbox ended.
@@ -103,6 +141,8 @@ pub trait Sandboxes: Send + Sync + 'static {
 pub trait Prepared: Send + 'static {
     /// Where its endpoints are.
     fn addresses(&self) -> Addresses;
+    /// Which files it sees.
+    fn view(&self) -> View;
     /// Builds it and starts its process.
     fn build(
         self: Box<Self>,
@@ -152,6 +192,6 @@ pub trait LogStream: Send + Sync + 'static {
 
 /// Serves the AWS endpoint on a listener inside a sandbox, until the guard is dropped.
 pub trait EndpointServer: Send + Sync + 'static {
-    /// Starts serving callers that can act only in the account of `scope`.
-    fn serve(&self, listener: TcpListener, scope: &Scope) -> Box<dyn Send + Sync>;
+    /// Starts serving callers that can act only in the account of `scope`, and only those whom `gate` includes.
+    fn serve(&self, listener: TcpListener, gate: Option<Gate>, scope: &Scope) -> Box<dyn Send + Sync>;
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lambd_types::{Scope, random};
+use lambd_types::{FunctionSnapshot, random};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -14,10 +14,12 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Mailbox, Reply, ReportedError};
+use crate::catalogue::Launcher;
 use crate::environment;
 use crate::instance::{InstancesOptions, StartError};
+use crate::layout::Layout;
 use crate::log::InstanceLog;
-use crate::ports::{Base, Blueprint, Exit, Sandbox};
+use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
 
 /// How an event, or the initialisation before it, ended.
 pub(crate) enum Ending {
@@ -31,6 +33,38 @@ pub(crate) enum Ending {
     Untaken(Exit),
     /// The time was over.
     TimedOut,
+}
+
+/// What the environments of an instance are to be, as far as it is known before a sandbox is.
+pub(crate) struct Design {
+    pub(crate) function: Arc<FunctionSnapshot>,
+    /// Name of the instance's log stream.
+    pub(crate) log_stream: String,
+    pub(crate) launcher: Launcher,
+    /// See [`Blueprint`], as for the following.
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) binds: Vec<(PathBuf, PathBuf)>,
+    pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Design {
+    fn blueprint(&self, id: String, view: &View, addresses: &Addresses) -> Blueprint {
+        let layout = Layout::new(view, &self.binds, &self.symlinks);
+        let start = self.launcher.start(&layout);
+        let env = environment::variables(&self.function, &self.log_stream, &start.env, &layout);
+        Blueprint {
+            id,
+            command: start.command,
+            args: start.args,
+            env: environment::with_addresses(&env, addresses),
+            cwd: layout.task_root.into(),
+            root: self.root.clone(),
+            binds: self.binds.clone(),
+            symlinks: self.symlinks.clone(),
+            memory_bytes: self.function.memory.bytes(),
+            tmp_bytes: self.function.ephemeral_storage.bytes(),
+        }
+    }
 }
 
 /// What an environment is doing, so that it is never frozen while it has an event.
@@ -58,20 +92,20 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Makes an environment by `blueprint` under a new name; `log` reads its output from now on. It is
+    /// Makes an environment by `design` under a new name; `log` reads its output from now on. It is
     /// initialising when this returns.
     pub(crate) async fn start(
         o: &InstancesOptions,
-        blueprint: &Blueprint,
-        scope: &Scope,
+        design: &Design,
         log: &InstanceLog,
     ) -> Result<Self, StartError> {
         let started = Instant::now();
         let id = random::hex(&random::bytes::<16>());
         let prepared =
-            o.sandboxes.prepare(Base { own_root: blueprint.root.is_some(), ..Base::default() }).await?;
-        let env = environment::with_addresses(&blueprint.env, &prepared.addresses());
-        let mut sandbox = prepared.build(Blueprint { id, env, ..blueprint.clone() }).await?;
+            o.sandboxes.prepare(Base { own_root: design.root.is_some(), ..Base::default() }).await?;
+        let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses());
+        let command = blueprint.command.clone();
+        let mut sandbox = prepared.build(blueprint).await?;
         let machine = |what: &str| StartError::Machine(what.to_owned());
         let output = sandbox.take_output().ok_or_else(|| machine("the sandbox has no output"))?;
         log.attach(output).map_err(|e| machine(&e.to_string()))?;
@@ -80,7 +114,8 @@ impl Running {
             TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
         let (mailbox, init) = Mailbox::new();
         let mailbox = Arc::new(mailbox);
-        let server = tokio::spawn(api::serve(runtime_api, mailbox.clone())).abort_handle();
+        let server =
+            tokio::spawn(api::serve(runtime_api, mailbox.clone(), listeners.gate.clone())).abort_handle();
         let ended = Arc::new(AtomicBool::new(false));
         let watch = {
             let (exited, ended) = (sandbox.exited(), ended.clone());
@@ -91,7 +126,7 @@ impl Running {
             .abort_handle()
         };
         Ok(Self {
-            command: blueprint.command.clone(),
+            command,
             started,
             init: Mutex::new(Some(init)),
             mailbox,
@@ -100,7 +135,7 @@ impl Running {
             activity: Mutex::new(Activity::Busy),
             at_full_cpu: AtomicBool::new(true),
             tasks: [server, watch],
-            _endpoint: o.endpoint.serve(listeners.aws, scope),
+            _endpoint: o.endpoint.serve(listeners.aws, listeners.gate, &design.function.key.scope),
         })
     }
 

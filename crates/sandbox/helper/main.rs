@@ -7,8 +7,9 @@
 //! - `bench`: measures making sandboxes, see [`bench`].
 //! - `levels RUNTIME...`: compares isolation levels, see [`bench`].
 //!
-//! With `--tmp DIRECTORY` before the command, `/tmp` is on disk there. The isolation level is `namespaces`, or
-//! `oci` with the runtime that `LAMBD_OCI_RUNTIME` names.
+//! Before the command, `--tmp DIRECTORY` puts `/tmp` on disk there, and `--process DIRECTORY` takes the isolation
+//! level `process`, with private directories there. Else the level is `namespaces`, or `oci` with the runtime that
+//! `LAMBD_OCI_RUNTIME` names.
 
 mod bench;
 
@@ -20,7 +21,7 @@ use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, ScratchOptions, Sp
 
 const TMP_BYTES: u64 = 16 << 20;
 
-const USAGE: &str = "usage: lambd-sandbox-helper [--tmp DIRECTORY] run SCRIPT | hold SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
+const USAGE: &str = "usage: lambd-sandbox-helper [--tmp DIRECTORY | --process DIRECTORY] run SCRIPT | hold SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
@@ -28,21 +29,26 @@ fn main() {
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let mut scratch = ScratchOptions::default();
+    let mut options = SpawnerOptions { isolation: isolation(), ..SpawnerOptions::default() };
     if let ["--tmp", directory, ..] = args[..] {
-        scratch = ScratchOptions { directory: Some(directory.into()), usual_bytes: TMP_BYTES };
+        options.scratch = ScratchOptions { directory: Some(directory.into()), usual_bytes: TMP_BYTES };
         // An ordinary user has neither the right nor mounts to hide.
         let _ = lambd_jail::private_mounts();
+        args.drain(..2);
+    }
+    if let ["--process", directory, ..] = args[..] {
+        options.isolation = Isolation::Process;
+        options.tmp_parent = Some(PathBuf::from(directory));
         args.drain(..2);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| fail(&error));
     runtime.block_on(async {
         match args[..] {
-            ["run", script] => run(scratch, script, false).await,
-            ["hold", script] => run(scratch, script, true).await,
+            ["run", script] => run(options, script, false).await,
+            ["hold", script] => run(options, script, true).await,
             ["beside", script] => beside(script).await,
-            ["bench"] => bench::run(scratch).await,
+            ["bench"] => bench::run(options.scratch).await,
             ["levels", ref runtimes @ ..] => bench::levels(runtimes).await,
             _ => fail(&USAGE),
         }
@@ -72,18 +78,26 @@ fn spec(id: String, script: &str) -> SandboxSpec {
         args: vec!["-c".into(), script.into()],
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: PathBuf::from("/tmp"),
-        memory_bytes: 256 << 20,
+        memory_bytes: 128 << 20,
         tmp_bytes: TMP_BYTES,
         ..SandboxSpec::default()
     }
 }
 
-async fn run(scratch: ScratchOptions, script: &str, announce: bool) {
-    let options = SpawnerOptions { isolation: isolation(), scratch, ..SpawnerOptions::default() };
+async fn run(options: SpawnerOptions, script: &str, announce: bool) {
     let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
     spawner.decided().await;
     println!("limits: {}", spawner.limits());
-    let mut sandbox = match spawner.spawn(spec("run".into(), script)).await {
+    let made = async {
+        let prepared = spawner.prepare(Base::default()).await?;
+        let mut spec = spec("run".into(), script);
+        if let Some(tmp) = prepared.tmp() {
+            spec.cwd = tmp.to_owned();
+            spec.env.push(("TMPDIR".into(), tmp.display().to_string()));
+        }
+        prepared.build(spec).await
+    };
+    let mut sandbox = match made.await {
         Ok(sandbox) => sandbox,
         Err(error) => {
             fail(&format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string)))

@@ -63,6 +63,16 @@ impl Control {
         self.0.async_io(Interest::READABLE, |socket| protocol::receive(socket)).await
     }
 
+    /// Sends an order that waits for nothing; `EAGAIN` when too many are on their way.
+    pub(crate) fn try_send(&self, order: &Order) -> io::Result<()> {
+        protocol::send(self.0.get_ref(), order, &[])
+    }
+
+    /// Ends our side of the connection, which tells the init to end; its last words still arrive.
+    pub(crate) fn close_our_side(&self) {
+        let _ = rustix::net::shutdown(self.0.get_ref(), rustix::net::Shutdown::Write);
+    }
+
     pub(crate) async fn send(&self, order: &Order) -> io::Result<()> {
         self.0.async_io(Interest::WRITABLE, |socket| protocol::send(socket, order, &[])).await
     }

@@ -1,9 +1,10 @@
-//! Removing cgroups once they are empty: those of ended sandboxes, and those that dead daemons left.
+//! Removing what sandboxes leave: cgroups once they are empty, also those that dead daemons left, and
+//! directories in the place of `/tmp`.
 //!
 //! rmdir(2) of a cgroup fails with `EBUSY` until the last process in it is gone for good, which is a
 //! little after its death is seen. A task retries, so that nobody else waits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cgroups::{Cgroups, is_removed};
+use crate::cgroups::{self, Cgroups};
+use crate::tmp;
 
 /// After so many attempts, at growing distance (about twenty seconds in all), directories are left to
 /// the next round.
@@ -22,6 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 enum Message {
     Remove(Vec<PathBuf>),
+    RemoveTree(PathBuf),
     /// Answer when everything asked for before is done.
     Flush(oneshot::Sender<()>),
 }
@@ -60,6 +63,12 @@ impl Cleaner {
         self.flush().await;
     }
 
+    /// Removes a directory with everything in it, see [`tmp::remove`].
+    pub(crate) fn remove_tree(&self, directory: PathBuf) {
+        // As above.
+        let _ = self.0.send(Message::RemoveTree(directory));
+    }
+
     /// Waits until all removals asked for so far are done or given up.
     pub(crate) async fn flush(&self) {
         let (sender, receiver) = oneshot::channel();
@@ -81,6 +90,12 @@ async fn run(mut messages: mpsc::UnboundedReceiver<Message>, cgroups: Arc<Cgroup
             message = messages.recv() => match message {
                 Some(Message::Remove(directories)) => {
                     running.spawn(remove(directories, ATTEMPTS));
+                }
+                Some(Message::RemoveTree(directory)) => {
+                    running.spawn(async move {
+                        remove_tree(directory).await;
+                        Vec::new()
+                    });
                 }
                 Some(Message::Flush(done)) => {
                     while let Some(ended) = running.join_next().await {
@@ -127,4 +142,20 @@ async fn remove(mut directories: Vec<PathBuf>, attempts: u32) -> Vec<PathBuf> {
     }
     tracing::warn!(?directories, "cgroups are still busy and stay until the next round");
     directories
+}
+
+fn is_removed(directory: &Path) -> bool {
+    let removed = cgroups::is_removed(directory);
+    if !removed {
+        // What is still in it is dying, unless its init was killed and could not end it.
+        cgroups::kill_all(directory);
+    }
+    removed
+}
+
+async fn remove_tree(directory: PathBuf) {
+    let removed = spawn_blocking(move || tmp::remove(&directory).map_err(|error| (directory, error)));
+    if let Ok(Err((directory, error))) = removed.await {
+        tracing::warn!(directory = %directory.display(), %error, "cannot remove; the next start tries again");
+    }
 }

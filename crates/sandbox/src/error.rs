@@ -42,6 +42,14 @@ pub enum SandboxError {
         /// What is missing.
         reason: String,
     },
+    /// The directory for private directories cannot be used.
+    #[error("cannot use the directory {} for temporary files", path.display())]
+    TmpDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// A pipe or socket for the sandbox failed.
     #[error("{step} failed")]
     Io {

@@ -76,6 +76,18 @@ impl Isolation {
         *self != Self::Process
     }
 
+    /// Whether each function gets a user of its own on the host, who must be able to reach what it is to read.
+    #[must_use]
+    pub fn separates_users(&self) -> bool {
+        *self == Self::Process && lambd_jail::has_ids_for_sandboxes()
+    }
+
+    /// How far it goes on this machine, in a few words, if that depends on the machine.
+    #[must_use]
+    pub fn details(&self) -> Option<String> {
+        (*self == Self::Process).then(probe::process_details)
+    }
+
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Namespaces => Level::Namespaces,

@@ -14,12 +14,14 @@
 //! | `sandbox` | a running sandbox: its end, killing it, its memory               |
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
-//! | `cleaner` | removing cgroups once they are empty, also those of dead daemons |
+//! | `cleaner` | removing cgroups and directories that sandboxes and dead daemons left |
 //! | [`images`] | root file systems from images                                   |
 //! | `oci`     | OCI runtimes of this machine                                     |
 //! | `scratch` | `/tmp` on disk                                                   |
 //! | `limits`  | which limit is enforced by what                                  |
+//! | `tmp`     | directories in the place of `/tmp` for the level `process`       |
 //! | `process` | reading a process's memory use from /proc                        |
+//! | `peers`   | whose connection it is on a shared network                       |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
 //!
 //! What it deliberately does not know: Lambda, runtimes, HTTP, what a function is.
@@ -32,6 +34,7 @@ pub mod images;
 mod isolation;
 mod limits;
 mod oci;
+mod peers;
 mod pool;
 mod prepared;
 mod probe;
@@ -40,6 +43,7 @@ mod sandbox;
 mod scratch;
 mod spawner;
 mod spec;
+mod tmp;
 
 pub use cgroups::{CgroupMode, CpuLimits};
 pub use error::SandboxError;
@@ -47,6 +51,7 @@ pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce, TmpInForce, WhyMemory};
 pub use oci::OciRuntime;
+pub use peers::Peers;
 pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};

@@ -11,6 +11,8 @@ pub enum EnforcedBy {
     CgroupV2,
     /// A resource limit, see getrlimit(2): for each process (memory) or user id (processes).
     Rlimit,
+    /// `SIGSTOP` and `SIGCONT` to each process: programs can notice it.
+    Signals,
     /// Nothing.
     Nothing,
 }
@@ -21,6 +23,7 @@ impl fmt::Display for EnforcedBy {
             Self::CgroupV1 => "cgroup v1",
             Self::CgroupV2 => "cgroup v2",
             Self::Rlimit => "rlimit",
+            Self::Signals => "signals",
             Self::Nothing => "not limited",
         })
     }
@@ -56,6 +59,9 @@ pub enum TmpInForce {
     Disk,
     /// Memory, counted as the sandbox's where a cgroup limits that.
     Memory(WhyMemory),
+    /// A directory of the host in its place, at [`Isolation::Process`](crate::Isolation::Process): it is
+    /// measured every second, and a sandbox that is over the limit is ended.
+    Directory,
     /// Not known yet; see [`Spawner::decided`](crate::Spawner::decided).
     Undecided,
 }
@@ -114,6 +120,7 @@ impl fmt::Display for TmpInForce {
         match self {
             Self::Disk => f.write_str("disk"),
             Self::Memory(why) => write!(f, "memory ({})", why.reason()),
+            Self::Directory => f.write_str("a directory, measured every second"),
             Self::Undecided => f.write_str("not decided yet"),
         }
     }

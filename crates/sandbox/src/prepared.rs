@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ use crate::channel::{self, Control, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
-use crate::limits::{EnforcedBy, LimitsInForce};
+use crate::limits::{EnforcedBy, LimitsInForce, TmpInForce};
 use crate::oci::OciRuntime;
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::scratch::{Lease, Scratch};
 use crate::spec::{Base, BaseRoot, Network, SandboxSpec};
+use crate::tmp::{TmpDirectories, TmpDirectory};
 
 /// Each step of making a sandbox takes milliseconds; one that is not done after this has a sick machine
 /// below.
@@ -78,16 +80,23 @@ pub(crate) struct Maker {
     pub(crate) scratch: Arc<Scratch>,
     pub(crate) cleaner: Cleaner,
     pub(crate) listeners: Vec<protocol::Listener>,
+    /// At the level `process`.
+    pub(crate) tmp: Option<TmpDirectories>,
 }
 
 impl Maker {
     /// Makes an empty sandbox. When the future is dropped, whatever exists of it is removed.
     pub(crate) async fn prepare(&self, id: &str, base: Base) -> Result<Prepared, SandboxError> {
+        if base.root == BaseRoot::Directory && !self.isolation.has_root_of_its_own() {
+            let reason = format!("at the level {} programs see the host's files", self.isolation);
+            return Err(SandboxError::InvalidSpec { field: "root", reason });
+        }
         let failed = |step| move |source| SandboxError::Io { step, source };
         let cgroups = self.create_cgroups(id).await?;
         let (ours, theirs) = channel::pair().map_err(failed("create control socket"))?;
         let control = Control::new(ours).map_err(failed("register control socket"))?;
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
+        let tmp = self.tmp.as_ref().map(TmpDirectories::reserve);
         let request = SpawnRequest {
             id: id.to_owned(),
             level: self.isolation.level(),
@@ -98,6 +107,7 @@ impl Maker {
             listeners: self.listeners_in(base.network),
             host_root: base.root == BaseRoot::Host,
             cgroup: cgroups.placement(),
+            tmp: tmp.as_ref().map(|tmp| tmp.path().to_owned()),
         };
         self.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
             match source.kind() {
@@ -107,16 +117,18 @@ impl Maker {
         })?;
         // Our copies must be gone, or neither socket nor pipe would ever end.
         drop((theirs, output_write));
-        let (tree, sockets, phases) = in_time(wait_until_prepared(&control)).await?;
+        let (tree, sockets, phases) =
+            in_time(wait_until_prepared(&control, self.isolation.has_root_of_its_own())).await?;
         let transports = request.listeners.iter().map(|listener| listener.transport);
         let listeners: Vec<_> = transports
             .zip(sockets)
             .map(|(transport, socket)| ListenerSocket::new(transport, socket))
             .collect();
         let addresses = listeners.iter().map(ListenerSocket::local_addr).collect::<io::Result<_>>();
+        let shares_network = self.shares_network(base.network);
         Ok(Prepared {
             addresses: addresses.map_err(failed("read address of listener"))?,
-            parts: Parts { tree, control, cgroups, listeners, output, phases },
+            parts: Parts { tree, control, cgroups, tmp, listeners, output, phases, shares_network },
             limits_data: self.limits().memory == EnforcedBy::Rlimit,
             scratch: Arc::clone(&self.scratch),
             base,
@@ -126,13 +138,24 @@ impl Maker {
 
     /// What enforces the limits, as far as it is known.
     pub(crate) fn limits(&self) -> LimitsInForce {
-        self.cgroups.limits(self.scratch.in_force())
+        let mut limits = self.cgroups.limits(self.scratch.in_force());
+        if self.isolation == Isolation::Process {
+            limits.tmp = TmpInForce::Directory;
+            if limits.freezer == EnforcedBy::Nothing {
+                limits.freezer = EnforcedBy::Signals;
+            }
+        }
+        limits
+    }
+
+    fn shares_network(&self, network: Network) -> bool {
+        network == Network::Host || self.isolation == Isolation::Process
     }
 
     /// Where many share a network, each gets free ports.
     fn listeners_in(&self, network: Network) -> Vec<protocol::Listener> {
         let mut listeners = self.listeners.clone();
-        if network == Network::Host || self.isolation == Isolation::Process {
+        if self.shares_network(network) {
             listeners.iter_mut().for_each(|listener| listener.address.set_port(0));
         }
         listeners
@@ -167,6 +190,13 @@ impl Prepared {
         self.base
     }
 
+    /// The directory in the place of `/tmp`, absolute on the host, where programs see the host's files:
+    /// at [`Isolation::Process`]. It exists, and only the program can enter it.
+    #[must_use]
+    pub fn tmp(&self) -> Option<&Path> {
+        self.parts.tmp.as_ref().map(TmpDirectory::path)
+    }
+
     /// Whether its init has not ended.
     pub(crate) fn is_alive(&self) -> bool {
         self.parts.tree.is_alive()
@@ -196,7 +226,7 @@ impl Prepared {
         let phases = in_time(wait_until_ready(&self.parts.control)).await?;
         tmp.mounted();
         self.parts.phases.extend(phases);
-        Ok(Sandbox::new(spec.id, self.parts, tmp))
+        Ok(Sandbox::new(spec.id, self.parts, tmp, spec.tmp_bytes))
     }
 
     /// On a thread for blocking work: a volume may have to be made.
@@ -220,14 +250,17 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Follows the sandbox's events until it waits for its order.
-async fn wait_until_prepared(control: &Control) -> Result<(Tree, Vec<OwnedFd>, Vec<Phase>), SandboxError> {
+async fn wait_until_prepared(
+    control: &Control,
+    is_namespace: bool,
+) -> Result<(Tree, Vec<OwnedFd>, Vec<Phase>), SandboxError> {
     let mut tree = None;
     loop {
         match next(control).await? {
-            (Event::Spawned { pid }, fds) => {
+            (Event::Spawned { pid, uid }, fds) => {
                 let pidfd = fds.into_iter().next().ok_or(SandboxError::Died)?;
                 let register = |source| SandboxError::Io { step: "register pidfd", source };
-                tree = Some(Tree::new(pid, pidfd).map_err(register)?);
+                tree = Some(Tree::new(pid, uid, is_namespace, pidfd).map_err(register)?);
             }
             (Event::Prepared { phases }, fds) => return Ok((tree.ok_or(SandboxError::Died)?, fds, phases)),
             (other, _) => return Err(failure(other)),

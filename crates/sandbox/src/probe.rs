@@ -128,7 +128,52 @@ pub(crate) fn namespaces() -> Availability {
 
 /// Whether the isolation level `process` works.
 pub(crate) fn process() -> Availability {
-    Availability::Unavailable { reason: "it is not built yet".into(), remedy: String::new() }
+    process_with(&jail::features(), lambd_jail::has_ids_for_sandboxes())
+}
+
+fn process_with(features: &jail::Features, own_ids: bool) -> Availability {
+    let unavailable = |reason: &str, remedy: &str| Availability::Unavailable {
+        reason: reason.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    if !features.pidfd || !features.close_range {
+        return unavailable(
+            "the kernel or a filter around this process lacks pidfd_open or close_range",
+            "run Linux 5.9 or later; in a container, allow these system calls",
+        );
+    }
+    if !features.seccomp {
+        return unavailable(
+            "the kernel lacks seccomp filters",
+            "run a kernel built with CONFIG_SECCOMP_FILTER",
+        );
+    }
+    if features.landlock_abi.is_none() && !own_ids {
+        return unavailable(
+            "the kernel or a filter around this process lacks Landlock, without which a function could read \
+             the files of the user who runs lambd",
+            "run Linux 5.13 or later with landlock among lsm=, or run as root with CAP_SETUID, CAP_SETGID, \
+             CAP_CHOWN and CAP_KILL, so that each function gets a user of its own",
+        );
+    }
+    Availability::Available
+}
+
+/// What protects at the level `process`, and what does not.
+pub(crate) fn process_details() -> String {
+    let features = jail::features();
+    let user = if lambd_jail::has_ids_for_sandboxes() {
+        "each function has a user of its own"
+    } else {
+        "functions run as the user who runs lambd"
+    };
+    let files = match features.landlock_abi {
+        Some(abi) => format!("files: Landlock ABI {abi}"),
+        None => "files: by permissions only, for want of Landlock".to_owned(),
+    };
+    let network =
+        if features.limits_tcp() { "" } else { "; network: the host's, which needs Linux 6.7 to be limited" };
+    format!("{user}; {files}{network}")
 }
 
 /// The usual causes, most specific first; `read` returns a setting of the kernel.
@@ -213,6 +258,26 @@ mod tests {
         );
         assert!(remedy(&proc, &|_| None).contains("systempaths"));
         assert!(remedy(&clone, &|_| None).contains("seccomp"));
+    }
+
+    #[test]
+    fn the_level_process_needs_landlock_or_a_user_for_each_function() {
+        let features = |landlock_abi| jail::Features {
+            clone3: false,
+            pidfd: true,
+            mount_setattr: false,
+            close_range: true,
+            seccomp: true,
+            landlock_abi,
+        };
+        assert_eq!(process_with(&features(None), true), Availability::Available);
+        assert_eq!(process_with(&features(Some(1)), false), Availability::Available);
+        match process_with(&features(None), false) {
+            Availability::Unavailable { reason, remedy } => {
+                assert!(reason.contains("Landlock") && remedy.contains("CAP_SETUID"), "{reason}; {remedy}");
+            }
+            Availability::Available => panic!("the daemon's files would be open"),
+        }
     }
 
     #[test]

@@ -5,15 +5,26 @@ use std::collections::VecDeque;
 /// Sum of the largest resident sets (`VmHWM`) of a process and its living descendants in bytes, see
 /// proc_pid_status(5). An estimate: shared pages count more than once, ended processes not at all.
 pub(crate) fn tree_peak_bytes(root: i32) -> Option<u64> {
-    let mut sum = None;
+    tree(root).filter_map(peak_bytes).reduce(|sum, bytes| sum + bytes)
+}
+
+/// A process and its living descendants.
+pub(crate) fn tree(root: i32) -> impl Iterator<Item = i32> {
     let mut queue = VecDeque::from([root]);
-    while let Some(pid) = queue.pop_front() {
-        if let Some(bytes) = peak_bytes(pid) {
-            sum = Some(sum.unwrap_or(0) + bytes);
-        }
+    std::iter::from_fn(move || {
+        let pid = queue.pop_front()?;
         queue.extend(children(pid));
-    }
-    sum
+        Some(pid)
+    })
+}
+
+/// Whether a process has the socket with this inode open, see proc_pid_fd(5).
+pub(crate) fn has_open(pid: i32, inode: u64) -> bool {
+    let wanted = format!("socket:[{inode}]");
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files
+        .filter_map(|file| std::fs::read_link(file.path()).ok())
+        .any(|target| target.as_os_str() == wanted.as_str())
 }
 
 fn peak_bytes(pid: i32) -> Option<u64> {
@@ -24,9 +35,11 @@ fn peak_bytes(pid: i32) -> Option<u64> {
 }
 
 fn children(pid: i32) -> Vec<i32> {
-    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .map(|text| text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect())
-        .unwrap_or_default()
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Start time of a process in clock ticks after boot, which tells it from a later one with the same

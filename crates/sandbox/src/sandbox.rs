@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use lambd_jail::protocol::{Event, Order, Phase};
@@ -16,9 +16,11 @@ use tokio::sync::watch;
 
 use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
+use crate::peers::Peers;
 use crate::prepared::ListenerSocket;
 use crate::process;
 use crate::scratch::Lease;
+use crate::tmp::{self, TmpDirectory};
 
 /// How a sandbox ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +66,18 @@ impl fmt::Display for ExecError {
 /// The process tree of a sandbox, by its init. Killed when dropped.
 pub(crate) struct Tree {
     pub(crate) pid: i32,
+    /// Host user id of the function, if nobody else has it.
+    pub(crate) uid: Option<u32>,
+    /// Whether the kernel kills the rest with the init. Else the init does, and must not be killed itself.
+    is_namespace: bool,
     pidfd: AsyncFd<OwnedFd>,
     killed: AtomicBool,
 }
 
 impl Tree {
-    pub(crate) fn new(pid: i32, pidfd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { pid, pidfd: channel::register(pidfd, Interest::READABLE)?, killed: AtomicBool::new(false) })
+    pub(crate) fn new(pid: i32, uid: Option<u32>, is_namespace: bool, pidfd: OwnedFd) -> io::Result<Self> {
+        let pidfd = channel::register(pidfd, Interest::READABLE)?;
+        Ok(Self { pid, uid, is_namespace, pidfd, killed: AtomicBool::new(false) })
     }
 
     /// Whether its init has not ended, see poll(2) on a pidfd.
@@ -82,11 +89,13 @@ impl Tree {
 
     fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
-        // Fails only when it is dead already.
-        let _ = pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL);
+        // Fails only when it is dead already. Without a namespace the init ends when its control socket does,
+        // unless somebody has stopped it.
+        let signal = if self.is_namespace { Signal::KILL } else { Signal::CONT };
+        let _ = pidfd_send_signal(self.pidfd.get_ref(), signal);
     }
 
-    /// Waits until no process is left: a pid namespace's pid 1 ends last.
+    /// Waits until no process is left: the init ends last.
     async fn gone(&self) {
         let _ = self.pidfd.readable().await;
     }
@@ -102,7 +111,9 @@ struct Shared {
     tree: Tree,
     control: Control,
     cgroups: CgroupSet,
-    tmp: Lease,
+    /// What `/tmp` is, unless `tmp` takes its place.
+    scratch: Lease,
+    tmp: Option<TmpDirectory>,
     /// From the program's resource usage once it has ended; zero before.
     max_rss_bytes: AtomicU64,
     frozen: AtomicBool,
@@ -113,12 +124,15 @@ pub(crate) struct Parts {
     pub(crate) tree: Tree,
     pub(crate) control: Control,
     pub(crate) cgroups: CgroupSet,
+    pub(crate) tmp: Option<TmpDirectory>,
     pub(crate) listeners: Vec<ListenerSocket>,
     pub(crate) output: OwnedFd,
     pub(crate) phases: Vec<Phase>,
+    pub(crate) shares_network: bool,
 }
 
-/// A running sandbox. Dropping it kills every process in it and removes its cgroups.
+/// A running sandbox. Dropping it kills every process in it and removes its cgroups and its directory in the
+/// place of `/tmp`.
 pub struct Sandbox {
     id: String,
     shared: Arc<Shared>,
@@ -126,6 +140,7 @@ pub struct Sandbox {
     output: Option<OwnedFd>,
     status: watch::Receiver<Option<ExitStatus>>,
     phases: Vec<Phase>,
+    shares_network: bool,
 }
 
 impl fmt::Debug for Sandbox {
@@ -135,19 +150,23 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) fn new(id: String, parts: Parts, tmp: Lease) -> Self {
-        let Parts { tree, control, cgroups, listeners, output, phases } = parts;
+    pub(crate) fn new(id: String, parts: Parts, scratch: Lease, tmp_bytes: u64) -> Self {
+        let Parts { tree, control, cgroups, tmp, listeners, output, phases, shares_network } = parts;
         let (sender, status) = watch::channel(None);
         let shared = Arc::new(Shared {
             tree,
             control,
             cgroups,
+            scratch,
             tmp,
             max_rss_bytes: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
         });
         tokio::spawn(watch_end(Arc::clone(&shared), sender));
-        Self { id, shared, listeners, output: Some(output), status, phases }
+        if shared.tmp.is_some() {
+            tokio::spawn(watch_tmp(Arc::downgrade(&shared), status.clone(), tmp_bytes));
+        }
+        Self { id, shared, listeners, output: Some(output), status, phases, shares_network }
     }
 
     /// The name it was spawned with.
@@ -160,6 +179,19 @@ impl Sandbox {
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.shared.tree.pid
+    }
+
+    /// Whether others can reach its listeners: at [`Isolation::Process`](crate::Isolation::Process), and with
+    /// [`Network::Host`](crate::Network::Host).
+    #[must_use]
+    pub fn shares_network(&self) -> bool {
+        self.shares_network
+    }
+
+    /// Tells its processes from others on the same network.
+    #[must_use]
+    pub fn peers(&self) -> Peers {
+        Peers::new(self.shared.tree.pid, self.shared.tree.uid)
     }
 
     /// How long each step of making it took, as its init saw it.
@@ -204,7 +236,7 @@ impl Sandbox {
     /// What the kernel answered; the sandbox may then still run.
     pub fn freeze(&self) -> io::Result<()> {
         self.shared.frozen.store(true, Ordering::Relaxed);
-        self.shared.cgroups.set_frozen(true)
+        self.shared.set_frozen(true)
     }
 
     /// Lets a frozen sandbox go on where it stopped.
@@ -214,7 +246,7 @@ impl Sandbox {
     pub fn thaw(&self) -> io::Result<()> {
         if self.shared.frozen.swap(false, Ordering::Relaxed) {
             let still_frozen = |_: &io::Error| self.shared.frozen.store(true, Ordering::Relaxed);
-            return self.shared.cgroups.set_frozen(false).inspect_err(still_frozen);
+            return self.shared.set_frozen(false).inspect_err(still_frozen);
         }
         Ok(())
     }
@@ -231,7 +263,7 @@ impl Sandbox {
 
     /// Kills every process of the sandbox at once. Harmless when it has ended.
     pub fn kill(&self) {
-        self.shared.tree.kill();
+        self.shared.kill();
         // A frozen process dies when it is thawed, before it runs again.
         if let Err(error) = self.thaw() {
             tracing::warn!(sandbox = %self.id, %error, "cannot thaw a killed sandbox");
@@ -271,6 +303,67 @@ impl Drop for Sandbox {
     }
 }
 
+impl Shared {
+    fn set_frozen(&self, frozen: bool) -> io::Result<()> {
+        if self.tree.is_namespace || self.cgroups.can_freeze() {
+            return self.cgroups.set_frozen(frozen);
+        }
+        match self.control.try_send(if frozen { &Order::Stop } else { &Order::Continue }) {
+            // It is ending, or has ended.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn kill(&self) {
+        if !self.tree.is_namespace {
+            // Where a cgroup knows them, nothing of what is frozen runs again.
+            self.cgroups.kill_all_but(self.tree.pid);
+            self.control.close_our_side();
+        }
+        self.tree.kill();
+    }
+}
+
+/// Kills a sandbox whose directory in the place of `/tmp` has grown over its limit: no file system limits it.
+async fn watch_tmp(shared: Weak<Shared>, status: watch::Receiver<Option<ExitStatus>>, limit: u64) {
+    loop {
+        tokio::time::sleep(tmp::INTERVAL).await;
+        let Some(shared) = shared.upgrade().filter(|_| status.borrow().is_none()) else { return };
+        if shared.frozen.load(Ordering::Relaxed) {
+            continue;
+        }
+        let Some(path) = shared.tmp.as_ref().map(|tmp| tmp.path().to_owned()) else { return };
+        match tokio::task::spawn_blocking(move || tmp::usage(&path, limit)).await {
+            Ok(Ok(used)) if used <= limit => {}
+            Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    tracing::warn!(
+                        "directories for temporary files cannot be measured without CAP_DAC_OVERRIDE: \
+                                    their limit holds for each file in them, and not for all together"
+                    );
+                });
+                return;
+            }
+            Ok(over) => {
+                tracing::warn!(
+                    limit,
+                    ?over,
+                    "a function has filled its directory for temporary files and is ended"
+                );
+                shared.kill();
+                return;
+            }
+            Err(_) => return,
+        }
+    }
+}
+
 /// Waits for the sandbox's own report and then for its last process, and publishes how it ended.
 async fn watch_end(shared: Arc<Shared>, status: watch::Sender<Option<ExitStatus>>) {
     let mut report = None;
@@ -280,7 +373,7 @@ async fn watch_end(shared: Arc<Shared>, status: watch::Sender<Option<ExitStatus>
         report = report.or_else(|| reported(&shared, event));
     }
     shared.tree.gone().await;
-    shared.tmp.ended();
+    shared.scratch.ended();
     status.send_replace(Some(decide(report, shared.cgroups.out_of_memory_kills() > 0, was_killed(&shared))));
 }
 

@@ -1,7 +1,7 @@
 //! Starting the spawner process, asking it for sandboxes.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
 use crate::scratch::{Scratch, ScratchOptions};
 use crate::spec::{Base, SandboxSpec};
+use crate::tmp::TmpDirectories;
 
 /// A link that still leads to the running binary when its file has been replaced meanwhile.
 pub(crate) const OWN_BINARY: &str = "/proc/self/exe";
@@ -33,6 +34,10 @@ pub struct SpawnerOptions {
     /// What keeps sandboxes apart from the host. Whether it works here is not checked, see
     /// [`Isolation::availability`]; where it does not, making a sandbox fails.
     pub isolation: Isolation,
+    /// Directory for this spawner alone, in which each sandbox at [`Isolation::Process`] gets a private one in
+    /// the place of `/tmp`; made if missing, and whatever is in it is removed. Users of sandboxes must be
+    /// able to pass its parents. Other levels need none.
+    pub tmp_parent: Option<PathBuf>,
     /// Name of the directory in each cgroup hierarchy below which all cgroups are made.
     pub cgroup_parent: String,
     /// Which cgroup version is used.
@@ -48,7 +53,7 @@ pub struct SpawnerOptions {
     pub prepared: usize,
     /// What those are made with.
     pub prepared_base: Base,
-    /// Where `/tmp` is.
+    /// Where `/tmp` is, at other levels than [`Isolation::Process`].
     pub scratch: ScratchOptions,
 }
 
@@ -56,6 +61,7 @@ impl Default for SpawnerOptions {
     fn default() -> Self {
         Self {
             isolation: Isolation::default(),
+            tmp_parent: None,
             cgroup_parent: "lambd".into(),
             cgroup: CgroupMode::Auto,
             cpu: CpuLimits::default(),
@@ -120,9 +126,22 @@ impl Spawner {
             let reason = format!("{} are more than {MAX_FDS}", options.listeners.len());
             return Err(SandboxError::InvalidSpec { field: "listeners", reason });
         }
-        // Works in the background meanwhile.
-        let scratch = Arc::new(Scratch::start(options.scratch));
+        // Works in the background meanwhile. Where nothing is mounted, no volume is of use.
+        let scratch = match &options.isolation {
+            Isolation::Process => Scratch::start(ScratchOptions { directory: None, ..options.scratch }),
+            Isolation::Namespaces | Isolation::Oci(_) => Scratch::start(options.scratch),
+        };
+        let scratch = Arc::new(scratch);
         let cgroups = Arc::new(Cgroups::open(&options.cgroup_parent, options.cgroup, options.cpu)?);
+        let cleaner = Cleaner::start(Arc::clone(&cgroups), options.orphans_every);
+        let tmp = match (&options.isolation, &options.tmp_parent) {
+            (Isolation::Process, Some(parent)) => Some(TmpDirectories::open(parent, cleaner.clone())?),
+            (Isolation::Process, None) => {
+                let reason = "needed at the level process".into();
+                return Err(SandboxError::InvalidSpec { field: "tmp_parent", reason });
+            }
+            (Isolation::Namespaces | Isolation::Oci(_), _) => None,
+        };
         let failed = |step| move |source| SandboxError::StartSpawner { step, source };
         let (ours, theirs) = channel::pair().map_err(failed("create request socket"))?;
         let process = Command::new(program)
@@ -132,16 +151,16 @@ impl Spawner {
             .stdin(Stdio::from(theirs))
             .spawn()
             .map_err(failed("execute the binary"))?;
-        let limits = cgroups.limits(scratch.in_force());
-        tracing::debug!(pid = process.id(), %limits, cgroups = %cgroups, "spawner started");
         let maker = Maker {
             isolation: options.isolation,
             scratch,
             requests: Requests::new(ours).map_err(failed("register request socket"))?,
-            cleaner: Cleaner::start(Arc::clone(&cgroups), options.orphans_every),
+            cleaner,
             cgroups,
             listeners: options.listeners,
+            tmp,
         };
+        tracing::debug!(pid = process.id(), limits = %maker.limits(), cgroups = %maker.cgroups, "spawner started");
         Ok(Self(Arc::new(Inner {
             pid: process.id().unwrap_or(0),
             process: Mutex::new(process),

@@ -11,7 +11,7 @@ use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
-use lambd_sandbox::{CpuLimits, ScratchOptions, Spawner, SpawnerOptions};
+use lambd_sandbox::{CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, SystemClock, limits};
 use tokio::sync::oneshot;
@@ -45,8 +45,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let data = dir.path().to_owned();
 
     let isolation = isolation::choose(&args.isolation)?;
+    runtimes::check_level(&args.runtime_roots, &isolation)?;
+    let shared = shared_directory(&isolation, &data)?;
     let options = SpawnerOptions {
         isolation: isolation.clone(),
+        tmp_parent: Some(shared.join("tmp")),
         cpu: match args.cpu {
             CpuShare::Proportional => CpuLimits::Proportional,
             CpuShare::Unlimited => CpuLimits::Unlimited,
@@ -58,17 +61,22 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     };
     let spawner = Spawner::start(options).map_err(part)?;
 
-    let bootstraps = Bootstraps::install(&data.join("runtime"))
-        .map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
+    let bootstraps = Bootstraps::install(&shared.join("runtime"))
+        .map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
     let sandboxes = Arc::new(wiring::sandboxes::Sandboxes(spawner.clone()));
     let roots = runtimes::roots(args.runtime_roots, &data, Others::Remove, &*sandboxes).await?;
     let substitution = runtimes::substitution(args.runtime_substitution);
-    let (store, catalogue) = tokio::join!(Store::open(dir), Catalogue::discover(substitution, bootstraps));
+    let interpreters = isolation::Interpreters::of(&isolation);
+    let (store, catalogue) = tokio::join!(
+        Store::open(dir.sharing(shared.clone())),
+        Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found))
+    );
+    interpreters.tell_unusable();
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let catalogue = catalogue.with_roots(roots);
     let runtimes = runtimes::available(&catalogue);
-    catalogue.install().map_err(|source| StartError::DataUnusable { path: data.clone(), source })?;
+    catalogue.install().map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
     let (prepared, tried) = (catalogue.clone(), sandboxes.clone());
     tokio::spawn(async move { prepared.prepare(&*tried).await });
 
@@ -113,12 +121,12 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     };
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
     spawner.decided().await;
-    let limits = spawner.limits();
+    let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
+    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store, shared };
     Ok(RunningDaemon {
         endpoint,
-        isolation: format!("{isolation} ({limits})"),
+        isolation: in_force,
         runtimes,
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
@@ -128,6 +136,15 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 /// Where `/tmp` of functions is, if it can be on disk.
 pub(crate) fn scratch_directory(data: &Path) -> PathBuf {
     data.join("scratch")
+}
+
+/// Where the directories are that functions see: in the data directory, unless they run as users who cannot
+/// enter it.
+fn shared_directory(isolation: &Isolation, data: &Path) -> Result<PathBuf, StartError> {
+    if !isolation.separates_users() {
+        return Ok(data.to_owned());
+    }
+    isolation::shared_directory(data).map_err(|(path, source)| StartError::DataUnusable { path, source })
 }
 
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.
@@ -147,6 +164,8 @@ struct Parts {
     spawner: Spawner,
     watch: AbortHandle,
     store: Arc<Store>,
+    /// See [`shared_directory`].
+    shared: PathBuf,
 }
 
 impl Parts {
@@ -162,6 +181,11 @@ impl Parts {
         self.spawner.shutdown().await;
         self.observe.shutdown().await;
         self.store.close().await;
+        if self.shared != self.store.path()
+            && let Err(error) = std::fs::remove_dir_all(&self.shared)
+        {
+            tracing::warn!(directory = %self.shared.display(), %error, "cannot remove");
+        }
     }
 }
 

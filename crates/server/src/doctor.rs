@@ -9,7 +9,8 @@ use lambd_cli::{
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
 use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport, TmpInForce};
 
-use crate::{assembly, isolation};
+use crate::assembly;
+use crate::isolation::{self, Interpreters};
 
 /// Looks at the machine without changing it.
 pub(crate) struct Doctor;
@@ -17,14 +18,14 @@ pub(crate) struct Doctor;
 impl Inspector for Doctor {
     fn inspect(&self, data_dir: &Path, choice: &IsolationChoice) -> DoctorReport {
         let probe = lambd_sandbox::probe();
-        let in_force = isolation::choose(choice).ok().map(|level| level.to_string());
-        let found = runtimes();
+        let in_force = isolation::choose(choice).ok();
+        let found = runtimes(&Interpreters::of(in_force.as_ref().unwrap_or(&Isolation::Namespaces)));
         DoctorReport {
             kernel_release: probe.kernel_release.clone(),
             kernel: kernel(&probe),
             isolation: probe.isolation.iter().map(level).chain([oci(choice)]).collect(),
-            isolation_in_force: in_force,
-            limits: limits(&probe).into_iter().chain([tmp(data_dir)]).collect(),
+            limits: limits(&probe).into_iter().chain([tmp(in_force.as_ref(), data_dir)]).collect(),
+            isolation_in_force: in_force.map(|level| level.to_string()),
             missing_runtimes: missing(&found),
             runtimes: found,
             data_dir: data_dir.to_owned(),
@@ -44,7 +45,7 @@ fn level((level, availability): &(Isolation, Availability)) -> IsolationLevel {
             IsolationStatus::Unavailable { reason: reason.clone(), remedy: remedy.clone() }
         }
     };
-    IsolationLevel { name: level.to_string(), status }
+    IsolationLevel { name: level.to_string(), detail: level.details(), status }
 }
 
 /// The level `oci` with the runtime that was chosen, else the first that is installed. It is tried.
@@ -61,6 +62,7 @@ fn oci(choice: &IsolationChoice) -> IsolationLevel {
         }
         Err(reason) => IsolationLevel {
             name: isolation::OCI.into(),
+            detail: None,
             status: IsolationStatus::Unavailable { reason, remedy: OciRuntime::REMEDY.into() },
         },
     }
@@ -72,10 +74,14 @@ fn kernel(probe: &ProbeReport) -> Vec<Check> {
         true => Check::ok(name, "there"),
         false => Check::missing(name, "the kernel does not have it", newer),
     };
+    let for_namespaces = |name: &str, there: bool| match there {
+        true => Check::ok(name, "there"),
+        false => Check::degraded(name, "absent; the level namespaces needs it", newer),
+    };
     let mut checks = vec![
-        required("clone3", probe.clone3),
+        for_namespaces("clone3", probe.clone3),
         required("pidfd", probe.pidfd),
-        required("mount_setattr", probe.mount_setattr),
+        for_namespaces("mount_setattr", probe.mount_setattr),
         required("close_range", probe.close_range),
         match probe.seccomp {
             true => Check::ok("seccomp", "there"),
@@ -88,7 +94,10 @@ fn kernel(probe: &ProbeReport) -> Vec<Check> {
     ];
     checks.push(match probe.landlock_abi {
         Some(abi) => Check::ok("Landlock", format!("ABI {abi}")),
-        None => Check::ok("Landlock", "absent; not needed at the level namespaces"),
+        None => Check::ok(
+            "Landlock",
+            "absent; at the level process, what functions may read is then up to permissions",
+        ),
     });
     checks.push(match probe.overlayfs {
         true => Check::ok("overlayfs", "there"),
@@ -122,7 +131,10 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
         .collect()
 }
 
-fn tmp(data_dir: &Path) -> Check {
+fn tmp(level: Option<&Isolation>, data_dir: &Path) -> Check {
+    if level == Some(&Isolation::Process) {
+        return Check::ok("/tmp", TmpInForce::Directory.to_string());
+    }
     match lambd_sandbox::probe_scratch(&assembly::scratch_directory(data_dir)) {
         TmpInForce::Memory(why) => Check::degraded(
             "/tmp",
@@ -133,12 +145,14 @@ fn tmp(data_dir: &Path) -> Check {
     }
 }
 
-fn runtimes() -> Vec<RuntimeFound> {
+fn runtimes(interpreters: &Interpreters) -> Vec<RuntimeFound> {
     // The command runs inside the event loop, and discovery is asynchronous: a thread of its own.
     let discover = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let bootstraps = Bootstraps::at("/nowhere".into());
-        Some(runtime.block_on(Catalogue::discover(Substitution::Never, bootstraps)))
+        Some(runtime.block_on(Catalogue::discover(Substitution::Never, bootstraps, |found| {
+            interpreters.are_usable(found)
+        })))
     };
     let catalogue = std::thread::scope(|scope| scope.spawn(discover).join().ok().flatten());
     let found = catalogue.iter().flat_map(|c| c.found().to_vec());

@@ -1,7 +1,17 @@
 //! Which isolation level is used.
 
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
 use lambd_cli::{IsolationChoice, StartError};
-use lambd_sandbox::{Availability, Isolation, OciRuntime};
+use lambd_runtime::Found;
+use lambd_sandbox::{Availability, Isolation, LimitsInForce, OciRuntime};
+use lambd_types::Sha256Digest;
 
 /// The name of the level that needs an OCI runtime.
 pub(crate) const OCI: &str = "oci";
@@ -25,6 +35,76 @@ pub(crate) fn choose(choice: &IsolationChoice) -> Result<Isolation, StartError> 
     }
 }
 
+/// What is in force, for people.
+pub(crate) fn describe(level: &Isolation, limits: &LimitsInForce) -> String {
+    let details = level.details().map(|details| format!("{details}; ")).unwrap_or_default();
+    format!("{level} ({details}{limits})")
+}
+
+/// Directories of the system in which only root can make something, and which everybody may pass.
+const CACHES: [&str; 2] = ["/var/cache/lambd", "/run/lambd"];
+
+/// Makes a directory beside the data directory, which only its owner may enter, for what functions read and
+/// write. One for each data directory, so that the lock of that one protects it.
+pub(crate) fn shared_directory(data: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
+    let name = Sha256Digest::of(data.as_os_str().as_bytes()).to_hex();
+    let make = |parent: &str| -> io::Result<PathBuf> {
+        let directory = Path::new(parent).join(&name[..16]);
+        std::fs::create_dir_all(&directory)?;
+        for path in [Path::new(parent), &directory] {
+            // To be passed, and not to be listed.
+            std::fs::set_permissions(path, Permissions::from_mode(0o711))?;
+        }
+        Ok(directory)
+    };
+    let [first, second] = CACHES;
+    make(first).or_else(|error| make(second).map_err(|_| (first.into(), error)))
+}
+
+/// Which interpreters functions can execute at an isolation level.
+pub(crate) struct Interpreters {
+    separates_users: bool,
+    /// Directories that keep functions out, with interpreters in them.
+    closed: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Interpreters {
+    pub(crate) fn of(level: &Isolation) -> Self {
+        Self { separates_users: level.separates_users(), closed: Mutex::default() }
+    }
+
+    pub(crate) fn are_usable(&self, found: &Found) -> bool {
+        if !self.separates_users {
+            return true;
+        }
+        let closed = closed_to_others(&found.prefix).or_else(|| closed_to_others(&found.program));
+        let usable = closed.is_none();
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).extend(closed);
+        usable
+    }
+
+    pub(crate) fn tell_unusable(&self) {
+        for directory in self.closed.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            tracing::warn!(
+                directory = %directory.display(),
+                "interpreters in it are not used: the users that functions run as cannot enter it"
+            );
+        }
+    }
+}
+
+/// The first directory on the way to a path, or the path itself, that users other than its owner cannot
+/// enter or read.
+pub(crate) fn closed_to_others(path: &Path) -> Option<PathBuf> {
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    let needed = |part: &Path| if part == path { 0o5 } else { 0o1 };
+    let open = |part: &Path| {
+        std::fs::metadata(part).is_ok_and(|meta| meta.permissions().mode() & needed(part) == needed(part))
+    };
+    way.into_iter().find(|part| !open(part)).map(Path::to_owned)
+}
+
 fn unavailable(level: &str, reason: &str, remedy: &str) -> StartError {
     StartError::IsolationUnavailable {
         level: level.to_owned(),
@@ -39,4 +119,26 @@ fn none(failed: &[(Isolation, Availability)]) -> StartError {
         Availability::Unavailable { reason, remedy } => Some(format!("{level}: {reason} ({remedy})")),
     });
     StartError::NoIsolation(reasons.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_closed_directory_is_named() {
+        let top = tempfile::tempdir().unwrap();
+        let program = top.path().join("a/b/program");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "").unwrap();
+        let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        set(top.path(), 0o711);
+        set(&program, 0o755);
+        assert_eq!(closed_to_others(&program), None);
+        set(&top.path().join("a"), 0o700);
+        assert_eq!(closed_to_others(&program), Some(top.path().join("a")));
+        set(&top.path().join("a"), 0o711);
+        set(&program, 0o711);
+        assert_eq!(closed_to_others(&program), Some(program.clone()), "it must be read as well");
+    }
 }

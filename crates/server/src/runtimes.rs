@@ -13,7 +13,7 @@ use lambd_runtime::{
     Unavailable,
 };
 use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
-use lambd_sandbox::{Spawner, SpawnerOptions};
+use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
 
 use crate::wiring;
 
@@ -22,6 +22,17 @@ use crate::wiring;
 pub(crate) enum Others {
     Keep,
     Remove,
+}
+
+/// Refuses root file systems where functions see the host's files.
+pub(crate) fn check_level(chosen: &[RuntimeRoot], level: &Isolation) -> Result<(), StartError> {
+    match chosen.first().filter(|_| !level.has_root_of_its_own()) {
+        None => Ok(()),
+        Some(root) => {
+            let reason = format!("functions at the isolation level {level} see the host's files");
+            Err(unusable(root, reason, "leave it out, or choose another level with --isolation".into()))
+        }
+    }
 }
 
 /// Turns the options into root file systems that are there and have what they were chosen for. Images
@@ -143,7 +154,8 @@ pub(crate) fn available(catalogue: &Catalogue) -> Vec<RuntimeFound> {
 /// What `lambd runtimes` lists.
 pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, StartError> {
     let bootstraps = Bootstraps::at(query.data.join("runtime"));
-    let mut catalogue = Catalogue::discover(substitution(query.runtime_substitution), bootstraps).await;
+    let mut catalogue =
+        Catalogue::discover(substitution(query.runtime_substitution), bootstraps, |_| true).await;
     catalogue.learn_versions().await;
     if !query.runtime_roots.is_empty() {
         let options =

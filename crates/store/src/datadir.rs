@@ -38,6 +38,7 @@ fn owner(pid: &Option<u32>) -> String {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    shared: Option<PathBuf>,
     _lock: File,
 }
 
@@ -69,12 +70,24 @@ impl DataDir {
             write!(lock, "{}", std::process::id())
         };
         record(&mut lock).map_err(|source| DataDirError::NotWritable { path: path.clone(), source })?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, shared: None, _lock: lock })
     }
 
     /// The absolute path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Keeps what functions read in another directory: a cache that nobody misses when it is gone. For
+    /// functions that run as users who cannot enter the data directory.
+    #[must_use]
+    pub fn sharing(self, directory: PathBuf) -> Self {
+        Self { shared: Some(directory), ..self }
+    }
+
+    /// Where unpacked code is kept.
+    pub(crate) fn shared_code(&self) -> PathBuf {
+        self.shared.as_deref().unwrap_or(&self.path).join("code")
     }
 }
 

@@ -81,7 +81,7 @@ impl Store {
             open_database(&dir.path().join("lambd.db"), SqliteSynchronous::Full, MAIN_MIGRATIONS).await?;
         let logs =
             open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
-        let packages = Packages::open(&dir.path().join("code"))?;
+        let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
         Ok(Self { main, logs, packages, dir })
     }
 

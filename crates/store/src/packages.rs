@@ -1,7 +1,7 @@
 //! Deployment packages: verified, stored under their digest, unpacked once.
 //!
 //! `packages/<sha256>.zip` is what was uploaded, synced to disk before anything refers to it.
-//! `unpacked/<boot id>/<sha256>/` is a cache of its content, shared read-only by all instances. It is
+//! `unpacked/<boot id>/<sha256>/`, here or elsewhere, is a cache of its content, shared read-only by all instances. It is
 //! not synced, which is why it belongs to one boot of the machine: after a power cut it may be
 //! incomplete, and is made again from the zip.
 
@@ -39,16 +39,20 @@ struct Dirs {
     packages: PathBuf,
     unpacked: PathBuf,
     incoming: PathBuf,
+    /// As `incoming`, in the file system of `unpacked`.
+    unpacking: PathBuf,
 }
 
 impl Packages {
-    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
+    /// Opens the store in `root`, with unpacked code in `shared`.
+    pub(crate) fn open(root: &Path, shared: &Path) -> Result<Self, StoreError> {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let all_unpacked = root.join("unpacked");
+        let all_unpacked = shared.join("unpacked");
         let dirs = Dirs {
             packages: root.join("packages"),
             unpacked: all_unpacked.join(boot_id.trim()),
             incoming: root.join("incoming"),
+            unpacking: shared.join("incoming"),
         };
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -56,8 +60,13 @@ impl Packages {
         };
         // What a killed daemon left half-written, and what an earlier boot unpacked.
         tidy(&dirs.incoming);
-        for dir in [&dirs.packages, &dirs.unpacked, &dirs.incoming] {
+        tidy(&dirs.unpacking);
+        for dir in [&dirs.packages, &dirs.unpacked, &dirs.incoming, &dirs.unpacking] {
             fs::create_dir_all(dir).map_err(io(dir))?;
+        }
+        // A function that runs as a user of its own finds its code, and not that of others.
+        for dir in [&all_unpacked, &dirs.unpacked, &dirs.unpacking] {
+            rustix::fs::chmod(dir, rustix::fs::Mode::from_raw_mode(0o711)).map_err(|e| io(dir)(e.into()))?;
         }
         for entry in fs::read_dir(&all_unpacked).map_err(io(&all_unpacked))?.flatten() {
             if entry.path() != dirs.unpacked {
@@ -92,7 +101,7 @@ impl Packages {
     pub async fn check(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
-            let incoming = Incoming::new(&dirs.incoming);
+            let incoming = Incoming::new(&dirs.unpacking);
             unpack::unpack(&zip, &incoming.0, limits)?;
             Ok(StoredPackage { digest: Sha256Digest::of(&zip), size: zip.len() as u64 })
         })
@@ -159,7 +168,7 @@ impl Dirs {
 
     /// `false` when another request unpacked the same package in the meantime.
     fn unpack(&self, zip: &[u8], digest: Sha256Digest, limits: UnpackLimits) -> Result<bool, PackageError> {
-        let incoming = Incoming::new(&self.incoming);
+        let incoming = Incoming::new(&self.unpacking);
         unpack::unpack(zip, &incoming.0, limits)?;
         let target = self.directory(digest);
         match fs::rename(&incoming.0, &target) {

@@ -18,7 +18,7 @@ fn file(writer: &mut ZipWriter<io::Cursor<Vec<u8>>>, name: &str, mode: u32, cont
 
 fn open() -> (tempfile::TempDir, Packages) {
     let dir = tempfile::tempdir().unwrap();
-    let packages = Packages::open(dir.path()).unwrap();
+    let packages = Packages::open(dir.path(), dir.path()).unwrap();
     (dir, packages)
 }
 
@@ -153,6 +153,40 @@ async fn bombs_are_refused_by_declared_and_by_actual_size() {
 
     let entries = zip_of(|w| (0..11).for_each(|i| file(w, &format!("f{i}"), 0o644, b"")));
     assert!(matches!(refused(entries, limits).await, PackageError::TooManyEntries { limit: 10 }));
+}
+
+#[tokio::test]
+async fn a_name_that_occurs_twice_is_refused() {
+    let mut twice = zip_of(|w| {
+        file(w, "one", 0o644, b"first");
+        file(w, "two", 0o644, b"second");
+    })
+    .to_vec();
+    while let Some(at) = twice.windows(3).position(|w| w == b"two") {
+        twice[at..at + 3].copy_from_slice(b"one");
+    }
+    assert!(matches!(refused(twice.into(), UnpackLimits::default()).await, PackageError::NotAZip(_)));
+    let other_spelling = zip_of(|w| {
+        file(w, "one", 0o644, b"first");
+        file(w, "./one", 0o644, b"second");
+    });
+    assert!(matches!(refused(other_spelling, UnpackLimits::default()).await, PackageError::NotAZip(_)));
+    assert!(matches!(refused(zip_of(|_| {}), UnpackLimits::default()).await, PackageError::NotAZip(_)));
+}
+
+/// Where code is not mounted read-only, its modes are what keeps it as it was uploaded.
+#[tokio::test]
+async fn nobody_but_the_owner_may_write() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_dir, packages) = open();
+    let zip = zip_of(|w| {
+        w.add_directory("open", SimpleFileOptions::default().unix_permissions(0o777)).unwrap();
+        file(w, "open/file", 0o6766, b"");
+    });
+    let stored = packages.add(zip, UnpackLimits::default()).await.unwrap();
+    let root = packages.directory(stored.digest).await.unwrap();
+    let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("open"), mode("open/file")), (0o755, 0o744));
 }
 
 #[tokio::test]

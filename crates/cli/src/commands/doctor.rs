@@ -99,8 +99,11 @@ fn isolation(report: &DoctorReport, paint: Paint) -> Vec<String> {
     for level in &report.isolation {
         let in_force = report.isolation_in_force.as_deref() == Some(&level.name);
         lines.push(match &level.status {
-            IsolationStatus::Available if in_force => line("✓", &level.name, "available, in force", paint),
-            IsolationStatus::Available => line("✓", &level.name, "available", paint),
+            IsolationStatus::Available => {
+                let state = if in_force { "available, in force" } else { "available" };
+                let detail = level.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+                line("✓", &level.name, &format!("{state}{detail}"), paint)
+            }
             IsolationStatus::Unavailable { reason, remedy } => {
                 with_remedy(line(if none { "✗" } else { "!" }, &level.name, reason, paint), remedy, paint)
             }

@@ -322,7 +322,11 @@ impl Inspector for FakeInspector {
                 "absent",
                 "boot a kernel with CONFIG_SECURITY_LANDLOCK",
             )],
-            isolation: vec![IsolationLevel { name: "namespaces".into(), status: self.level.clone() }],
+            isolation: vec![IsolationLevel {
+                name: "namespaces".into(),
+                detail: None,
+                status: self.level.clone(),
+            }],
             isolation_in_force: (self.level == IsolationStatus::Available).then(|| "namespaces".into()),
             limits: vec![Check::ok("memory", "cgroup v2")],
             runtimes: vec![],

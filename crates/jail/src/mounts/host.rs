@@ -9,7 +9,7 @@ use crate::error::StepError;
 use crate::etc;
 
 /// Top-level directories of the host's system: links into `/usr` on merged systems, else directories.
-const SYSTEM_DIRECTORIES: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+pub(crate) const SYSTEM_DIRECTORIES: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Copies the mounts of everything that will be seen of the host's system.
 pub(super) fn capture(view: &mut View) -> Result<(), StepError> {
@@ -41,18 +41,7 @@ fn capture_shell(view: &mut View) -> Result<(), StepError> {
 }
 
 fn capture_etc(view: &mut View) -> Result<(), StepError> {
-    let etc = Path::new("/etc");
-    let with_prefix = std::fs::read_dir(etc)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| {
-            etc::SHOWN_PREFIXES
-                .iter()
-                .any(|prefix| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()))
-        })
-        .map(|entry| entry.path());
-    for path in etc::SHOWN.iter().map(|name| etc.join(name)).chain(with_prefix) {
+    for path in etc::shown_paths() {
         // A link into /usr stays a link; a link elsewhere leads to what the sandbox must not see.
         match std::fs::read_link(&path) {
             Ok(target) if leads_into_usr(&target) => view.links.push((path, target)),

@@ -48,6 +48,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 pub(crate) use self::captured::Captured;
 use self::captured::READ_ONLY;
+pub(crate) use self::host::SYSTEM_DIRECTORIES;
 use crate::error::{Step, StepError};
 use crate::etc;
 use crate::protocol::{Bind, JailSpec, Root, Tmp};
@@ -70,11 +71,15 @@ const STASH: &str = "/.lambd";
 /// The one place where a function can write.
 const TMP: &str = "/tmp";
 
+/// Bytes of `/tmp` in memory for each file that it may hold. Files cost memory of the kernel, which the size
+/// limit does not count.
+const TMP_BYTES_PER_FILE: u64 = 16 * 1024;
+
 /// Attributes of its view, if it is a directory of the host.
 const WRITABLE: u64 = sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEV;
 
 /// Device nodes of `/dev`: those that hold no state and reach no hardware.
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Directories that exist in AWS's environment whether or not something is mounted there.
 pub(crate) const EMPTY_DIRECTORIES: &[&str] =
@@ -122,7 +127,9 @@ impl View {
     fn capture_devices(&mut self) -> Result<(), StepError> {
         for name in DEVICES {
             let path = Path::new("/dev").join(name);
-            self.system.push(Captured::with(&path, &path, sys::MOUNT_NO_SUID)?);
+            // Read-only says nothing about writing to a device, only about changing its node, which is the host's.
+            let attributes = sys::MOUNT_NO_SUID | sys::MOUNT_READ_ONLY;
+            self.system.push(Captured::with(&path, &path, attributes)?);
         }
         Ok(())
     }
@@ -252,7 +259,9 @@ fn finish(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
     for captured in binds {
         captured.attach()?;
     }
-    make_root_read_only()
+    let limits = proc::seal()?;
+    make_root_read_only()?;
+    limits.forbid()
 }
 
 /// Whether the host's root stays mounted for a while.
@@ -310,7 +319,9 @@ fn cover_etc(etc: &Path) -> Result<(), StepError> {
 }
 
 fn mount_tmp(bytes: u64) -> Result<(), StepError> {
-    let options = CString::new(format!("size={bytes},mode=1777")).step("options of /tmp")?;
+    let files = (bytes / TMP_BYTES_PER_FILE).max(1024);
+    let options =
+        CString::new(format!("size={bytes},nr_inodes={files},mode=1777")).step("options of /tmp")?;
     mount("tmp", TMP, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str()).step("mount /tmp")
 }
 

@@ -1,29 +1,70 @@
 //! What a function may see and change of `/proc`.
 
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::captured::{Captured, READ_ONLY};
-use crate::error::StepError;
+use crate::error::{Step, StepError};
 use crate::sys;
 
-/// What a function must not change. Read-only rather than hidden: programs read it.
-pub(crate) const READ_ONLY_ENTRIES: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
+/// What a function must not change. Read-only rather than hidden: programs read it. Writing to pressure would
+/// make the kernel watch the whole machine for the writer, and needs no right. The kernel's settings last, see
+/// [`seal`].
+pub(crate) const READ_ONLY_ENTRIES: &[&str] =
+    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/pressure", SETTINGS];
+
+/// The kernel's settings.
+const SETTINGS: &str = "/proc/sys";
 
 /// What tells about the host's kernel or memory. Covered by `/dev/null`; most would be refused to the
 /// function anyway, this holds even if the kernel's own check has a gap.
 pub(crate) const MASKED: &[&str] = &[
+    "/proc/interrupts",
+    "/proc/kallsyms",
     "/proc/kcore",
+    "/proc/key-users",
     "/proc/keys",
     "/proc/latency_stats",
     "/proc/sched_debug",
     "/proc/sysrq-trigger",
     "/proc/timer_list",
+    "/proc/timer_stats",
 ];
 
 /// Directories that describe the host's devices. Covered by the empty `/dev/shm`.
-pub(crate) const HIDDEN: &[&str] = &["/proc/acpi", "/proc/scsi"];
+pub(crate) const HIDDEN: &[&str] = &["/proc/acpi", "/proc/asound", "/proc/scsi"];
 
-/// Covers all of these, once `/dev` is there. Entries that the kernel lacks are no loss.
+/// Kinds of namespaces of which the sandbox may make no further, see namespaces(7).
+const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+
+/// The limits of further namespaces, to be set when the last mount is copied, for which the kernel makes one.
+pub(super) struct NamespaceLimits(Vec<File>);
+
+impl NamespaceLimits {
+    /// Should a function find a way round the filter, it still gets no namespace to have capabilities in.
+    pub(super) fn forbid(self) -> Result<(), StepError> {
+        self.0.into_iter().try_for_each(|mut limit| limit.write_all(b"0").step("forbid further namespaces"))
+    }
+}
+
+/// Makes the kernel's settings read-only, but for the limits that are still to be set.
+pub(super) fn seal() -> Result<NamespaceLimits, StepError> {
+    let mut limits = Vec::new();
+    for kind in NAMESPACES {
+        let path = format!("{SETTINGS}/user/max_{kind}_namespaces");
+        match File::options().write(true).open(&path) {
+            Ok(file) => limits.push(file),
+            // A kind that this kernel does not have, or a /proc that a runtime will mount.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StepError::new(format!("open {path}"), error)),
+        }
+    }
+    cover(SETTINGS, SETTINGS, READ_ONLY)?;
+    Ok(NamespaceLimits(limits))
+}
+
+/// Covers all the others, once `/dev` is there. Entries that the kernel lacks are no loss.
 pub(super) fn restrict() -> Result<(), StepError> {
     let attributes = READ_ONLY & !sys::MOUNT_NO_DEV;
     for path in MASKED {
@@ -32,7 +73,7 @@ pub(super) fn restrict() -> Result<(), StepError> {
     for path in HIDDEN {
         cover("/dev/shm", path, READ_ONLY)?;
     }
-    for path in READ_ONLY_ENTRIES {
+    for path in READ_ONLY_ENTRIES.iter().filter(|path| **path != SETTINGS) {
         cover(path, path, READ_ONLY)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use syscalls::Sysno;
 
 use crate::bpf::{Action, Condition, Rule};
-use crate::filter;
+use crate::filter::{self, Surroundings};
 
 /// Calls of another interface have other numbers; a runtime ends a process that uses one.
 const ARCHITECTURE: &str =
@@ -22,15 +22,18 @@ pub(super) fn policy() -> Value {
     let mut allowed = Vec::new();
     let mut denied: BTreeMap<i32, Vec<&str>> = BTreeMap::new();
     let mut conditional = Vec::new();
-    for (number, action) in filter::policy() {
+    for (number, action) in filter::policy(Surroundings::NAMESPACES) {
         // A call that is too new for the table is left to the default, as every unlisted one.
         let Some(name) = name(number) else { continue };
         match action {
             Action::Allow => allowed.push(name),
             Action::Fail(errno) => denied.entry(errno).or_default().push(name),
-            Action::FailIf(errno, rules) => {
-                conditional.extend(allowing(rules).iter().map(|set| entry(&[name], None, set)));
-                conditional.extend(denying(rules).iter().map(|set| entry(&[name], Some(errno), set)));
+            // A container has no supervisor.
+            Action::Ask => denied.entry(libc::EPERM).or_default().push(name),
+            Action::FailIf(rules) => {
+                conditional.extend(allowing(&rules).iter().map(|set| entry(&[name], None, set)));
+                let refused = refusing(&rules);
+                conditional.extend(refused.iter().map(|(errno, set)| entry(&[name], Some(*errno), set)));
             }
         }
     }
@@ -68,13 +71,19 @@ fn entry(names: &[&str], errno: Option<i32>, set: &Set) -> Value {
 /// Values that agree with `value` in the bits of `mask`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Masked {
-    mask: u32,
-    value: u32,
+    mask: u64,
+    value: u64,
 }
 
 impl Masked {
+    /// The lower half has this value.
     const fn exactly(value: u32) -> Self {
-        Self { mask: u32::MAX, value }
+        Self { mask: u32::MAX as u64, value: value as u64 }
+    }
+
+    /// The same of the upper half.
+    const fn raised(self) -> Self {
+        Self { mask: self.mask << u32::BITS, value: self.value << u32::BITS }
     }
 
     /// What both have in common, unless that is nothing.
@@ -116,20 +125,27 @@ impl Set {
     }
 }
 
-/// All that no rule denies.
+/// All that no rule refuses.
 fn allowing(rules: &[Rule]) -> Vec<Set> {
-    let none_denies =
-        rules.iter().map(|rule| rule.iter().flat_map(|condition| failing(*condition)).collect());
-    none_denies.reduce(|one: Vec<Set>, two| intersection(&one, &two)).unwrap_or_default()
+    let none_refuses =
+        rules.iter().map(|rule| rule.when.iter().flat_map(|condition| failing(*condition)).collect());
+    none_refuses.reduce(|one: Vec<Set>, two: Vec<Set>| intersection(&one, &two)).unwrap_or_default()
 }
 
-/// All that some rule denies.
-fn denying(rules: &[Rule]) -> Vec<Set> {
+/// All that some rule refuses, with its error number. Rules of different numbers have nothing in common.
+fn refusing(rules: &[Rule]) -> Vec<(i32, Set)> {
     let of_one = |rule: &Rule| {
-        let conditions = rule.iter().map(|condition| holding(*condition));
+        let conditions = rule.when.iter().map(|condition| holding(*condition));
         conditions.reduce(|one, two| intersection(&one, &two)).unwrap_or_default()
     };
-    distinct(rules.iter().flat_map(of_one).collect())
+    let mut by_errno: BTreeMap<i32, Vec<Set>> = BTreeMap::new();
+    for rule in rules {
+        by_errno.entry(rule.errno).or_default().extend(of_one(rule));
+    }
+    by_errno
+        .into_iter()
+        .flat_map(|(errno, sets)| distinct(sets).into_iter().map(move |set| (errno, set)))
+        .collect()
 }
 
 /// Arguments for which a condition holds.
@@ -138,7 +154,10 @@ fn holding(condition: Condition) -> Vec<Set> {
         Condition::Is(index, value) => vec![Set::of(index, Masked::exactly(value))],
         Condition::IsNot(index, value) => other_than(value).map(|masked| Set::of(index, masked)).collect(),
         Condition::HasAnyOf(index, bits) => {
-            bits_of(bits).map(|bit| Set::of(index, Masked { mask: bit, value: bit })).collect()
+            bits_of(bits).map(|bit| Set::of(index, Masked { mask: bit.into(), value: bit.into() })).collect()
+        }
+        Condition::UpperIsNot(index, value) => {
+            other_than(value).map(|masked| Set::of(index, masked.raised())).collect()
         }
     }
 }
@@ -148,16 +167,17 @@ fn failing(condition: Condition) -> Vec<Set> {
     match condition {
         Condition::Is(index, value) => holding(Condition::IsNot(index, value)),
         Condition::IsNot(index, value) => holding(Condition::Is(index, value)),
-        Condition::HasAnyOf(index, bits) => vec![Set::of(index, Masked { mask: bits, value: 0 })],
+        Condition::HasAnyOf(index, bits) => vec![Set::of(index, Masked { mask: bits.into(), value: 0 })],
+        Condition::UpperIsNot(index, value) => vec![Set::of(index, Masked::exactly(value).raised())],
     }
 }
 
-/// All values but one: those that differ in the highest bit, those that agree in it and differ in the next,
-/// and so on.
+/// All lower halves but one: those that differ in the highest bit, those that agree in it and differ in the
+/// next, and so on.
 fn other_than(value: u32) -> impl Iterator<Item = Masked> {
     bits_of(u32::MAX).map(move |bit| {
         let mask = u32::MAX - (bit - 1);
-        Masked { mask, value: (value ^ bit) & mask }
+        Masked { mask: mask.into(), value: ((value ^ bit) & mask).into() }
     })
 }
 
@@ -211,12 +231,12 @@ mod tests {
     /// Both forms are asked about every call, and about arguments at and around every value in a condition.
     #[test]
     fn the_oci_form_decides_as_the_filter_does() {
-        let (oci, program) = (policy(), filter::Filter::compile());
+        let (oci, program) = (policy(), filter::Filter::compile(Surroundings::NAMESPACES));
         let mut asked = 0;
-        for (number, action) in filter::policy() {
+        for (number, action) in filter::policy(Surroundings::NAMESPACES) {
             let name = name(number).unwrap_or_else(|| panic!("call {number} has no name"));
             for args in interesting(action) {
-                let expected = match evaluate_here(&program.0, number, args) {
+                let expected = match evaluate_here(program.program(), number, args) {
                     libc::SECCOMP_RET_ALLOW => None,
                     refused => Some(i64::from(refused & libc::SECCOMP_RET_DATA)),
                 };
@@ -229,15 +249,21 @@ mod tests {
     }
 
     fn interesting(action: Action) -> Vec<[u64; 6]> {
-        let Action::FailIf(_, rules) = action else { return vec![[0; 6]] };
+        let Action::FailIf(rules) = action else { return vec![[0; 6]] };
         let mut values = vec![[vec![0_u64], vec![0], vec![0]], [vec![0], vec![0], vec![0]]].swap_remove(0);
-        for condition in rules.iter().flat_map(|rule| rule.iter()) {
+        for condition in rules.iter().flat_map(|rule| rule.when.iter()) {
             let (Condition::Is(index, value)
             | Condition::IsNot(index, value)
-            | Condition::HasAnyOf(index, value)) = *condition;
-            let near = (0..32).map(|bit| value ^ 1 << bit).chain([value, value.wrapping_add(1), u32::MAX]);
+            | Condition::HasAnyOf(index, value)
+            | Condition::UpperIsNot(index, value)) = *condition;
+            let near = [0, 1, 7, 30, 31].map(|bit| value ^ 1 << bit).into_iter();
+            let near = near.chain([value, value.wrapping_add(1), u32::MAX]);
             // The kernel ignores the upper half, and so must a filter.
             values[usize::from(index)].extend(near.flat_map(|v| [u64::from(v), u64::from(v) | 1 << 40]));
+        }
+        for values in &mut values {
+            values.sort_unstable();
+            values.dedup();
         }
         let [first, second, third] = values;
         let mut all = Vec::new();

@@ -1,6 +1,7 @@
 //! The HTTP side of the Runtime API, served on a listener inside the sandbox.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,11 +13,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::mailbox::{Answering, Dispatch, Mailbox, Refused, Reply, ReportedError};
 use crate::error_document::ErrorDocument;
+use crate::ports::Gate;
 
 /// Largest response of a function, in bytes: 6 MB and some for the envelope, as the service has it.
 pub(crate) const RESPONSE_MAX: usize = 6 * 1024 * 1024 + 100;
@@ -29,17 +31,20 @@ const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves `mailbox` until the future is dropped.
-pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>) {
+/// Serves `mailbox` to those whom `gate` includes, until the future is dropped.
+pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>, gate: Option<Gate>) {
     let mut connections = tokio::task::JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = places.clone().acquire_owned().await;
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             // Descriptors ran out; the process inside will try again.
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             continue;
         };
+        if !is_included(gate.as_ref(), &stream, peer).await {
+            continue;
+        }
         let _ = stream.set_nodelay(true);
         let mailbox = mailbox.clone();
         let service = service_fn(move |request| {
@@ -54,6 +59,16 @@ pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>) {
             drop(place);
         });
     }
+}
+
+async fn is_included(gate: Option<&Gate>, stream: &TcpStream, peer: SocketAddr) -> bool {
+    let Some(gate) = gate.cloned() else { return true };
+    let Ok(local) = stream.local_addr() else { return false };
+    let included = tokio::task::spawn_blocking(move || gate.includes(peer, local)).await.unwrap_or(false);
+    if !included {
+        tracing::warn!(%peer, %local, "refused a stranger at a Runtime API");
+    }
+    included
 }
 
 async fn answer(mailbox: &Mailbox, request: Request<Incoming>) -> Answer {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::trial::{Outcome, Trial};
 use super::{Family, Found, Selector};
-use crate::environment::RUNTIME_DIR;
+use crate::layout;
 use crate::ports::{Exit, Sandboxes};
 
 /// Writes the compiled bootstrap to standard output, in the form in which Python keeps it beside the
@@ -128,7 +128,7 @@ impl Bootstraps {
             root,
             program: &python.program,
             args: &["-I", "-S", "-c", COMPILE],
-            binds: vec![(self.directory(Family::Python), RUNTIME_DIR.into())],
+            binds: vec![layout::runtime(self.directory(Family::Python))],
             output_max: COMPILED_MAX,
         };
         let failed = match trial.run(sandboxes).await {

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::{Family, Found, LanguageVersion, versions};
 
-/// All interpreters, newest first within a language, the first found of each version.
-pub(super) async fn all() -> Vec<Found> {
+/// All interpreters that `usable` accepts, newest first within a language, the first found of each version.
+pub(super) async fn all(usable: impl Fn(&Found) -> bool) -> Vec<Found> {
     let mut found = BTreeMap::new();
-    for python in pythons() {
+    for python in pythons().into_iter().filter(&usable) {
         found.entry((python.family, std::cmp::Reverse(python.version))).or_insert(python);
     }
-    for node in nodes().await {
+    for node in nodes().await.into_iter().filter(&usable) {
         found.entry((node.family, std::cmp::Reverse(node.version))).or_insert(node);
     }
     found.into_values().collect()
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn this_machine_has_what_the_tests_need() {
-        let found = all().await;
+        let found = all(|_| true).await;
         for family in [Family::Python, Family::NodeJs] {
             assert!(found.iter().any(|f| f.family == family), "no {} found; install it", family.name());
         }

@@ -29,7 +29,7 @@ use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
-pub use plan::LaunchPlan;
+pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
 pub use selector::{Selector, UnknownRuntime};
 
@@ -206,8 +206,14 @@ pub struct Catalogue {
 impl Catalogue {
     /// Looks for interpreters in the places where people have them. No interpreter is run, except
     /// `node --version`, because nothing else tells a Node.js version.
-    pub async fn discover(substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self::new(discover::all().await, substitution, bootstraps)
+    ///
+    /// Interpreters that `usable` refuses are passed over.
+    pub async fn discover(
+        substitution: Substitution,
+        bootstraps: Bootstraps,
+        usable: impl Fn(&Found) -> bool,
+    ) -> Self {
+        Self::new(discover::all(usable).await, substitution, bootstraps)
     }
 
     /// A catalogue of given interpreters.
@@ -353,7 +359,11 @@ fn nearest(found: &[Found], family: Family, version: LanguageVersion) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::layout::Layout;
+    use crate::ports::View;
 
     fn python(minor: u32) -> Found {
         Found {
@@ -451,19 +461,20 @@ mod tests {
         assert_eq!(root_of("provided"), None);
 
         let managed = plan("python3.12");
-        assert_eq!(managed.command, Ok("/opt/python3.12/bin/python3.12".into()));
+        let command = |launcher: Result<Launcher, String>| {
+            launcher.expect("a launcher").start(&Layout::new(&View::OwnRoot, &[], &[])).command
+        };
+        assert_eq!(command(managed.launcher), Path::new("/opt/python3.12/bin/python3.12"));
         assert_eq!(
             managed.binds,
             [("/bootstraps/roots/python3.12/python".into(), "/var/runtime".into())],
             "nothing of the host"
         );
         let brought = plan("java21");
-        assert_eq!((brought.command, brought.binds), (Ok("/var/runtime/bootstrap".into()), Vec::new()));
-        assert_eq!(
-            plan("provided.al2023").command,
-            Ok("/var/runtime/bootstrap".into()),
-            "the package has none"
-        );
+        assert_eq!(brought.binds, []);
+        assert_eq!(command(brought.launcher), Path::new("/var/runtime/bootstrap"));
+        let custom = plan("provided.al2023").launcher;
+        assert_eq!(command(custom), Path::new("/var/runtime/bootstrap"), "the package has none");
         let notice = plan("python3.9").notice.expect("a notice");
         assert!(
             notice.contains("not in the root file system /roots/python; running on python3.13"),

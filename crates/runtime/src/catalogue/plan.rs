@@ -1,5 +1,6 @@
 //! How a function's process is started.
 
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -7,17 +8,17 @@ use lambd_types::FunctionSnapshot;
 
 use super::roots::{Contents, RuntimeRoot};
 use super::{Bootstraps, Family, Found, LanguageVersion};
-use crate::environment::{LANG_DIR, RUNTIME_DIR, TASK_ROOT};
+use crate::layout::{self, LANG_DIR, Layout, TASK_ROOT};
+
+/// The parts of a toolchain that programs need, below its prefix. Not the prefix itself: that of a Node.js in
+/// `~/.local/bin` is `~/.local`, which holds much more, such as key rings and this daemon's own data.
+const TOOLCHAIN_PARTS: &[&str] = &["bin", "lib", "lib64", "libexec"];
 
 /// Everything about a start that depends on the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchPlan {
-    /// Program inside the sandbox, or why there is none.
-    pub command: Result<PathBuf, String>,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// Variables that the language needs.
-    pub env: Vec<(String, String)>,
+    /// What is started, or why there is nothing to start.
+    pub launcher: Result<Launcher, String>,
     /// Host directories to show inside: (host path, path inside).
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// The directory that is the root file system; without one, the host's own programs and libraries.
@@ -30,25 +31,48 @@ pub struct LaunchPlan {
     pub notice: Option<String>,
 }
 
+/// The program of a function's process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Launcher {
+    /// The package's own `bootstrap`.
+    Custom,
+    /// The `bootstrap` that a root file system brings along.
+    InRoot {
+        /// The language that it runs, if that is one whose programs want variables of their own.
+        language: Option<(Family, LanguageVersion)>,
+    },
+    /// Our bootstrap on an interpreter.
+    Managed(Found),
+}
+
+/// What is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The program.
+    pub(crate) command: PathBuf,
+    /// Its arguments.
+    pub(crate) args: Vec<String>,
+    /// Variables that the language needs.
+    pub(crate) env: Vec<(String, String)>,
+}
+
 impl LaunchPlan {
     /// A custom runtime: the package's own `bootstrap` (RT-43, RT-44), else one that its root file system has.
     pub(super) fn custom(function: &FunctionSnapshot, root: Option<&RuntimeRoot>) -> Self {
         let path = function.code_dir.join("bootstrap");
         let in_root = matches!(root.map(|root| &root.contents), Some(Contents::Files { bootstrap: true }));
-        let command = match std::fs::metadata(&path) {
-            Err(_) if in_root => Ok(Path::new(RUNTIME_DIR).join("bootstrap")),
+        let launcher = match std::fs::metadata(&path) {
+            Err(_) if in_root => Ok(Launcher::InRoot { language: None }),
             Err(_) => {
                 Err(format!("Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap /opt/bootstrap]"))
             }
             Ok(meta) if meta.is_dir() || meta.permissions().mode() & 0o111 == 0 => {
                 Err(format!("fork/exec {TASK_ROOT}/bootstrap: permission denied"))
             }
-            Ok(_) => Ok(Path::new(TASK_ROOT).join("bootstrap")),
+            Ok(_) => Ok(Launcher::Custom),
         };
         Self {
-            command,
-            args: Vec::new(),
-            env: Vec::new(),
+            launcher,
             binds: Vec::new(),
             root: root.map(|root| root.directory.clone()),
             symlinks: Vec::new(),
@@ -59,15 +83,8 @@ impl LaunchPlan {
 
     /// A managed runtime that its root file system brings along.
     pub(super) fn brought_along(runtime: &str, root: &RuntimeRoot) -> Self {
-        let env = match Family::of(runtime) {
-            Some((Family::Python, _)) => python().1,
-            Some((Family::NodeJs, version)) => nodejs(version).1,
-            None => Vec::new(),
-        };
         Self {
-            command: Ok(Path::new(RUNTIME_DIR).join("bootstrap")),
-            args: Vec::new(),
-            env,
+            launcher: Ok(Launcher::InRoot { language: Family::of(runtime) }),
             binds: Vec::new(),
             root: Some(root.directory.clone()),
             symlinks: Vec::new(),
@@ -83,25 +100,20 @@ impl LaunchPlan {
         root: Option<&RuntimeRoot>,
         notice: Option<String>,
     ) -> Self {
-        let mut binds = vec![(bootstraps.directory(found.family), RUNTIME_DIR.into())];
+        let mut binds = vec![layout::runtime(bootstraps.directory(found.family))];
         // Interpreters find their libraries by the place they were built for, so a toolchain keeps its
         // path; what is below /usr is inside anyway.
         if root.is_none() && !found.prefix.starts_with("/usr") {
-            binds.push((found.prefix.clone(), found.prefix.clone()));
+            let parts = TOOLCHAIN_PARTS.iter().map(|part| found.prefix.join(part));
+            binds.extend(parts.filter(|part| part.is_dir()).map(|part| (part.clone(), part)));
         }
-        let (args, env) = match found.family {
-            Family::Python => python(),
-            Family::NodeJs => nodejs(found.version),
-        };
         let symlinks = if found.prefix == Path::new(LANG_DIR) {
             Vec::new()
         } else {
-            vec![(LANG_DIR.into(), found.prefix.clone())]
+            vec![layout::language(found.prefix.clone())]
         };
         Self {
-            command: Ok(found.program.clone()),
-            args,
-            env,
+            launcher: Ok(Launcher::Managed(found.clone())),
             binds,
             root: root.map(|root| root.directory.clone()),
             symlinks,
@@ -111,21 +123,122 @@ impl LaunchPlan {
     }
 }
 
-type ArgsAndEnv = (Vec<String>, Vec<(String, String)>);
-
-fn python() -> ArgsAndEnv {
-    // Without the user's own site directory, which is not inside; with everything else that users of
-    // Python rely on.
-    let args = vec!["-s".to_owned(), format!("{RUNTIME_DIR}/bootstrap.py")];
-    let env = vec![("PYTHONPATH".to_owned(), RUNTIME_DIR.to_owned())];
-    (args, env)
+impl Launcher {
+    /// What is executed where files are as `layout` says.
+    pub(crate) fn start(&self, layout: &Layout) -> Start {
+        match self {
+            Self::Custom => custom(layout),
+            Self::InRoot { language } => {
+                let env = language.map(|(family, version)| of_language(family, version, layout).1);
+                let command = Path::new(&layout.runtime_dir).join("bootstrap");
+                Start { command, args: Vec::new(), env: env.unwrap_or_default() }
+            }
+            Self::Managed(found) => {
+                let (args, env) = of_language(found.family, found.version, layout);
+                Start { command: found.program.clone(), args, env }
+            }
+        }
+    }
 }
 
-fn nodejs(version: LanguageVersion) -> ArgsAndEnv {
+/// `/bin/sh` is bash on AWS, and bootstraps rely on it. In a root file system of its own it is so in a
+/// sandbox as well; on the host's files, a bootstrap that asks for it is given bash by name.
+fn custom(layout: &Layout) -> Start {
+    let bootstrap = Path::new(&layout.task_root).join("bootstrap");
+    let (bash, on_host) = (Path::new("/bin/bash"), layout.tmp.is_some());
+    match shell_arguments(&bootstrap) {
+        Some(mut args) if on_host && bash.exists() => {
+            args.insert(0, "--posix".into());
+            args.push(bootstrap.display().to_string());
+            Start { command: bash.into(), args, env: Vec::new() }
+        }
+        _ => Start { command: bootstrap, args: Vec::new(), env: Vec::new() },
+    }
+}
+
+/// The arguments that a script gives to `/bin/sh`, which is its interpreter; see execve(2).
+fn shell_arguments(script: &Path) -> Option<Vec<String>> {
+    let mut start = Vec::new();
+    std::fs::File::open(script).ok()?.take(256).read_to_end(&mut start).ok()?;
+    let line = start.split(|byte| *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok()?.strip_prefix("#!")?.trim();
+    let argument = line.strip_prefix("/bin/sh")?;
+    match argument.trim_start() {
+        "" => Some(Vec::new()),
+        _ if !argument.starts_with([' ', '\t']) => None,
+        argument => Some(vec![argument.to_owned()]),
+    }
+}
+
+type ArgsAndEnv = (Vec<String>, Vec<(String, String)>);
+
+fn of_language(family: Family, version: LanguageVersion, layout: &Layout) -> ArgsAndEnv {
+    match family {
+        Family::Python => python(layout),
+        Family::NodeJs => nodejs(version, layout),
+    }
+}
+
+fn python(layout: &Layout) -> ArgsAndEnv {
+    let runtime_dir = &layout.runtime_dir;
+    // Without the user's own site directory, which is not inside; with everything else that users of
+    // Python rely on.
+    let args = vec!["-s".to_owned(), format!("{runtime_dir}/bootstrap.py")];
+    (args, vec![("PYTHONPATH".to_owned(), runtime_dir.clone())])
+}
+
+fn nodejs(version: LanguageVersion, layout: &Layout) -> ArgsAndEnv {
     let major = version.0;
-    let args = vec![format!("{RUNTIME_DIR}/bootstrap.cjs")];
+    let Layout { task_root, runtime_dir, opt, .. } = layout;
+    let args = vec![format!("{runtime_dir}/bootstrap.cjs")];
     let node_path = format!(
-        "/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:{RUNTIME_DIR}/node_modules:{RUNTIME_DIR}:{TASK_ROOT}"
+        "{opt}/nodejs/node{major}/node_modules:{opt}/nodejs/node_modules:{runtime_dir}/node_modules:{runtime_dir}:{task_root}"
     );
     (args, vec![("NODE_PATH".to_owned(), node_path)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::LanguageVersion;
+    use crate::ports::View;
+
+    #[test]
+    fn on_the_hosts_files_a_bootstrap_for_sh_is_run_by_bash() {
+        let code = tempfile::tempdir().unwrap();
+        let bootstrap = code.path().join("bootstrap");
+        let start = |view: View, text: &str| {
+            std::fs::write(&bootstrap, text).unwrap();
+            custom(&Layout::new(&view, &[layout::code(code.path())], &[]))
+        };
+        let host = || View::Host { tmp: "/t".into() };
+        let path = bootstrap.display().to_string();
+        let plain = start(host(), "#!/bin/sh -e\n");
+        assert_eq!(plain.command, Path::new("/bin/bash"));
+        assert_eq!(plain.args, ["--posix", "-e", path.as_str()]);
+        for text in ["#!/bin/shell\n", "#!/usr/bin/python3\n", "\u{7f}ELF", "", "x"] {
+            assert_eq!(start(host(), text).command, bootstrap, "{text}");
+        }
+        assert_eq!(start(View::OwnRoot, "#!/bin/sh\n").command, Path::new("/var/task/bootstrap"));
+    }
+
+    #[test]
+    fn of_a_prefix_only_the_toolchain_is_shown() {
+        let home = tempfile::tempdir().unwrap();
+        let prefix = home.path().join(".local");
+        for part in ["bin", "lib/node_modules", "share/keyrings", "share/lambd", "state"] {
+            std::fs::create_dir_all(prefix.join(part)).unwrap();
+        }
+        let found = Found {
+            family: Family::NodeJs,
+            version: LanguageVersion(20, 0),
+            program: prefix.join("bin/node"),
+            prefix: prefix.clone(),
+            exact: None,
+        };
+        let plan = LaunchPlan::managed(&found, &Bootstraps::at("/bootstraps".into()), None, None);
+        let shown: Vec<_> = plan.binds.iter().map(|(from, _)| from.clone()).collect();
+        assert_eq!(shown, [PathBuf::from("/bootstraps/nodejs"), prefix.join("bin"), prefix.join("lib")]);
+        assert!(plan.binds.iter().skip(1).all(|(from, to)| from == to));
+    }
 }

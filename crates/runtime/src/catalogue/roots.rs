@@ -11,7 +11,7 @@ use super::rooted::Rooted;
 use super::selector::{Selector, family_of};
 use super::versions::{self, Silent};
 use super::{Family, Found};
-use crate::environment::{LANG_DIR, RUNTIME_DIR};
+use crate::layout::{LANG_DIR, RUNTIME_DIR};
 use crate::ports::{Sandboxes, SpawnError};
 
 /// Where interpreters are in a root file system: where AWS's images, Docker's and distributions have them.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::ports::{Addresses, Base, Blueprint, Exit, Listeners, Prepared, Sandbox};
+use crate::ports::{Addresses, Base, Blueprint, Exit, Listeners, Prepared, Sandbox, View};
 
 const IDENTIFIERS: &[&str] =
     &["python2.7", "python3.11", "python3.12", "nodejs20.x", "java21", "provided", "provided.al2023"];
@@ -32,6 +32,10 @@ impl Sandboxes for Pretenders {
 impl Prepared for Pretenders {
     fn addresses(&self) -> Addresses {
         unreachable!("a program that tells its version calls nobody")
+    }
+
+    fn view(&self) -> View {
+        View::OwnRoot
     }
 
     fn build(

@@ -7,7 +7,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::environment;
-use crate::ports::{Base, Blueprint, Exit, Sandboxes, SpawnError};
+use crate::layout::Layout;
+use crate::ports::{Base, Blueprint, Exit, Sandboxes, SpawnError, View};
 
 /// A program that takes longer is not one to run functions on.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,7 +39,7 @@ impl Trial<'_> {
             id: lambd_types::random::hex(&lambd_types::random::bytes::<16>()),
             command: self.program.to_owned(),
             args: self.args.iter().map(|arg| (*arg).to_owned()).collect(),
-            env: environment::search_paths().into(),
+            env: environment::search_paths(&Layout::new(&View::OwnRoot, &[], &[])).into(),
             cwd: "/".into(),
             root: Some(self.root.to_owned()),
             binds: self.binds,

@@ -21,6 +21,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub(crate) use hierarchy::{Hierarchy, hierarchies};
+pub(crate) use orphans::kill_all;
 pub(crate) use set::CgroupSet;
 
 use crate::cleaner::Cleaner;

@@ -43,9 +43,8 @@ fn v1_controller(
     parent: &str,
     daemon: &str,
 ) -> Result<PathBuf, String> {
-    let hierarchy = hierarchies.iter().find(|hierarchy| hierarchy.has_v1(controller));
-    let hierarchy = hierarchy.ok_or_else(|| format!("no {controller} hierarchy is mounted"))?;
-    first_usable(hierarchy, |base| {
+    let with_it = hierarchies.iter().filter(|hierarchy| hierarchy.has_v1(controller));
+    first_usable(with_it, |base| {
         let parent = base.join(parent);
         let directory = parent.join(daemon);
         make_directory(&parent).and_then(|()| make_directory(&directory)).map_err(|e| e.to_string())?;
@@ -55,22 +54,24 @@ fn v1_controller(
 
 /// Version 2, where memory and pids must be there.
 pub(super) fn v2(hierarchies: &[Hierarchy], parent: &str, cpu: CpuLimits) -> Result<Cgroups, String> {
-    let hierarchy = hierarchies.iter().find(|h| h.v1_controllers.is_none()).ok_or("not mounted")?;
-    first_usable(hierarchy, |base| v2_below(base, parent, cpu))
+    let unified = hierarchies.iter().filter(|hierarchy| hierarchy.v1_controllers.is_none());
+    first_usable(unified, |base| v2_below(base, parent, cpu))
 }
 
-fn first_usable<T>(
-    hierarchy: &Hierarchy,
+/// A hierarchy may be mounted several times, for example read-only in a container.
+fn first_usable<'a, T>(
+    hierarchies: impl Iterator<Item = &'a Hierarchy>,
     mut attempt: impl FnMut(&Path) -> Result<T, String>,
 ) -> Result<T, String> {
-    let mut failures = Vec::new();
-    for base in hierarchy.bases() {
+    let mut failures = vec!["not mounted".to_owned()];
+    for base in hierarchies.flat_map(Hierarchy::bases) {
         match attempt(&base) {
             Ok(found) => return Ok(found),
             Err(reason) => failures.push(format!("{}: {reason}", base.display())),
         }
     }
-    Err(failures.join("; "))
+    // What failed says more than that nothing was there.
+    Err(failures.split_off(usize::from(failures.len() > 1)).join("; "))
 }
 
 fn v2_below(base: &Path, parent: &str, cpu: CpuLimits) -> Result<Cgroups, String> {

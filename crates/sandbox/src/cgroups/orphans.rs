@@ -60,14 +60,24 @@ fn subdirectories(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
-fn kill_all(group: &Path) {
-    let processes = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    for pid in processes.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
-    }
+/// Kills every process in a group.
+pub(crate) fn kill_all(group: &Path) {
+    processes(group).for_each(kill);
     // In v1 the signal waits while they are frozen. The file is missing in every other hierarchy.
     let thaw = std::fs::File::options().write(true).open(group.join("freezer.state"));
     let _ = thaw.and_then(|mut state| io::Write::write_all(&mut state, b"THAWED"));
+}
+
+/// The processes in a group.
+pub(super) fn processes(group: &Path) -> impl Iterator<Item = Pid> + use<> {
+    let list = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let numbers: Vec<i32> = list.lines().filter_map(|line| line.parse().ok()).collect();
+    numbers.into_iter().filter_map(Pid::from_raw)
+}
+
+/// Fails only for a process that is gone, or is not ours.
+pub(super) fn kill(pid: Pid) {
+    let _ = kill_process(pid, Signal::KILL);
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use lambd_jail::protocol::CgroupPlacement;
 
+use super::orphans;
 use super::shares::{self, Bandwidth};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
@@ -105,6 +106,15 @@ impl CgroupSet {
             Some(limit) if limit.exists() => set_to(&limit, no_swap)?,
             _ => {}
         }
+        // In v1 the buffers of TCP sockets are not part of the above; gigabytes fit into a process's sockets.
+        if let Groups::V1(list) = &self.groups
+            && let Some((_, group)) = list.iter().find(|(name, _)| *name == "memory")
+        {
+            let buffers = group.join("memory.kmem.tcp.limit_in_bytes");
+            if buffers.exists() {
+                set_to(&buffers, bytes)?;
+            }
+        }
         self.weigh_io()
     }
 
@@ -159,6 +169,20 @@ impl CgroupSet {
                 v1_tasks_files: directories.map(|directory| directory.join("tasks")).collect(),
                 v2_directory: None,
             },
+        }
+    }
+
+    /// Whether [`Self::set_frozen`] does anything.
+    pub(crate) fn can_freeze(&self) -> bool {
+        self.file("freezer", "freezer.state", "cgroup.freeze").is_some()
+    }
+
+    /// Kills every process but one. Frozen ones die when they are thawed, before they run again.
+    pub(crate) fn kill_all_but(&self, spared: i32) {
+        // Each hierarchy has all of them.
+        if let Some(group) = self.groups.directories().first() {
+            let others = orphans::processes(group).filter(|pid| pid.as_raw_nonzero().get() != spared);
+            others.for_each(orphans::kill);
         }
     }
 

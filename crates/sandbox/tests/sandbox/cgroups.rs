@@ -87,7 +87,7 @@ async fn memory_swap_processes_and_disk_time_are_set() {
                 || tree(sandbox.pid()).into_iter().any(|pid| limits(pid).contains(expected.as_str()));
             eventually("the function's data is limited", limited).await;
         }
-        EnforcedBy::Nothing => panic!("memory is always limited by something"),
+        EnforcedBy::Signals | EnforcedBy::Nothing => panic!("memory is always limited by something"),
     }
     // Half a CPU's memory, half the weight.
     match spawner.limits().io {
@@ -175,7 +175,9 @@ async fn the_cpu_is_shared_by_memory_once_it_is_limited() {
     eventually("it ran for a while", || cpu_ticks(pid) > 10).await;
     let (quota_us, period_us) = match by {
         // No controller: nothing to limit with, and the call says nothing.
-        EnforcedBy::Nothing | EnforcedBy::Rlimit => return sandbox.limit_cpu().expect("does nothing"),
+        EnforcedBy::Nothing | EnforcedBy::Rlimit | EnforcedBy::Signals => {
+            return sandbox.limit_cpu().expect("does nothing");
+        }
         EnforcedBy::CgroupV1 | EnforcedBy::CgroupV2 => (2857, 20_000),
     };
     assert_eq!(counter(pid, "cpu", "cpu.stat", "nr_throttled"), 0, "the init phase is not throttled");

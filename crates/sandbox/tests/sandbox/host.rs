@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use lambd_sandbox::{EnforcedBy, ExitStatus, LimitsInForce, SandboxError};
+use lambd_sandbox::{EnforcedBy, ExitStatus, LimitsInForce, Sandbox, SandboxError};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{eventually, exited, groups_named, helper, is_alive, script, start, tree};
+use crate::support::{eventually, exited, group_of, helper, is_alive, script, start, tree};
 
 const NOBODY: u32 = 65534;
 
@@ -86,17 +86,17 @@ fn an_empty_sandbox_follows_the_mounts_of_the_host() {
 
 #[tokio::test]
 async fn a_delegated_group_limits_the_sandboxes_of_an_ordinary_user() {
-    // Makes the top-level directories, so that version 2 has its controllers.
-    let limits = start().limits();
-    let groups = delegate();
+    let spawner = start();
+    let limits = spawner.limits();
+    let sandbox = spawner.spawn(script("sleep 1000")).await.expect("spawns");
+    let groups = delegate(&sandbox);
     assert_eq!(groups.is_empty(), limits.memory == EnforcedBy::Rlimit, "{groups:?}");
     let enter: String =
         groups.iter().map(|group| format!("echo $$ > {}/cgroup.procs; ", group.display())).collect();
     // The shell stays in the group, as the one does in which a user starts the daemon.
     let text = enter + "\"$@\"; status=$?; cat /proc/self/cgroup; exit $status";
-    let takes_400_mib = "/usr/bin/python3 -c 'bytearray(400 << 20)'; echo status $?; \
-                         /usr/bin/python3 -c 'bytearray(40 << 20)'; echo status $?";
-    let (output, status) = as_ordinary_user_in(&["sh", "-c", &text, "sh"], &["run", takes_400_mib]);
+    let takes_160_mib = "/usr/bin/python3 -c 'bytearray(160 << 20)'; echo status $?";
+    let (output, status) = as_ordinary_user_in(&["sh", "-c", &text, "sh"], &["run", takes_160_mib]);
     assert!(status.contains("status: Exited(0)"), "{status}");
     if groups.is_empty() {
         assert!(status.contains("limits: memory: rlimit"), "{status}");
@@ -107,31 +107,64 @@ async fn a_delegated_group_limits_the_sandboxes_of_an_ordinary_user() {
         {
             assert!(status.contains(&limit), "{limit} is not in {status}");
         }
-        assert!(output.contains("status 137\nstatus 0\n"), "{output}");
+        assert!(output.contains("status 137\n"), "{output}");
     }
     if limits.memory == EnforcedBy::CgroupV2 {
         assert!(output.contains("/lambd-daemon\n"), "what was in the group is in the leaf: {output}");
     }
     for group in groups {
-        for below in ["lambd", "lambd-daemon", ""] {
-            let directory = group.join(below);
-            eventually("the group is gone", || {
-                !directory.exists() || std::fs::remove_dir(&directory).is_ok()
-            })
-            .await;
-        }
+        eventually("the group is empty", || removed_with_all_below(&group)).await;
     }
 }
 
-/// Makes a group in each hierarchy that this process may make one in, and gives it to the ordinary user.
-fn delegate() -> Vec<PathBuf> {
-    let name = format!("delegated-{}", std::process::id());
-    let mut above = groups_named("lambd").into_iter().filter_map(|group| Some(group.parent()?.to_owned()));
+#[tokio::test]
+async fn a_service_of_root_stays_in_the_group_it_was_given() {
+    let spawner = start();
+    let sandbox = spawner.spawn(script("sleep 1000")).await.expect("spawns");
+    let groups = delegate(&sandbox);
+    if is_root() {
+        for group in &groups {
+            // As systemd marks it.
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(group, "trusted.delegate", b"1", flags).expect("xattr");
+        }
+    }
+    let enter: String = groups.iter().map(|g| format!("echo $$ > {}/cgroup.procs; ", g.display())).collect();
+    let (mut daemon, [_, init]) = hold_in(&["sh", "-c", &(enter + "exec \"$@\""), "sh"], "sleep 1000", None);
+    for group in &groups {
+        let of_sandbox =
+            ["memory", "pids", "freezer", "cpu"].map(|name| group_of(init, name).expect("it runs"));
+        assert!(of_sandbox.iter().any(|path| path.starts_with(group)), "{of_sandbox:?} {}", group.display());
+    }
+    daemon.kill().expect("kill -9");
+    daemon.wait().expect("it ends");
+    for group in groups {
+        eventually("the group is empty", || removed_with_all_below(&group)).await;
+    }
+}
+
+/// Removes a group and those in it, if no process is left there.
+fn removed_with_all_below(group: &Path) -> bool {
+    for below in std::fs::read_dir(group).into_iter().flatten().flatten() {
+        if below.file_type().is_ok_and(|kind| kind.is_dir()) {
+            removed_with_all_below(&below.path());
+        }
+    }
+    std::fs::remove_dir(group).is_ok()
+}
+
+/// Makes a group beside `lambd` in each hierarchy where a sandbox has one, and gives it to the ordinary
+/// user.
+fn delegate(sandbox: &Sandbox) -> Vec<PathBuf> {
     let mut groups = Vec::new();
-    for group in above.by_ref().map(|above| above.join(&name)) {
-        if std::fs::create_dir(&group).is_err() {
+    for controller in ["memory", "pids", "freezer", "cpu"] {
+        let of_sandbox = group_of(sandbox.pid(), controller).expect("it runs");
+        let Some(parent) = of_sandbox.ancestors().find(|group| group.ends_with("lambd")) else { continue };
+        let group = parent.with_file_name(format!("delegated-{}-{}", std::process::id(), sandbox.id()));
+        if groups.contains(&group) {
             continue;
         }
+        std::fs::create_dir(&group).expect("made beside the other");
         if is_root() {
             for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "tasks"] {
                 let path = group.join(file);
@@ -155,7 +188,14 @@ fn kill(pid: i32) {
 
 /// Starts a daemon with one sandbox; returns process ids of its spawner and of the sandbox's init.
 pub(crate) fn hold(text: &str, environment: Option<(&str, &str)>) -> (Child, [i32; 2]) {
-    let mut daemon = Command::new(helper())
+    hold_in(&["env"], text, environment)
+}
+
+/// The same by way of another command.
+fn hold_in(prefix: &[&str], text: &str, environment: Option<(&str, &str)>) -> (Child, [i32; 2]) {
+    let mut daemon = Command::new(prefix[0])
+        .args(&prefix[1..])
+        .arg(helper())
         .args(["hold", text])
         .envs(environment)
         .stdin(Stdio::null())

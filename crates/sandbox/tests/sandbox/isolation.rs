@@ -165,6 +165,28 @@ pub(crate) fn assert_calls_are_refused(finished: &Finished) {
     assert_eq!(finished.output.lines().count(), 31, "{}", finished.output);
 }
 
+/// Restricts itself until the kernel's limit of sixteen layers; prints how many there was room for.
+const LAYERS: &str = r#"
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+handled = ctypes.c_uint64(1 << 3)
+layers = 0
+while True:
+    rules = libc.syscall(444, ctypes.byref(handled), 8, 0)
+    if rules < 0 or libc.syscall(446, rules, 0) != 0: break
+    layers += 1
+print(layers)
+"#;
+
+#[tokio::test]
+async fn landlock_is_a_second_line() {
+    assert!(lambd_sandbox::probe().landlock_abi.is_some(), "this test needs a kernel with Landlock");
+    let mut spec = script("exec /usr/bin/python3 -c \"$LAYERS\"");
+    spec.env.push(("LAYERS".into(), LAYERS.into()));
+    let finished = run(spec).await;
+    assert_eq!(finished.output, "15\n", "one layer is there before a function's own");
+}
+
 #[tokio::test]
 async fn the_network_is_a_loopback_of_its_own() {
     let output =

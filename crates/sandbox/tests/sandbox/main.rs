@@ -8,6 +8,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod oci;
+mod process;
 mod roots;
 mod support;
 mod tmp;

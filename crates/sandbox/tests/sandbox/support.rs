@@ -1,7 +1,10 @@
 //! Making a sandbox, running a script in it, reading its output.
 
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -169,13 +172,68 @@ pub(crate) fn is_alive(pid: i32) -> bool {
     })
 }
 
+/// Children of a process with a single thread.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
 /// Descendants of a process, itself included.
 pub(crate) fn tree(pid: i32) -> Vec<i32> {
     std::iter::once(pid).chain(children(pid).into_iter().flat_map(tree)).collect()
 }
 
-/// Children of a process.
-pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+/// Starts a daemon with one sandbox; returns process ids of its spawner and of the sandbox's init.
+pub(crate) fn hold(args: &[&str]) -> (Child, [i32; 2]) {
+    let mut daemon = Command::new(helper())
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the helper starts");
+    let lines = BufReader::new(daemon.stdout.take().expect("piped")).lines();
+    let line = lines
+        .map_while(Result::ok)
+        .find(|line| line.starts_with("pids: "))
+        .expect("it announces the sandbox");
+    let pids: Vec<i32> = line.split(' ').skip(1).map(|word| word.parse().expect("a pid")).collect();
+    (daemon, pids.try_into().expect("two pids"))
+}
+
+/// Runs the helper as an unprivileged user, by way of setpriv(1) when the tests run as root. Returns
+/// what the sandbox wrote, and what the helper said about it.
+///
+/// The argument `TMP` stands for a directory that this user may make, beside a file `secret` of this user.
+pub(crate) fn as_ordinary_user(args: &[&str]) -> (String, String) {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
+    let program = directory.path().join("helper");
+    // By cp(1), not by this process: a child that another test forks while the file is open for writing
+    // here would keep it open, and the kernel executes no such file.
+    let copied = Command::new("cp").arg(helper()).arg(&program).status().expect("cp runs");
+    assert!(copied.success(), "copy the helper to where the user can read it");
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+        command
+    } else {
+        Command::new(&program)
+    };
+    let home = directory.path().join("home");
+    std::fs::create_dir(&home).expect("mkdir");
+    std::fs::write(home.join("secret"), "the secret").expect("write");
+    if rustix::process::geteuid().is_root() {
+        for path in [&home, &home.join("secret")] {
+            std::os::unix::fs::chown(path, Some(65534), Some(65534)).expect("chown");
+        }
+    }
+    let tmp = home.join("tmp").display().to_string();
+    let args = args.iter().map(|arg| if *arg == "TMP" { tmp.as_str() } else { arg });
+    let output =
+        command.args(args).current_dir("/").output().expect("setpriv (package util-linux) is needed as root");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let (about, of_sandbox): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.starts_with("limits:") || line.starts_with("status:"));
+    (of_sandbox.join("\n") + "\n", about.join("\n"))
 }

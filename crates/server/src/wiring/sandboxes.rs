@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, SpawnError};
+use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, Gate, SpawnError, View};
 use lambd_sandbox::{
     Base, BaseRoot, Bind, ExecError, ExitStatus, Listener, ListenerSocket, Network, SandboxError,
     SandboxSpec, Spawner, Transport,
@@ -50,6 +50,10 @@ impl ports::Prepared for Prepared {
         self.addresses
     }
 
+    fn view(&self) -> View {
+        self.prepared.tmp().map_or(View::OwnRoot, |tmp| View::Host { tmp: tmp.to_owned() })
+    }
+
     fn build(
         self: Box<Self>,
         blueprint: Blueprint,
@@ -58,18 +62,22 @@ impl ports::Prepared for Prepared {
             let network = self.prepared.base().network;
             let built = self.prepared.build(spec(blueprint, network)).await;
             let mut sandbox = built.map_err(spawn_error)?;
-            let listeners = endpoints(sandbox.take_listeners());
+            let gate = sandbox.shares_network().then(|| {
+                let peers = sandbox.peers();
+                Gate::new(move |peer, local| peers.include(peer, local))
+            });
+            let listeners = endpoints(sandbox.take_listeners(), gate);
             let output = Some(sandbox.take_output());
             Ok(Box::new(Sandbox { sandbox, listeners, output }) as Box<dyn ports::Sandbox>)
         })
     }
 }
 
-fn endpoints(sockets: Vec<ListenerSocket>) -> Option<ports::Listeners> {
+fn endpoints(sockets: Vec<ListenerSocket>, gate: Option<Gate>) -> Option<ports::Listeners> {
     let mut sockets = sockets.into_iter();
     match (sockets.next()?, sockets.next()?) {
         (ListenerSocket::Tcp(runtime_api), ListenerSocket::Tcp(aws)) => {
-            Some(ports::Listeners { runtime_api, aws })
+            Some(ports::Listeners { runtime_api, aws, gate })
         }
         _ => None,
     }

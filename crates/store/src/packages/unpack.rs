@@ -15,6 +15,12 @@ const DEPTH_MAX: usize = 100;
 /// Longest target of a link, PATH_MAX without its end.
 const LINK_MAX: u64 = 4095;
 
+/// Rights that entries may have: of those who are not their owner, nobody may write.
+const MODES: u32 = 0o755;
+/// Start of each entry's header in an archive's directory, and the least bytes of one.
+const ENTRY_SIGNATURE: &[u8] = b"PK\x01\x02";
+const ENTRY_MIN: usize = 46;
+
 /// How much an archive may unpack to.
 #[derive(Debug, Clone, Copy)]
 pub struct UnpackLimits {
@@ -88,9 +94,16 @@ impl PackageError {
 /// Unpacks `zip` into the new directory `target`. On failure `target` may be half-written; the caller
 /// removes it.
 pub(super) fn unpack(zip: &[u8], target: &Path, limits: UnpackLimits) -> Result<(), PackageError> {
-    let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(not_a_zip)?;
-    if archive.len() > limits.entries {
+    if has_more_entries(zip, limits.entries) {
         return Err(PackageError::TooManyEntries { limit: limits.entries });
+    }
+    let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(not_a_zip)?;
+    if archive.is_empty() {
+        return Err(PackageError::NotAZip("it has no entry".into()));
+    }
+    // The last of them would count here, and the first for somebody who looks at the package beforehand.
+    if archive.has_duplicate_names() {
+        return Err(PackageError::NotAZip("a name occurs twice".into()));
     }
     make_dir(target, 0o755)?;
     let mut writer = Unpacker { target, limits, written: 0, links: Vec::new(), directories: Vec::new() };
@@ -100,13 +113,13 @@ pub(super) fn unpack(zip: &[u8], target: &Path, limits: UnpackLimits) -> Result<
         let name = entry.name().map_err(not_a_zip)?.into_owned();
         let path = safe_path(&name).ok_or(PackageError::UnsafePath { entry: name.clone() })?;
         // The mode of an archive made without modes is 0; such files get the usual ones.
-        let mode = entry.unix_mode().map(|m| m & 0o777).filter(|m| *m != 0);
+        let mode = entry.unix_mode().map(|m| m & MODES).filter(|m| *m != 0);
         if entry.is_dir() {
             writer.directory(&path, mode.unwrap_or(0o755))?;
         } else if entry.is_symlink() {
             writer.link(path, &name, &mut entry)?;
         } else {
-            // A name that occurs twice would need a rule for which one counts; archivers make no such.
+            // Nor two names of one file.
             if !seen.insert(path.clone()) {
                 return Err(PackageError::NotAZip(format!("entry {name:?} occurs twice")));
             }
@@ -117,6 +130,15 @@ pub(super) fn unpack(zip: &[u8], target: &Path, limits: UnpackLimits) -> Result<
         }
     }
     writer.finish()
+}
+
+/// Whether an archive may list more entries than that. Answered before it is parsed, which takes some hundred
+/// bytes of memory for each of its entries, by counting what looks like the header of one. A package that
+/// holds other archives as they are counts theirs as well.
+fn has_more_entries(zip: &[u8], limit: usize) -> bool {
+    // Most packages are too small to have so many.
+    zip.len() / ENTRY_MIN > limit
+        && zip.windows(ENTRY_SIGNATURE.len()).filter(|bytes| *bytes == ENTRY_SIGNATURE).nth(limit).is_some()
 }
 
 struct Unpacker<'a> {
