@@ -174,7 +174,7 @@ async fn memory_is_limited_and_measured() {
             assert_eq!(finished.status, ExitStatus::OutOfMemory, "{}", finished.output);
         }
         EnforcedBy::Rlimit => assert!(finished.output.contains("MemoryError"), "{}", finished.output),
-        EnforcedBy::Nothing => panic!("memory is always limited by something"),
+        EnforcedBy::Signals | EnforcedBy::Nothing => panic!("memory is always limited by something"),
     }
 }
 
