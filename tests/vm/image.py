@@ -13,7 +13,7 @@ from pathlib import Path
 
 # What the tests' scripts, /init and the daemon's functions call.
 PROGRAMS = """
-    bash sh cat chmod chown chroot cp cut date dd echo env false find grep head hostname id kill ln ls mkdir mktemp mount
+    bash sh cat chmod chown chroot cp crun cut date dd echo env false find grep head hostname id kill ln ls mkdir mktemp mount
     mv nproc ps readlink rm rmdir sed seq setpriv setsid sleep sort stat sync tail tee test timeout touch tr true
     tty umount uname wc
 """.split()
