@@ -41,7 +41,7 @@
 //! What it deliberately does not know: Lambda, runtimes, limits' origin, cgroup directories (it is
 //! told which files to write), asynchronous I/O.
 //!
-//! Oldest kernel: Linux 5.12, because of `mount_setattr(2)`.
+//! Oldest kernel: Linux 5.12, because of `mount_setattr(2)`; 5.9 at the level `process`.
 
 mod bpf;
 mod calls;

@@ -13,12 +13,11 @@ use lambd_sandbox::{
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
-use crate::host::{as_ordinary_user_in, hold};
 use crate::isolation::{CALLS, assert_calls_are_refused};
 use crate::limits::{BOMB, taking};
 use crate::support::{
-    Finished, MIB, eventually, exited, finish, helper, is_alive, program, read_until, script, start_with,
-    tcp, tree,
+    Finished, MIB, as_ordinary_user_by, eventually, exited, finish, helper, hold_by, is_alive, is_root,
+    program, read_until, script, start_with, tcp, tree,
 };
 
 const CRUN: &str = "crun";
@@ -213,7 +212,7 @@ async fn kill_leaves_nothing() {
     let processes = tree(sandbox.pid());
     // Its state is in the sandbox's mount namespace, and there is none of it here.
     // Only root can look there.
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         let root = PathBuf::from(format!("/proc/{}/root", sandbox.pid()));
         let states = ["mnt", "media", "srv", "tmp"].map(|stage| root.join(stage).join("state"));
         let state = states.iter().find_map(|state| std::fs::read_dir(state).ok()).expect("the state of crun");
@@ -228,7 +227,8 @@ async fn kill_leaves_nothing() {
 
 #[tokio::test]
 async fn everything_dies_with_the_daemon() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000", Some((OCI_RUNTIME, CRUN)));
+    let (mut daemon, [spawner, init]) =
+        hold_by(&["env", &format!("{OCI_RUNTIME}={CRUN}")], &["hold", "sleep 1000 & sleep 1000"]);
     eventually("the sandbox runs", || tree(init).len() == 4).await;
     let processes = tree(init);
     daemon.kill().expect("kill -9");
@@ -422,7 +422,7 @@ async fn an_ordinary_user_can_run_containers_of_crun() {
     let text = format!(
         "id -u; id -g; grep CapEff /proc/self/status; touch /x 2>&1; echo y > /tmp/y; {LOOK_THROUGH_OTHERS}; exit 4"
     );
-    let (output, status) = as_ordinary_user_in(&["env", &format!("{OCI_RUNTIME}={CRUN}")], &["run", &text]);
+    let (output, status) = as_ordinary_user_by(&["env", &format!("{OCI_RUNTIME}={CRUN}")], &["run", &text]);
     assert!(status.contains("status: Exited(4)"), "{status}");
     assert!(output.starts_with("993\n990\nCapEff:\t0000000000000000\ntouch: "), "{output}");
     assert!(output.contains("Read-only file system") && output.ends_with("3\nalive\n"), "{output}");
