@@ -1,5 +1,6 @@
 //! The daemon and the spawner as processes: what happens when they die, and who may run them.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -63,6 +64,29 @@ async fn an_ordinary_user_can_run_sandboxes() {
     );
     assert!(output.contains("Read-only file system") && output.contains("tmp\n"), "{output}");
     assert!(output.contains("/proc/1/environ: Permission denied"), "{output}");
+}
+
+/// Root's sandboxes have user ids that no other daemon's have: the daemon holds a lock of theirs as long as it lives.
+#[tokio::test]
+async fn user_ids_of_sandboxes_are_locked() {
+    let (mut daemon, [spawner, init]) = hold(&["hold", "sleep 1000"]);
+    let map = std::fs::read_to_string(format!("/proc/{init}/uid_map")).expect("readable");
+    let id: u32 = map.split_ascii_whitespace().nth(1).and_then(|id| id.parse().ok()).expect("a map of ids");
+    if is_root() {
+        let entries = std::fs::read_dir("/run/lambd/uids").expect("readable").flatten();
+        let blocks = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let block = blocks.filter(|first| *first <= id).max().expect("the sandbox's block");
+        let file = File::open(format!("/run/lambd/uids/{block}")).expect("opens");
+        assert!(matches!(file.try_lock(), Err(TryLockError::WouldBlock)), "{block} for {id}");
+        daemon.kill().expect("kill -9");
+        daemon.wait().expect("it ends");
+        eventually("the spawner is dead", || !is_alive(spawner)).await;
+        file.try_lock().expect("nobody's");
+    } else {
+        assert_eq!(id, rustix::process::geteuid().as_raw());
+        daemon.kill().expect("kill -9");
+        daemon.wait().expect("it ends");
+    }
 }
 
 /// An empty sandbox may wait for days: it must neither keep a file system of the host from being released
