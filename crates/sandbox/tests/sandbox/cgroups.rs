@@ -280,6 +280,15 @@ impl Leftovers {
     }
 }
 
+impl Drop for Leftovers {
+    /// Of a test that failed: a process that lives on keeps the test program's output open.
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+        }
+    }
+}
+
 fn sleeping() -> Child {
     Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("it starts")
 }
