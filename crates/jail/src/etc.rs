@@ -6,8 +6,14 @@ use crate::identity::{FUNCTION_GID, FUNCTION_UID, FUNCTION_USER};
 /// Host name of every sandbox.
 pub(crate) const HOST_NAME: &str = "lambd";
 
-/// Generated files: name below `/etc` and contents.
-pub(crate) fn generated() -> [(&'static str, String); 6] {
+/// Files that are made: name below `/etc` and contents; `given` ones take the place of ours.
+pub(crate) fn generated(given: &[(String, String)]) -> Vec<(String, String)> {
+    let ours = ours().into_iter().map(|(name, contents)| (name.to_owned(), contents));
+    let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
+    ours.filter(|(name, _)| !is_given(name)).chain(given.iter().cloned()).collect()
+}
+
+fn ours() -> [(&'static str, String); 6] {
     [
         (
             "passwd",

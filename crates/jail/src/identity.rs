@@ -159,7 +159,7 @@ pub(crate) fn become_init(lease: Lease) -> Result<(), StepError> {
 pub(crate) fn become_function() -> Result<(), StepError> {
     // The bounding set first: dropping from it needs CAP_SETPCAP, which the following steps take
     // away. Without it, a file with capabilities could give some back (capabilities(7)).
-    drop_bounding_set().step("drop capability bounding set")?;
+    limit_bounding_set(CapabilitySet::empty()).step("drop capability bounding set")?;
     rustix::thread::clear_ambient_capability_set().step("clear ambient capabilities")?;
     set_gid(FUNCTION_GID).step("set group id of function")?;
     set_uid(FUNCTION_UID).step("set user id of function")?;
@@ -178,12 +178,14 @@ fn keep_capabilities(keep: CapabilitySet) -> io::Result<()> {
     Ok(set_capabilities(None, sets)?)
 }
 
-/// Drops every capability the kernel knows from the bounding set, also those newer than this code.
-fn drop_bounding_set() -> io::Result<()> {
+/// Drops every capability the kernel knows but these from the bounding set, also those newer than this code.
+pub(crate) fn limit_bounding_set(keep: CapabilitySet) -> io::Result<()> {
     for number in 0..64 {
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
-            1 << number,
-        )) {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if keep.contains(capability) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
             Ok(()) => {}
             // The kernel's last capability has been passed, see prctl(2).
             Err(rustix::io::Errno::INVAL) => break,

@@ -23,6 +23,7 @@
 //! | `mounts`     | the read-only root file system                                           |
 //! | `etc`        | the few files of `/etc`, and what of the host's `/etc` may be seen       |
 //! | `net`        | the loopback interface and the listeners                                 |
+//! | `uplink`     | the program that connects a sandbox's network to the daemon's              |
 //! | `phases`     | how long each step takes                                                 |
 //! | `function`   | pid 2: gives up every right, then becomes the function                   |
 //! | `rlimits`    | resource limits                                                          |
@@ -56,6 +57,7 @@ pub mod protocol;
 mod rlimits;
 mod spawner;
 mod sys;
+mod uplink;
 
 pub use error::StepError;
 

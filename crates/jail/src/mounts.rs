@@ -184,7 +184,7 @@ pub(crate) fn build(view: HostView, spec: &JailSpec) -> Result<(), StepError> {
     for (link, target) in view.links.iter().map(|(link, target)| (link, target)).chain(spec_links) {
         make_link(link, target)?;
     }
-    for (name, contents) in etc::generated() {
+    for (name, contents) in etc::generated(&spec.etc) {
         write_file(&Path::new("/etc").join(name), &contents)?;
     }
     for (name, target) in [

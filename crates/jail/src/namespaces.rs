@@ -21,9 +21,9 @@ pub(crate) const ALL: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS) as u64;
 
 /// The namespaces of a sandbox that sees this network.
-pub(crate) fn flags(network: Network) -> u64 {
+pub(crate) fn flags(network: &Network) -> u64 {
     match network {
-        Network::Own => ALL,
+        Network::Own | Network::Connected(_) => ALL,
         Network::Host => ALL & !(libc::CLONE_NEWNET as u64),
     }
 }

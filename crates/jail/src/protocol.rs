@@ -3,8 +3,8 @@
 //! Two kinds of socket, both `SOCK_SEQPACKET` so that one message is one packet:
 //!
 //! - the **request socket** goes from the daemon to the spawner and carries [`SpawnRequest`]s, each
-//!   with two file descriptors: the sandbox's end of its control socket, and the write end of the
-//!   pipe for its output;
+//!   with file descriptors: the sandbox's end of its control socket, the write end of the pipe for its
+//!   output and, for [`Network::Connected`], the write end of the pipe for what its uplink has to say;
 //! - the **control socket**, one per sandbox, carries everything about that sandbox, in order:
 //!   [`Event`]s to the daemon (from the spawner until the sandbox is released, then from its init)
 //!   and [`Order`]s to the init. Its end of file means to the init that the daemon is gone or wants
@@ -56,12 +56,26 @@ pub enum Level {
 }
 
 /// Which network a sandbox sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// One of its own, with a loopback interface and nothing else.
     Own,
+    /// One of its own, which a program connects to the daemon's.
+    Connected(Uplink),
     /// The daemon's.
     Host,
+}
+
+/// A program that connects a network namespace to the network that it was started in itself: pasta(1).
+///
+/// It runs as the user of the sandbox's init and has the capabilities to enter and to configure the sandbox's
+/// network, and none outside. It ends with the sandbox, and the sandbox with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// Absolute path on the host.
+    pub program: PathBuf,
+    /// Its arguments. The path of the network namespace to enter follows them.
+    pub args: Vec<String>,
 }
 
 /// A socket that the daemon serves.
@@ -99,6 +113,8 @@ pub struct JailSpec {
     pub symlinks: Vec<Symlink>,
     /// Size limit of `/tmp` in bytes.
     pub tmp_bytes: u64,
+    /// Files of `/etc` by name with their contents, in place of those that every sandbox has.
+    pub etc: Vec<(String, String)>,
     /// `RLIMIT_DATA` in bytes for each process, where no cgroup limits memory.
     pub data_limit_bytes: Option<u64>,
 }
@@ -145,7 +161,9 @@ pub enum Event {
         /// The error number, see errno(3).
         errno: i32,
     },
-    /// The empty sandbox waits for [`Order::Build`]; its listeners come along, in the order asked for.
+    /// The empty sandbox waits for [`Order::Build`]; its listeners come along, in the order asked for. For
+    /// [`Network::Connected`], two sockets follow them through which the sandbox's network can be configured
+    /// (rtnetlink(7), already subscribed to changes of its interfaces) and filtered (`NETLINK_NETFILTER`).
     Prepared {
         /// How long each step took.
         phases: Vec<Phase>,

@@ -22,14 +22,15 @@ use crate::filter::Filter;
 use crate::identity::{HostIds, Lease};
 use crate::init::{self, Init};
 use crate::phases::Phases;
-use crate::protocol::{self, Event, Level, SpawnRequest};
+use crate::protocol::{self, Event, Level, Network, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
+use crate::uplink::Uplinks;
 use crate::{SPAWNER_ARG0, fds, namespaces};
 
 /// The namespaces that the kernel makes together with the process.
 fn namespaces_of(request: &SpawnRequest) -> u64 {
     match request.level {
-        Level::Namespaces => namespaces::flags(request.network),
+        Level::Namespaces => namespaces::flags(&request.network),
         Level::Process => 0,
     }
 }
@@ -50,6 +51,7 @@ struct Spawner {
     leases: HashMap<i32, Lease>,
     /// Freezers of living sandboxes by the process id of their init.
     freezers: HashMap<i32, PathBuf>,
+    uplinks: Uplinks,
 }
 
 /// Runs until the request socket ends.
@@ -92,6 +94,7 @@ impl Spawner {
             ids: HostIds::detect(),
             leases: HashMap::new(),
             freezers: HashMap::new(),
+            uplinks: Uplinks::default(),
         })
     }
 
@@ -113,15 +116,22 @@ impl Spawner {
                 self.ids.give_back(lease);
             }
             self.freezers.remove(&child.pid);
+            if let Some(killed) = self.uplinks.reaped(child.pid) {
+                self.thaw(killed);
+            }
         }
     }
 
-    /// Thaws every sandbox, because a process that cgroup v1 has frozen does not die of a signal: when
-    /// this process ends, all of them have to.
-    fn thaw_all(&self) {
-        for state in self.freezers.values() {
+    /// Lets a killed sandbox die: a process that cgroup v1 has frozen does not end by a signal.
+    fn thaw(&self, init: i32) {
+        if let Some(state) = self.freezers.get(&init) {
             let _ = std::fs::write(state, "THAWED");
         }
+    }
+
+    /// When this process ends, all sandboxes have to.
+    fn thaw_all(&self) {
+        self.freezers.keys().for_each(|init| self.thaw(*init));
     }
 
     /// Serves one request; `false` at the end of the socket.
@@ -133,13 +143,11 @@ impl Spawner {
             Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => return Ok(false),
             Err(error) => return Err(StepError::new("receive request", error)),
         };
-        let Ok([control, output]) = <[OwnedFd; 2]>::try_from(passed) else {
-            return Err(StepError {
-                step: "receive request: two files expected".into(),
-                errno: libc::EPROTO,
-            });
+        let mut passed = passed.into_iter();
+        let (Some(control), Some(output)) = (passed.next(), passed.next()) else {
+            return Err(StepError { step: "receive request: files expected".into(), errno: libc::EPROTO });
         };
-        if let Err(error) = self.spawn(&request, &control, output) {
+        if let Err(error) = self.spawn(&request, &control, output, passed.next()) {
             let failed = Event::SetupFailed { step: error.step.into_owned(), errno: error.errno };
             // A daemon that closed the control socket has lost interest.
             let _ = protocol::send(&control, &failed, &[]);
@@ -147,7 +155,13 @@ impl Spawner {
         Ok(true)
     }
 
-    fn spawn(&mut self, request: &SpawnRequest, control: &OwnedFd, output: OwnedFd) -> Result<(), StepError> {
+    fn spawn(
+        &mut self,
+        request: &SpawnRequest,
+        control: &OwnedFd,
+        output: OwnedFd,
+        uplink_log: Option<OwnedFd>,
+    ) -> Result<(), StepError> {
         let phases = Phases::start();
         let home = request
             .cgroup
@@ -187,6 +201,7 @@ impl Spawner {
             self.freezers.insert(cloned.pid, freezer);
         }
         let admitted = admit(&cloned, lease, request.level).and_then(|()| {
+            self.connect(request, &cloned, lease, uplink_log)?;
             let spawned = Event::Spawned { pid: cloned.pid };
             protocol::send(control, &spawned, &[cloned.pidfd.as_fd()]).step("report the new process")?;
             rustix::io::write(&release, &[1]).step("release the new process").map(drop)
@@ -195,6 +210,22 @@ impl Spawner {
             let _ = pidfd_send_signal(&cloned.pidfd, Signal::KILL);
         }
         admitted
+    }
+}
+
+impl Spawner {
+    /// Starts what connects the sandbox's network to the daemon's, if it is to be connected.
+    fn connect(
+        &mut self,
+        request: &SpawnRequest,
+        init: &Cloned,
+        lease: Lease,
+        log: Option<OwnedFd>,
+    ) -> Result<(), StepError> {
+        let Network::Connected(uplink) = &request.network else { return Ok(()) };
+        let log = log.ok_or(rustix::io::Errno::PROTO).step("receive request: log of uplink expected")?;
+        // SAFETY: as for the clone of the init, the spawner has a single thread.
+        unsafe { self.uplinks.start(uplink, init.pid, lease, self.alive.0.as_fd(), log.as_fd()) }
     }
 }
 
@@ -220,8 +251,7 @@ fn admit(child: &Cloned, lease: Lease, level: Level) -> Result<(), StepError> {
         write_once(file, contents).step_with(|| format!("{step} {}", file.display()))
     };
     let process = Path::new("/proc").join(child.pid.to_string());
-    // Best effort: a host that hides it in /proc loses a preference, not a limit.
-    let _ = write_once(&process.join("oom_score_adj"), OOM_SCORE_ADJ);
+    prefer_as_victim(&child.pid.to_string());
     if level != Level::Namespaces {
         return Ok(());
     }
@@ -232,6 +262,12 @@ fn admit(child: &Cloned, lease: Lease, level: Level) -> Result<(), StepError> {
     write(&process.join("uid_map"), &lease.uid_map(), "write")?;
     write(&process.join("gid_map"), &lease.gid_map(), "write")?;
     Ok(())
+}
+
+/// Makes a process in /proc rather than the daemon the victim of the out-of-memory killer. Best effort: a host
+/// that hides the file loses a preference, not a limit.
+pub(crate) fn prefer_as_victim(process: &str) {
+    let _ = write_once(&Path::new("/proc").join(process).join("oom_score_adj"), OOM_SCORE_ADJ);
 }
 
 /// One write(2), as the files of /proc and cgroups demand.

@@ -11,6 +11,7 @@
 //! | `spawner` | starting the spawner process, asking it for sandboxes            |
 //! | `prepared`| an empty sandbox: everything that is the same for all functions  |
 //! | `pool`    | empty sandboxes that wait for demand                             |
+//! | `network` | sandboxes that reach other networks through the daemon's     |
 //! | `sandbox` | a running sandbox: its end, killing it, its memory               |
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
@@ -27,6 +28,7 @@ mod cleaner;
 mod error;
 mod isolation;
 mod limits;
+mod network;
 mod pool;
 mod prepared;
 mod probe;
@@ -40,6 +42,7 @@ pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce};
+pub use network::{NatOptions, find_pasta};
 pub use prepared::{ListenerSocket, Prepared};
 pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, probe};
 pub use sandbox::{ExecError, ExitStatus, Sandbox};

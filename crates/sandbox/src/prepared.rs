@@ -15,6 +15,7 @@ use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
 use crate::limits::EnforcedBy;
+use crate::network::{Nat, Plan};
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::spec::{Network, SandboxSpec};
 
@@ -72,6 +73,7 @@ pub(crate) struct Maker {
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) cleaner: Cleaner,
     pub(crate) listeners: Vec<protocol::Listener>,
+    pub(crate) nat: Option<Nat>,
 }
 
 impl Maker {
@@ -82,37 +84,59 @@ impl Maker {
         let (ours, theirs) = channel::pair().map_err(failed("create control socket"))?;
         let control = Control::new(ours).map_err(failed("register control socket"))?;
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
+        let plan = self.plan(network)?;
+        let log = plan.is_some().then(output_pipe).transpose().map_err(failed("create pipe for uplink"))?;
+        let (log, log_write) = log.unzip();
         let request = SpawnRequest {
             id: id.to_owned(),
             level: self.isolation.level(),
-            network: match network {
-                Network::None => protocol::Network::Own,
-                Network::Host => protocol::Network::Host,
+            network: match (network, &plan) {
+                (_, Some((_, plan))) => protocol::Network::Connected(plan.uplink.clone()),
+                (Network::Host, None) => protocol::Network::Host,
+                (Network::None | Network::Nat, None) => protocol::Network::Own,
             },
             listeners: self.listeners_in(network),
             cgroup: cgroups.placement(),
         };
-        self.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
-            match source.kind() {
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => SandboxError::SpawnerGone,
-                _ => SandboxError::Io { step: "send request to spawner", source },
-            }
+        let mut passed = vec![theirs.as_fd(), output_write.as_fd()];
+        passed.extend(log_write.as_ref().map(AsFd::as_fd));
+        self.requests.send(&request, &passed).await.map_err(|source| match source.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => SandboxError::SpawnerGone,
+            _ => SandboxError::Io { step: "send request to spawner", source },
         })?;
         // Our copies must be gone, or neither socket nor pipe would ever end.
-        drop((theirs, output_write));
-        let (tree, sockets, phases) = in_time(wait_until_prepared(&control)).await?;
+        drop((theirs, output_write, log_write));
+        let (tree, mut sockets, phases) = in_time(wait_until_prepared(&control)).await?;
+        let configuration = sockets.split_off(request.listeners.len().min(sockets.len()));
         let transports = request.listeners.iter().map(|listener| listener.transport);
-        let listeners: Vec<_> = transports
+        let mut listeners: Vec<_> = transports
             .zip(sockets)
             .map(|(transport, socket)| ListenerSocket::new(transport, socket))
             .collect();
+        let of_nat = listeners.split_off(self.listeners.len().min(listeners.len()));
+        let connection = match plan.zip(log) {
+            Some(((nat, plan), log)) => {
+                let init = tree.handle().map_err(failed("copy pidfd"))?;
+                Some(in_time(nat.connect(&plan, init, of_nat, configuration, log)).await?)
+            }
+            None => None,
+        };
         let addresses = listeners.iter().map(ListenerSocket::local_addr).collect::<io::Result<_>>();
         Ok(Prepared {
             addresses: addresses.map_err(failed("read address of listener"))?,
-            parts: Parts { tree, control, cgroups, listeners, output, phases },
+            parts: Parts { tree, connection, control, cgroups, listeners, output, phases },
             limits_data: self.cgroups.limits().memory == EnforcedBy::Rlimit,
             network,
         })
+    }
+
+    /// How a sandbox is to be connected, if it is to be.
+    fn plan(&self, network: Network) -> Result<Option<(&Nat, Plan)>, SandboxError> {
+        match (network, &self.nat) {
+            (Network::Nat, Some(nat)) => Ok(Some((nat, nat.plan()))),
+            (Network::Nat, None) => Err(SandboxError::Uplink { reason: "it was not set up".into() }),
+            (Network::None | Network::Host, _) => Ok(None),
+        }
     }
 
     /// Where many share a network, each gets free ports.
@@ -120,6 +144,9 @@ impl Maker {
         let mut listeners = self.listeners.clone();
         if network == Network::Host || self.isolation == Isolation::Process {
             listeners.iter_mut().for_each(|listener| listener.address.set_port(0));
+        }
+        if network == Network::Nat {
+            listeners.extend(Nat::listeners());
         }
         listeners
     }
@@ -163,7 +190,7 @@ impl Prepared {
         spec.check()?;
         self.parts.cgroups.limit_memory(spec.memory_bytes)?;
         let data_limit = self.limits_data.then_some(spec.memory_bytes.saturating_add(DATA_ALLOWANCE_BYTES));
-        let order = Order::Build(Box::new(spec.to_jail(data_limit)));
+        let order = Order::Build(Box::new(spec.to_jail(self.network, data_limit)));
         // A sandbox that cannot be told has died; the socket has its last words.
         let _ = self.parts.control.send(&order).await;
         let phases = in_time(wait_until_ready(&self.parts.control)).await?;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
+use crate::network::Connection;
 use crate::prepared::ListenerSocket;
 use crate::process;
 
@@ -82,6 +83,11 @@ impl Tree {
         let _ = pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL);
     }
 
+    /// Another handle to its init.
+    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
+        self.pidfd.get_ref().try_clone()
+    }
+
     /// Waits until no process is left: a pid namespace's pid 1 ends last.
     async fn gone(&self) {
         let _ = self.pidfd.readable().await;
@@ -96,6 +102,8 @@ impl Drop for Tree {
 
 struct Shared {
     tree: Tree,
+    /// Served as long as the sandbox is there.
+    _connection: Option<Connection>,
     control: Control,
     cgroups: CgroupSet,
     /// From the program's resource usage once it has ended; zero before.
@@ -106,6 +114,7 @@ struct Shared {
 /// What a sandbox is made of.
 pub(crate) struct Parts {
     pub(crate) tree: Tree,
+    pub(crate) connection: Option<Connection>,
     pub(crate) control: Control,
     pub(crate) cgroups: CgroupSet,
     pub(crate) listeners: Vec<ListenerSocket>,
@@ -131,10 +140,11 @@ impl fmt::Debug for Sandbox {
 
 impl Sandbox {
     pub(crate) fn new(id: String, parts: Parts) -> Self {
-        let Parts { tree, control, cgroups, listeners, output, phases } = parts;
+        let Parts { tree, connection, control, cgroups, listeners, output, phases } = parts;
         let (sender, status) = watch::channel(None);
         let shared = Arc::new(Shared {
             tree,
+            _connection: connection,
             control,
             cgroups,
             max_rss_bytes: AtomicU64::new(0),

@@ -17,10 +17,14 @@ use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
 use crate::limits::LimitsInForce;
+use crate::network::{Nat, NatOptions};
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
 use crate::spec::{Network, SandboxSpec};
+
+/// Sockets of a sandbox for whoever uses this crate; some more travel along where it is connected.
+const MAX_LISTENERS: usize = MAX_FDS - 8;
 
 /// How sandboxes are limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +36,11 @@ pub struct SpawnerOptions {
     pub cgroup_parent: String,
     /// Which cgroup version is used.
     pub cgroup: CgroupMode,
-    /// Sockets that each sandbox has in its network, at most 32; where many share a network, ports are
+    /// Sockets that each sandbox has in its network, at most 24; where many share a network, ports are
     /// taken as they are free. Only addresses of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist.
     pub listeners: Vec<Listener>,
+    /// What sandboxes of [`Network::Nat`] need; without it there are none.
+    pub nat: Option<NatOptions>,
     /// How many empty sandboxes are made ahead of demand and kept ready.
     pub prepared: usize,
     /// The network of those.
@@ -48,6 +54,7 @@ impl Default for SpawnerOptions {
             cgroup_parent: "lambd".into(),
             cgroup: CgroupMode::Auto,
             listeners: Vec::new(),
+            nat: None,
             prepared: 0,
             prepared_network: Network::None,
         }
@@ -103,8 +110,8 @@ impl Spawner {
     /// # Errors
     /// As for [`Spawner::start`].
     pub fn start_with_program(program: &Path, options: SpawnerOptions) -> Result<Self, SandboxError> {
-        if options.listeners.len() > MAX_FDS {
-            let reason = format!("{} are more than {MAX_FDS}", options.listeners.len());
+        if options.listeners.len() > MAX_LISTENERS {
+            let reason = format!("{} are more than {MAX_LISTENERS}", options.listeners.len());
             return Err(SandboxError::InvalidSpec { field: "listeners", reason });
         }
         let cgroups = Cgroups::open(&options.cgroup_parent, options.cgroup)?;
@@ -124,6 +131,7 @@ impl Spawner {
             cgroups: Arc::new(cgroups),
             cleaner: Cleaner::start(),
             listeners: options.listeners,
+            nat: options.nat.map(Nat::start).transpose().map_err(failed("follow the host's network"))?,
         };
         Ok(Self(Arc::new(Inner {
             pid: process.id().unwrap_or(0),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lambd_jail::protocol;
 
 use crate::error::SandboxError;
+use crate::network;
 
 /// What a sandbox is asked to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum Network {
     /// One of its own with a loopback interface and nothing else.
     #[default]
     None,
+    /// One of its own from which connections can be opened to the outside, see [`NatOptions`](crate::NatOptions).
+    Nat,
     /// The daemon's, with everything that it reaches.
     Host,
 }
@@ -88,7 +91,7 @@ impl SandboxSpec {
         Ok(())
     }
 
-    pub(crate) fn to_jail(&self, data_limit_bytes: Option<u64>) -> protocol::JailSpec {
+    pub(crate) fn to_jail(&self, network: Network, data_limit_bytes: Option<u64>) -> protocol::JailSpec {
         let bind = |bind: &Bind| protocol::Bind { source: bind.source.clone(), target: bind.target.clone() };
         let link = |(link, target): &(PathBuf, PathBuf)| protocol::Symlink {
             link: link.clone(),
@@ -102,6 +105,7 @@ impl SandboxSpec {
             binds: self.binds.iter().map(bind).collect(),
             symlinks: self.symlinks.iter().map(link).collect(),
             tmp_bytes: self.tmp_bytes,
+            etc: network::etc(network),
             data_limit_bytes,
         }
     }

@@ -5,4 +5,6 @@ mod host;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod network;
 mod support;
+mod world;
