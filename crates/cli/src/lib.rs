@@ -50,7 +50,7 @@ use std::process::ExitCode;
 
 pub use args::{
     Cli, Command, CompletionsArgs, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice, LogLevel,
-    LogsArgs, Output, RuntimeSubstitution, ServeFlags, parse,
+    LogsArgs, NetworkChoice, Output, RuntimeSubstitution, ServeFlags, parse,
 };
 pub use console::{Captured, Console};
 pub use ports::{BoxFuture, Daemon, Inspector, RunningDaemon, RuntimeFound, ServeArgs, StartError};

@@ -31,7 +31,7 @@ pub(crate) fn variables(
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
-        ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000".to_owned()),
+        ("AWS_XRAY_DAEMON_ADDRESS", xray_daemon(addresses)),
         ("AWS_ENDPOINT_URL", format!("http://{}", addresses.aws)),
     ]
     .into_iter()
@@ -55,12 +55,20 @@ pub(crate) fn variables(
         ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),
         ("AWS_SECRET_ACCESS_KEY", random::hex(&random::bytes::<20>())),
         ("AWS_SESSION_TOKEN", random::hex(&random::bytes::<32>())),
+        ("_AWS_XRAY_DAEMON_ADDRESS", addresses.xray_udp.ip().to_string()),
+        ("_AWS_XRAY_DAEMON_PORT", addresses.xray_udp.port().to_string()),
         ("AWS_LAMBDA_RUNTIME_API", addresses.runtime_api.to_string()),
         ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
         ("LAMBDA_RUNTIME_DIR", RUNTIME_DIR.to_owned()),
     ];
     all.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
     last_of_each(all)
+}
+
+/// In the form of the X-Ray SDKs: one address for both, or one for each.
+fn xray_daemon(addresses: &Addresses) -> String {
+    let Addresses { xray_udp, xray_tcp, .. } = addresses;
+    if xray_udp == xray_tcp { xray_udp.to_string() } else { format!("tcp:{xray_tcp} udp:{xray_udp}") }
 }
 
 /// A later variable replaces an earlier one of the same name.
@@ -73,4 +81,27 @@ fn last_of_each(all: Vec<(String, String)>) -> Vec<(String, String)> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_xray_daemon_has_one_address_or_two() {
+        let addresses = |udp: &str, tcp: &str| {
+            let any = "127.0.0.1:1".parse().unwrap();
+            Addresses {
+                runtime_api: any,
+                aws: any,
+                xray_udp: udp.parse().unwrap(),
+                xray_tcp: tcp.parse().unwrap(),
+            }
+        };
+        assert_eq!(xray_daemon(&addresses("127.0.0.1:2000", "127.0.0.1:2000")), "127.0.0.1:2000");
+        assert_eq!(
+            xray_daemon(&addresses("127.0.0.1:41000", "127.0.0.1:42000")),
+            "tcp:127.0.0.1:42000 udp:127.0.0.1:41000"
+        );
+    }
 }

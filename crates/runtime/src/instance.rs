@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lambd_types::invocation::{Event, FunctionError, LogType, Outcome};
-use lambd_types::{Clock, FunctionSnapshot, RequestId, UnixMillis, limits, random};
+use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, limits, random};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use crate::catalogue::{Catalogue, Unavailable};
 use crate::environment::{self, TASK_ROOT};
 use crate::error_document::ErrorDocument;
 use crate::log::InstanceLog;
-use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Network, Sandbox, Sandboxes, SpawnError};
+use crate::ports::{Blueprint, EndpointServer, Exit, LogSink, Sandbox, Sandboxes, SpawnError, Traces};
 use crate::report::{self, Report, Status};
 
 /// What instances are made of.
@@ -29,6 +29,10 @@ pub struct InstancesOptions {
     pub logs: Arc<dyn LogSink>,
     /// The AWS endpoint for SDK calls from inside.
     pub endpoint: Arc<dyn EndpointServer>,
+    /// What becomes of traces.
+    pub traces: Arc<dyn Traces>,
+    /// Which network functions see.
+    pub network: NetworkRules,
     /// Managed runtimes.
     pub catalogue: Catalogue,
     /// Time of day.
@@ -49,6 +53,9 @@ pub enum StartError {
     /// The sandbox could not be made.
     #[error("cannot create an execution environment: {0}")]
     Sandbox(#[from] SpawnError),
+    /// The function asks for a network that it may not have here, or no more.
+    #[error("the function asks for a network that functions do not get here: {0}")]
+    Network(String),
     /// The machine refused something on the way.
     #[error("cannot create an execution environment: {0}")]
     Machine(String),
@@ -90,7 +97,8 @@ impl Instances {
         let mut binds = vec![(function.code_dir.clone(), TASK_ROOT.into())];
         binds.extend(plan.binds);
         let started = Instant::now();
-        let prepared = o.sandboxes.prepare(Network::None).await?;
+        let network = o.network.decide(function.network).map_err(|r| StartError::Network(r.to_owned()))?;
+        let prepared = o.sandboxes.prepare(network).await?;
         let env = environment::variables(&function, &stream_name, &plan.env, &prepared.addresses());
         let mut sandbox = prepared
             .build(Blueprint {
@@ -136,6 +144,7 @@ impl Instances {
                 activity: Mutex::new(Activity::Idle),
                 tasks: [server, watch],
                 _endpoint: o.endpoint.serve(listeners.aws, &function.key.scope),
+                _traces: o.traces.serve(listeners.xray_udp, listeners.xray_tcp, &function.key),
             })),
             init_is_billed: plan.init_is_billed,
             function,
@@ -186,6 +195,7 @@ struct Running {
     activity: Mutex<Activity>,
     tasks: [AbortHandle; 2],
     _endpoint: Box<dyn Send + Sync>,
+    _traces: Box<dyn Send + Sync>,
 }
 
 /// What an instance is doing, so that it is never frozen while it has an event.

@@ -1,14 +1,14 @@
 //! What instances need from their neighbours.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lambd_types::Scope;
 use lambd_types::invocation::LogEvent;
+use lambd_types::{FunctionKey, NetworkPolicy, Scope};
 
 /// What a sandbox is to be: one process with a file system and limits of its own.
 #[derive(Debug, Clone, Default)]
@@ -33,16 +33,6 @@ pub struct Blueprint {
     pub tmp_bytes: u64,
 }
 
-/// Which network a function sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Network {
-    /// The daemon's endpoints and nothing else.
-    #[default]
-    None,
-    /// The daemon's own network.
-    Host,
-}
-
 /// Where the endpoints of one sandbox are, as its processes reach them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
@@ -50,6 +40,10 @@ pub struct Addresses {
     pub runtime_api: SocketAddr,
     /// The AWS endpoint.
     pub aws: SocketAddr,
+    /// The X-Ray daemon, for datagrams.
+    pub xray_udp: SocketAddr,
+    /// The X-Ray daemon, for connections.
+    pub xray_tcp: SocketAddr,
 }
 
 /// The sockets behind [`Addresses`], for the daemon to serve.
@@ -59,6 +53,10 @@ pub struct Listeners {
     pub runtime_api: TcpListener,
     /// The AWS endpoint.
     pub aws: TcpListener,
+    /// The X-Ray daemon, for datagrams.
+    pub xray_udp: UdpSocket,
+    /// The X-Ray daemon, for connections.
+    pub xray_tcp: TcpListener,
 }
 
 /// How the process of a sandbox ended.
@@ -84,7 +82,7 @@ pub struct SpawnError(pub String);
 /// Makes sandboxes.
 pub trait Sandboxes: Send + Sync + 'static {
     /// An empty sandbox, whose endpoints have their addresses already.
-    fn prepare(&self, network: Network) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
+    fn prepare(&self, network: NetworkPolicy) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
 }
 
 /// An empty sandbox. Dropping it removes it.
@@ -136,4 +134,15 @@ pub trait LogStream: Send + Sync + 'static {
 pub trait EndpointServer: Send + Sync + 'static {
     /// Starts serving callers that can act only in the account of `scope`.
     fn serve(&self, listener: TcpListener, scope: &Scope) -> Box<dyn Send + Sync>;
+}
+
+/// Takes what functions send to the address of their X-Ray daemon, until the guard is dropped.
+pub trait Traces: Send + Sync + 'static {
+    /// Starts serving: segments come as datagrams, questions about sampling over connections.
+    fn serve(
+        &self,
+        datagrams: UdpSocket,
+        connections: TcpListener,
+        function: &FunctionKey,
+    ) -> Box<dyn Send + Sync>;
 }

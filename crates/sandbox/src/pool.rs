@@ -1,7 +1,7 @@
 //! Empty sandboxes that wait for demand.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,30 +16,38 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Keeps a number of empty sandboxes ready; see [`Pool::take`].
 pub(crate) struct Pool {
     maker: Maker,
-    /// The network of those that are made ahead.
-    network: Network,
-    size: usize,
+    /// What is kept ready; nothing until somebody says so.
+    stock: OnceLock<Stock>,
     ready: Mutex<Vec<Prepared>>,
     /// One was taken, or the pool is gone.
     changed: Arc<Notify>,
     number: AtomicU64,
 }
 
+#[derive(Clone, Copy)]
+struct Stock {
+    network: Network,
+    size: usize,
+}
+
 impl Pool {
-    /// Starts making them in the background; must be called inside a runtime.
-    pub(crate) fn start(maker: Maker, network: Network, size: usize) -> Arc<Self> {
-        let pool = Arc::new(Self {
+    pub(crate) fn new(maker: Maker) -> Arc<Self> {
+        Arc::new(Self {
             maker,
-            network,
-            size,
+            stock: OnceLock::new(),
             ready: Mutex::default(),
             changed: Arc::default(),
             number: AtomicU64::new(0),
-        });
-        if size > 0 {
-            tokio::spawn(fill(Arc::downgrade(&pool), Arc::clone(&pool.changed)));
+        })
+    }
+
+    /// Keeps so many ready from now on, made in the background; must be called inside a runtime, and has an
+    /// effect the first time only.
+    pub(crate) fn keep_ready(self: &Arc<Self>, network: Network, size: usize) {
+        let stock = Stock { network, size };
+        if size > 0 && self.stock.set(stock).is_ok() {
+            tokio::spawn(fill(Arc::downgrade(self), stock, Arc::clone(&self.changed)));
         }
-        pool
     }
 
     pub(crate) fn maker(&self) -> &Maker {
@@ -48,7 +56,8 @@ impl Pool {
 
     /// One that is ready, else a new one.
     pub(crate) async fn take(&self, network: Network) -> Result<Prepared, SandboxError> {
-        let ready = (network == self.network).then(|| self.take_ready()).flatten();
+        let is_kept = self.stock.get().is_some_and(|stock| stock.network == network);
+        let ready = is_kept.then(|| self.take_ready()).flatten();
         match ready {
             Some(prepared) => Ok(prepared),
             None => self.make(network).await,
@@ -86,15 +95,15 @@ impl Drop for Pool {
 }
 
 /// Keeps the pool full while somebody has it.
-async fn fill(pool: Weak<Pool>, changed: Arc<Notify>) {
+async fn fill(pool: Weak<Pool>, stock: Stock, changed: Arc<Notify>) {
     while let Some(pool) = pool.upgrade() {
-        if pool.ready().len() >= pool.size {
+        if pool.ready().len() >= stock.size {
             // Whoever waits must not keep the pool.
             drop(pool);
             changed.notified().await;
             continue;
         }
-        match pool.make(pool.network).await {
+        match pool.make(stock.network).await {
             Ok(prepared) => pool.ready().push(prepared),
             Err(SandboxError::SpawnerGone) => return,
             Err(error) => {

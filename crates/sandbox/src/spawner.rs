@@ -133,11 +133,15 @@ impl Spawner {
             listeners: options.listeners,
             nat: options.nat.map(Nat::start).transpose().map_err(failed("follow the host's network"))?,
         };
-        Ok(Self(Arc::new(Inner {
-            pid: process.id().unwrap_or(0),
-            process: Mutex::new(process),
-            pool: Pool::start(maker, options.prepared_network, options.prepared),
-        })))
+        let pool = Pool::new(maker);
+        pool.keep_ready(options.prepared_network, options.prepared);
+        Ok(Self(Arc::new(Inner { pid: process.id().unwrap_or(0), process: Mutex::new(process), pool })))
+    }
+
+    /// Keeps so many empty sandboxes with this network ready from now on, as
+    /// [`SpawnerOptions::prepared`] does from the start; has an effect only once.
+    pub fn keep_ready(&self, network: Network, count: usize) {
+        self.0.pool.keep_ready(network, count);
     }
 
     /// An empty sandbox: one that was made ahead of demand, if there is one, else a new one.

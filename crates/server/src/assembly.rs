@@ -8,23 +8,28 @@ use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
-use lambd_observe::{Observe, ObserveHandle};
+use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, Substitution};
 use lambd_sandbox::{Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
-use lambd_types::{Clock, SystemClock};
+use lambd_types::{Clock, NetworkPolicy, SystemClock};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::health::HealthService;
-use crate::{isolation, wiring};
+use crate::{isolation, network, wiring};
 
 /// How long requests in flight may take when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Empty sandboxes kept ready: enough that a few functions called at once find one, few enough to cost
-/// nothing while nobody calls.
-const PREPARED_SANDBOXES: usize = 4;
+/// nothing while nobody calls. A connected one has a process of some twenty megabytes.
+fn prepared_sandboxes(policy: NetworkPolicy) -> usize {
+    match policy {
+        NetworkPolicy::None | NetworkPolicy::Host => 4,
+        NetworkPolicy::Nat => 2,
+    }
+}
 
 /// Starts daemons.
 pub(crate) struct Assembly;
@@ -43,10 +48,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let data = dir.path().to_owned();
 
     let isolation = isolation::choose(&args.isolation)?;
+    let nat = network::nat(&isolation, args.denied_networks);
     let options = SpawnerOptions {
         isolation: isolation.clone(),
         listeners: wiring::sandboxes::listeners(),
-        prepared: PREPARED_SANDBOXES,
+        nat: nat.as_ref().ok().cloned(),
         ..SpawnerOptions::default()
     };
     let spawner = Spawner::start(options).map_err(part)?;
@@ -57,7 +63,15 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         RuntimeSubstitution::Nearest => Substitution::Nearest,
         RuntimeSubstitution::Never => Substitution::Never,
     };
-    let (store, catalogue) = tokio::join!(Store::open(dir), Catalogue::discover(substitution, bootstraps));
+    let connected = async {
+        nat?;
+        network::try_nat(&spawner).await
+    };
+    let (store, catalogue, connected) =
+        tokio::join!(Store::open(dir), Catalogue::discover(substitution, bootstraps), connected);
+    let network = network::choose(args.network, args.allow_host_network, &isolation, connected)?;
+    let default_network = network.rules.default_policy();
+    spawner.keep_ready(network::of_sandbox(default_network), prepared_sandboxes(default_network));
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let runtimes = catalogue.found().iter().map(found).collect();
@@ -66,7 +80,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
-    let control = Control::new(store.clone(), clock.clone(), ControlOptions::default());
+    let traces = Traces::start(args.xray_daemon).await.map_err(part)?;
+    let options = ControlOptions { network: network.rules.clone(), ..ControlOptions::default() };
+    let control = Control::new(store.clone(), clock.clone(), options);
 
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
@@ -83,6 +99,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         sandboxes: Arc::new(wiring::sandboxes::Sandboxes(spawner.clone())),
         logs: Arc::new(wiring::logs::Logs(log_writer.clone())),
         endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
+        traces: Arc::new(wiring::traces::SegmentTraces(traces.clone())),
+        network: network.rules,
         catalogue,
         clock: clock.clone(),
     });
@@ -104,10 +122,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let serving = tokio::spawn(server.run(listener, stopped, GRACE));
     let limits = spawner.limits();
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store };
+    let parts = Parts { stop_serving, serving, queue, invoker, observe, traces, spawner, watch, store };
     Ok(RunningDaemon {
         endpoint,
         isolation: format!("{isolation} ({limits})"),
+        network: network.description,
         runtimes,
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
@@ -128,6 +147,7 @@ struct Parts {
     queue: Arc<AsyncQueue>,
     invoker: Invoker,
     observe: ObserveHandle,
+    traces: Traces,
     spawner: Spawner,
     watch: AbortHandle,
     store: Arc<Store>,
@@ -144,6 +164,9 @@ impl Parts {
         self.watch.abort();
         // The last instances go with the spawner, and their last lines into the log.
         self.spawner.shutdown().await;
+        if self.traces.segments() > 0 {
+            tracing::info!(segments = self.traces.segments(), "trace segments came from functions");
+        }
         self.observe.shutdown().await;
         self.store.close().await;
     }

@@ -9,7 +9,7 @@ use lambd_cli::{
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
 use lambd_sandbox::{Availability, CgroupVersion, Isolation, ProbeReport};
 
-use crate::isolation;
+use crate::{isolation, network};
 
 /// Looks at the machine without changing it.
 pub(crate) struct Doctor;
@@ -17,13 +17,14 @@ pub(crate) struct Doctor;
 impl Inspector for Doctor {
     fn inspect(&self, data_dir: &Path, choice: &IsolationChoice) -> DoctorReport {
         let probe = lambd_sandbox::probe();
-        let in_force = isolation::choose(choice).ok().map(|level| level.to_string());
+        let in_force = isolation::choose(choice).ok();
         let found = runtimes();
         DoctorReport {
             kernel_release: probe.kernel_release.clone(),
             kernel: kernel(&probe),
             isolation: probe.isolation.iter().map(level).collect(),
-            isolation_in_force: in_force,
+            network: in_force.as_ref().map(networks).into_iter().collect(),
+            isolation_in_force: in_force.map(|level| level.to_string()),
             limits: limits(&probe),
             missing_runtimes: missing(&found),
             runtimes: found,
@@ -100,14 +101,27 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
         .collect()
 }
 
-fn runtimes() -> Vec<RuntimeFound> {
-    // The command runs inside the event loop, and discovery is asynchronous: a thread of its own.
-    let discover = || {
+/// Whether functions can reach the outside; tried, not guessed.
+fn networks(isolation: &Isolation) -> Check {
+    match on_runtime(network::probe(isolation)) {
+        Some(Ok(nat)) => Check::ok("nat", format!("{} connects sandboxes", nat.program.display())),
+        Some(Err(obstacle)) => Check::degraded("nat", obstacle.reason, obstacle.remedy),
+        None => Check::degraded("nat", "there is no event loop to try it in", "try again"),
+    }
+}
+
+/// The command runs inside the event loop, and what it does here is asynchronous: a thread of its own.
+fn on_runtime<T: Send>(work: impl Future<Output = T> + Send) -> Option<T> {
+    let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        let bootstraps = Bootstraps::at("/nowhere".into());
-        Some(runtime.block_on(Catalogue::discover(Substitution::Never, bootstraps)))
+        Some(runtime.block_on(work))
     };
-    let catalogue = std::thread::scope(|scope| scope.spawn(discover).join().ok().flatten());
+    std::thread::scope(|scope| scope.spawn(run).join().ok().flatten())
+}
+
+fn runtimes() -> Vec<RuntimeFound> {
+    let bootstraps = Bootstraps::at("/nowhere".into());
+    let catalogue = on_runtime(Catalogue::discover(Substitution::Never, bootstraps));
     let found = catalogue.iter().flat_map(|c| c.found().to_vec());
     found
         .map(|f| RuntimeFound { id: f.runtime(), path: f.program.clone(), version: f.version_text() })

@@ -11,7 +11,7 @@ pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
 pub(crate) use value::Endpoint;
-pub use value::IsolationChoice;
+pub use value::{IsolationChoice, NetworkChoice};
 
 /// AWS Lambda on your own Linux machines.
 ///
@@ -174,6 +174,9 @@ mod tests {
             "lambd serve --region nowhere",
             "lambd serve --account 12",
             "lambd serve --runtime-substitution sometimes",
+            "lambd serve --network bridge",
+            "lambd serve --deny-network 10.1.2.3/8",
+            "lambd serve --xray-daemon nowhere",
             "lambd invoke",
             "lambd invoke a --payload {} --payload {}",
             "lambd invoke a --async --log",

@@ -104,8 +104,8 @@ fn metadata_services_the_host_and_its_loopback_are_out_of_reach() {
     let never = [&METADATA[..], &HOST[..], &loopback[..], &groups[..]].concat();
     let text = format!(
         "for a in {never:?}:
-    end('tcp ' + a, tcp(a, wait=0.2)); end('tcp bound ' + a, tcp(a, bound=True, wait=0.2))
-    for how in WAYS: end(f'udp {{how}} {{a}}', udp(a, how=how, wait=0.2))
+    end('tcp ' + a, tcp(a, wait=0.05)); end('tcp bound ' + a, tcp(a, bound=True, wait=0.05))
+    for how in WAYS: end(f'udp {{how}} {{a}}', udp(a, how=how, wait=0.05))
 for a in {:?}: end('at once ' + a, tcp(a, wait=30))",
         [&METADATA[..], &HOST[..]].concat()
     );

@@ -19,7 +19,7 @@ impl Instances for RuntimeInstances {
         Box::pin(async move {
             let instance = self.0.start(function).await.map_err(|error| match error {
                 StartError::Runtime(error) => InvokeError::Runtime(error.to_string()),
-                StartError::Sandbox(_) | StartError::Machine(_) => {
+                StartError::Sandbox(_) | StartError::Network(_) | StartError::Machine(_) => {
                     InvokeError::Environment(error.to_string())
                 }
             })?;
