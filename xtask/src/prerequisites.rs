@@ -38,6 +38,8 @@ const NEEDS: &[Need] = &[
     },
     Need { what: "npm", there: || process::on_path("npm").is_some(), package: "npm" },
     Need { what: "curl", there: || process::on_path("curl").is_some(), package: "curl" },
+    Need { what: "pasta", there: || process::on_path("pasta").is_some(), package: "passt" },
+    Need { what: "ip", there: || process::on_path("ip").is_some(), package: "iproute2" },
     Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },
 ];
 

@@ -93,6 +93,13 @@ impl Uplinks {
     }
 }
 
+impl Drop for Uplinks {
+    /// The parent-death signal does this too, where no security module takes it from a program that it knows.
+    fn drop(&mut self) {
+        self.by_init.values().for_each(|uplink| kill(*uplink));
+    }
+}
+
 /// Only for children that have not been reaped, so that the id cannot be another process's.
 fn kill(child: i32) {
     if let Some(pid) = Pid::from_raw(child) {

@@ -73,7 +73,8 @@ pub(crate) struct Maker {
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) cleaner: Cleaner,
     pub(crate) listeners: Vec<protocol::Listener>,
-    pub(crate) nat: Option<Nat>,
+    /// Or why there is none.
+    pub(crate) nat: Result<Nat, String>,
 }
 
 impl Maker {
@@ -133,9 +134,9 @@ impl Maker {
     /// How a sandbox is to be connected, if it is to be.
     fn plan(&self, network: Network) -> Result<Option<(&Nat, Plan)>, SandboxError> {
         match (network, &self.nat) {
-            (Network::Nat, Some(nat)) => Ok(Some((nat, nat.plan()))),
-            (Network::Nat, None) => Err(SandboxError::Uplink { reason: "it was not set up".into() }),
             (Network::None | Network::Host, _) => Ok(None),
+            (Network::Nat, Ok(nat)) => Ok(Some((nat, nat.plan()))),
+            (Network::Nat, Err(reason)) => Err(SandboxError::Uplink { reason: reason.clone() }),
         }
     }
 

@@ -131,7 +131,7 @@ impl Spawner {
             cgroups: Arc::new(cgroups),
             cleaner: Cleaner::start(),
             listeners: options.listeners,
-            nat: options.nat.map(Nat::start).transpose().map_err(failed("follow the host's network"))?,
+            nat: options.nat.ok_or_else(|| "it was not set up".to_owned()).and_then(Nat::start),
         };
         let pool = Pool::new(maker);
         pool.keep_ready(options.prepared_network, options.prepared);

@@ -49,13 +49,14 @@ def wait_for(condition, what: str, patience: float = PATIENCE):
 class Daemon:
     """One daemon with its data directory. It keeps its port over restarts."""
 
-    def __init__(self, folder: Path, data: Path | None = None, prefix=(), arguments=()):
+    def __init__(self, folder: Path, data: Path | None = None, prefix=(), arguments=(), program=None):
         self.folder = folder
         self.data = data or folder / "data"
         self.port = free_port()
         self.log = folder / "daemon.log"
         self.prefix = list(prefix)
         self.arguments = list(arguments)
+        self.program = program
         self.process = None
 
     @property
@@ -65,7 +66,7 @@ class Daemon:
 
     def spawn(self):
         """Starts the process without waiting for it."""
-        command = [*self.prefix, program(), "serve", "--listen", f"127.0.0.1:{self.port}"]
+        command = [*self.prefix, self.program or program(), "serve", "--listen", f"127.0.0.1:{self.port}"]
         command += ["--data", str(self.data), *self.arguments]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(

@@ -52,7 +52,7 @@ const CHUNK: usize = 500;
 pub(super) fn install(socket: BorrowedFd<'_>, denied: &Denied) -> Result<(), Refused> {
     let mut batch = begin();
     batch.request("make the filter's table", NEW_TABLE, CREATE, &header(FAMILY_INET), |a| {
-        a.put_text(1, TABLE)
+        a.put_text(1, TABLE);
     });
     set(&mut batch, DENIED_V4, 4);
     set(&mut batch, DENIED_V6, 16);

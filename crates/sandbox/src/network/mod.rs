@@ -90,8 +90,12 @@ pub(crate) struct Plan {
 
 impl Nat {
     /// Must be called inside a runtime.
-    pub(crate) fn start(options: NatOptions) -> io::Result<Self> {
-        Ok(Self { options, host: Host::follow()? })
+    ///
+    /// # Errors
+    /// Why no sandbox can be connected.
+    pub(crate) fn start(options: NatOptions) -> Result<Self, String> {
+        let host = Host::follow().map_err(|error| format!("cannot list the host's addresses: {error}"))?;
+        Ok(Self { options, host })
     }
 
     /// Sockets that a connected sandbox needs beside its listeners.
@@ -207,8 +211,8 @@ struct Namespace {
 /// What pasta(1) does not name itself when it lacks it.
 const NEEDS: &str = "it must be able to open /dev/net/tun: modprobe tun; chmod 0666 /dev/net/tun";
 
-/// As long as any other step of making a sandbox may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// pasta(1) takes some ten milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Namespace {
     fn set_up(&self, log: &OwnedFd, with_v6: bool) -> Result<(), String> {
@@ -266,8 +270,9 @@ fn has_ended(log: &OwnedFd, said: &mut Vec<u8>) -> bool {
 
 /// What a program said last before it ended. Where there is no system log, pasta complains about that as well.
 fn reason(said: &str) -> &str {
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.ends_with("to syslog"));
-    lines.last().unwrap_or("it gave no reason")
+    let mut lines =
+        said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.ends_with("to syslog"));
+    lines.next_back().unwrap_or("it gave no reason")
 }
 
 /// Repeats what the uplink says in the daemon's own log. Whether anybody is interested or not, it must be read:
@@ -279,7 +284,7 @@ async fn repeat_log(log: OwnedFd) {
         tracing::debug!(line = %String::from_utf8_lossy(&line), "pasta");
     }
     // It has ended, and the sandbox with it.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Denies the host's own addresses as they change; returns only when that failed.

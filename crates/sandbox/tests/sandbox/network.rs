@@ -2,9 +2,10 @@
 
 use std::process::Stdio;
 
+use lambd_sandbox::{ExitStatus, NatOptions, Network, SandboxSpec, SpawnerOptions, find_pasta};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{eventually, is_alive};
+use crate::support::{eventually, exited, is_alive, script, start_with, tree};
 use crate::world::{HOST, Held, INTERNAL, METADATA, OUTSIDE, OUTSIDE_V6, World, output};
 
 /// Python with functions that try an address in one way each and print how it ended.
@@ -326,4 +327,19 @@ fn twenty_at_once_are_connected() {
         running.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
     assert!(outputs.iter().all(|output| *output == format!("tcp tcp {OUTSIDE}\n")), "{outputs:?}");
+}
+
+/// A frozen process of cgroup v1 does not end by a signal alone.
+#[tokio::test]
+async fn a_frozen_sandbox_ends_with_its_uplink() {
+    let program = find_pasta().expect("these tests need pasta, in Debian the package passt");
+    let nat = Some(NatOptions { program, denied: Vec::new() });
+    let spawner = start_with(SpawnerOptions { nat, ..SpawnerOptions::default() });
+    let spec = SandboxSpec { network: Network::Nat, ..script("sleep 1000") };
+    let sandbox = spawner.spawn(spec).await.expect("spawns");
+    sandbox.freeze().expect("freezes");
+    let children = tree(i32::try_from(spawner.pid()).expect("pid fits"));
+    kill(children.into_iter().find(|pid| is_uplink(*pid)).expect("it is connected"));
+    assert_eq!(exited(&sandbox).await, ExitStatus::Lost);
+    spawner.shutdown().await;
 }
