@@ -153,10 +153,8 @@ import time
 while True:
     end('then', tcp('10.96.0.1', wait=1))
     time.sleep(0.01)";
-    let mut helper =
-        world.helper(&["nat", &python(text)]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let lines = std::io::BufRead::lines(std::io::BufReader::new(helper.stdout.take().expect("piped")));
-    let mut lines = lines.map_while(Result::ok);
+    let mut held = Held::start(&mut world.helper(&["nat", &python(text)]));
+    let lines = &mut held.lines;
     let first = lines.find(|line| line.starts_with("first")).expect("it runs");
     // On the way to the outside, where nobody has this address.
     assert!(first.ends_with("timed out"), "{first}");
