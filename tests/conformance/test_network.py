@@ -343,6 +343,27 @@ def test_an_ordinary_users_daemon(world, another):
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in mine if owner(pid) == 65534), "them to end")
 
 
+def test_a_container_is_connected(another):
+    """At the level oci the container has the sandbox's network: names and the outside, and not the machine."""
+    probe = Prober(another("--isolation", "oci", "--oci-runtime", "crun", "--network", "nat").start())
+    assert probe(["tcp", "service.test", PORT], ["udp", OUTSIDE_V6, PORT], ["tcp", HOST[0], PORT]) == [
+        f"tcp {OUTSIDE}",
+        f"udp {OUTSIDE_V6}",
+        UNREACHABLE,
+    ]
+
+
+def test_the_level_process_has_none_or_host(another):
+    """Without a network of its own, a function has its own endpoints or the machine's whole network."""
+    refused = another("--isolation", "process", "--network", "nat").spawn()
+    assert refused.process.wait(30) != 0
+    assert "the isolation level process has no network of its own" in refused.output()
+
+    probe = Prober(another("--isolation", "process", "--allow-host-network").start())
+    assert probe(["endpoint"], ["tcp", OUTSIDE, PORT]) == [True, "PermissionError: Permission denied"]
+    assert probe(["endpoint"], ["tcp", OUTSIDE, PORT], network="host") == [True, f"tcp {OUTSIDE}"]
+
+
 def owner(pid):
     try:
         return os.stat(f"/proc/{pid}").st_uid

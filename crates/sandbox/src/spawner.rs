@@ -53,7 +53,7 @@ pub struct SpawnerOptions {
     /// Sockets that each sandbox has in its network, at most 24; where many share a network, ports are
     /// taken as they are free. Only addresses of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist.
     pub listeners: Vec<Listener>,
-    /// What sandboxes of [`Network::Nat`] need; without it there are none.
+    /// What sandboxes of [`crate::Network::Nat`] need; without it there are none.
     pub nat: Option<NatOptions>,
     /// How many empty sandboxes are made ahead of demand and kept ready.
     pub prepared: usize,
