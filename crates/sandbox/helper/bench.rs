@@ -4,7 +4,7 @@
 //! - one after the other, made when asked for, with the time of each step;
 //! - the same with some made ahead of demand;
 //! - those beside growing numbers of living ones: the cost should not grow with them;
-//! - connected ones, and the memory of the programs at the other ends;
+//! - connected ones, if pasta is installed, and the memory of the programs at the other ends;
 //! - many at once, when asked for: none may fail.
 //!
 //! Times are in microseconds. All of it takes about thirty seconds.
@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lambd_sandbox::{
-    Base, Isolation, Listener, Network, Sandbox, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions,
-    Transport,
+    Base, Isolation, Listener, NatOptions, Network, Sandbox, SandboxSpec, ScratchOptions, Spawner,
+    SpawnerOptions, Transport, find_pasta,
 };
 
-use crate::{fail, nat, oci, spec};
+use crate::{fail, oci, spec};
 
 /// Sandboxes of one measurement.
 const ROUND: usize = 200;
@@ -203,12 +203,14 @@ async fn at_once(scratch: &ScratchOptions) -> String {
     format!("{{\"count\": {count}, \"all\": {}}}", took.as_micros())
 }
 
-/// Connected ones with a pause that leaves time to connect the next, as between the cold starts of a quiet machine.
+/// Connected ones, with a pause that leaves time to connect the next, as between the cold starts of a quiet machine.
 async fn connected() -> String {
     const PAUSE: Duration = Duration::from_millis(100);
+    let Some(program) = find_pasta() else { return "null".to_owned() };
     let mut results = Vec::new();
-    for prepared in [0, 2] {
-        let options = SpawnerOptions { nat: Some(nat(&[])), ..SpawnerOptions::default() };
+    for (name, prepared) in [("on_demand", 0), ("prepared", 2)] {
+        let nat = NatOptions { program: program.clone(), denied: Vec::new() };
+        let options = SpawnerOptions { nat: Some(nat), ..SpawnerOptions::default() };
         let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
         spawner.keep_ready(Base { network: Network::Nat, ..Base::default() }, prepared);
         tokio::time::sleep(10 * PAUSE).await;
@@ -221,8 +223,10 @@ async fn connected() -> String {
             measured.times.push(start.elapsed());
             sandbox.exited().await;
         }
-        results.push(format!("\"prepared_{prepared}\": {}", measured.to_json()));
-        results.push(format!("\"uplink_pss_kib_{prepared}\": {:?}", uplinks_pss_kib(&spawner)));
+        results.push(format!("\"{name}\": {}", measured.to_json()));
+        if prepared > 0 {
+            results.push(format!("\"uplinks_pss_kib\": {:?}", uplinks_pss_kib(&spawner)));
+        }
         spawner.shutdown().await;
     }
     format!("{{{}}}", results.join(", "))
