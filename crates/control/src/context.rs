@@ -111,7 +111,8 @@ impl Control {
 
     async fn load(&self, row: &FunctionRow) -> Result<Arc<FunctionSnapshot>, LookupError> {
         let code_dir = self.store().packages().directory(row.code).await?;
-        Ok(Arc::new(functions::snapshot(row, code_dir)))
+        let tags = self.store().function_tags(&row.key.scope, &row.key.name).await?;
+        Ok(Arc::new(functions::snapshot(row, &tags, code_dir)))
     }
 
     /// The right to commit a change; see [`Self::publish_change`].

@@ -1,5 +1,6 @@
 //! Naming functions, and turning stored rows into what the engine and the client see.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lambd_api::responses::{
@@ -13,6 +14,8 @@ use lambd_types::{
     EphemeralStorage, FunctionKey, FunctionName, FunctionRef, FunctionRefError, FunctionSnapshot, MemorySize,
     NameError, Qualifier, Scope, Timeout, Version, function_arn,
 };
+
+use crate::tags;
 
 /// A function as a request names it.
 #[derive(Debug, Clone)]
@@ -115,7 +118,11 @@ fn violation(violations: Violations) -> ApiError {
 
 /// What the engine needs of a row. Stored numbers were checked when they were stored; should a limit have
 /// been lowered since, the default stands in.
-pub(crate) fn snapshot(row: &FunctionRow, code_dir: PathBuf) -> FunctionSnapshot {
+pub(crate) fn snapshot(
+    row: &FunctionRow,
+    tags: &BTreeMap<String, String>,
+    code_dir: PathBuf,
+) -> FunctionSnapshot {
     let configuration = &row.configuration;
     let environment = configuration.environment.clone().unwrap_or_default();
     FunctionSnapshot {
@@ -127,6 +134,7 @@ pub(crate) fn snapshot(row: &FunctionRow, code_dir: PathBuf) -> FunctionSnapshot
         memory: MemorySize::new(configuration.memory_size.into()).unwrap_or_default(),
         timeout: Timeout::new(configuration.timeout.into()).unwrap_or_default(),
         ephemeral_storage: EphemeralStorage::new(configuration.ephemeral_storage.into()).unwrap_or_default(),
+        network: tags::network(tags),
         environment: environment.into_iter().collect::<Vec<_>>().into(),
         code: row.code,
         code_dir,

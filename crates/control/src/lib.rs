@@ -12,6 +12,7 @@ mod options;
 pub mod ports;
 mod service;
 mod settings;
+mod tags;
 mod unsupported;
 
 pub use context::{Control, LookupError};

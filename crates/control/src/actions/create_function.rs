@@ -12,7 +12,7 @@ use crate::Control;
 use crate::context::store_error;
 use crate::functions::{self, Target};
 use crate::service::success;
-use crate::{settings, unsupported};
+use crate::{settings, tags, unsupported};
 
 /// Tags of a function at most (CORE-240).
 const TAGS_MAX: usize = 50;
@@ -23,7 +23,7 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
     check(&body)?;
     let name = body.function_name.as_deref().unwrap_or_default();
     let target = Target::parse(scope, name)?.unqualified()?;
-    check_values(&body)?;
+    check_values(control, &body)?;
 
     let zip = packages::zip_of(control, body.code.unwrap_or_default())?;
     let key = FunctionKey { scope: scope.clone(), name: target.name.clone(), version: Version::Latest };
@@ -71,7 +71,7 @@ fn check(body: &CreateFunction) -> Result<(), ApiError> {
 }
 
 /// What the service refuses beyond the model.
-fn check_values(body: &CreateFunction) -> Result<(), ApiError> {
+fn check_values(control: &Control, body: &CreateFunction) -> Result<(), ApiError> {
     unsupported::create(body)?;
     let Settings { runtime: Some(runtime), handler: Some(_), .. } = &body.settings else {
         return Err(ApiError::InvalidParameterValue(
@@ -93,7 +93,7 @@ fn check_values(body: &CreateFunction) -> Result<(), ApiError> {
                 "The tag {key:?} is invalid: a key has 1 to 128 characters and does not begin with aws:, a value has \
                  at most 256 characters."
             ))),
-            None => Ok(()),
+            None => tags::check(tags, &control.options().network),
         },
         None => Ok(()),
     }
