@@ -32,7 +32,7 @@ IAC, BREAK = 255, 243
 SECONDS_PER_SUITE = 450
 SECONDS = 2 * SECONDS_PER_SUITE + 120
 # How long a guest that hangs may take to say where.
-LAST_SECONDS = 20
+LAST_SECONDS = 60
 # So many lines of the kernel's are shown of it, and of one that failed.
 LINES_OF_HUNG, LINES_OF_FAILED = 400, 15
 # root: as root with version 2. delegated: as an ordinary user in a group of its own, as systemd gives it. alone: as
