@@ -6,6 +6,7 @@
 
 mod arn;
 mod clock;
+mod condition;
 mod digest;
 mod function_ref;
 mod ids;
@@ -19,10 +20,11 @@ mod timestamp;
 
 pub use arn::{Partition, function_arn};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use condition::{Condition, Reason, ReasonCode, State, UpdateStatus};
 pub use digest::{Sha256Digest, Sha256Hasher};
 pub use function_ref::{FunctionRef, FunctionRefError};
 pub use ids::{AccountId, Region, RequestId, RevisionId, Scope};
-pub use names::{FunctionName, NameError, Qualifier, Version};
+pub use names::{AliasName, FunctionName, NameError, Qualifier, Version};
 pub use quantities::{EphemeralStorage, MemorySize, OutOfRange, Timeout};
-pub use snapshot::{FunctionKey, FunctionSnapshot};
+pub use snapshot::{FunctionKey, FunctionSnapshot, FunctionTarget};
 pub use timestamp::{UnixMillis, iso8601_millis};
