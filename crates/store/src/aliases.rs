@@ -33,23 +33,25 @@ pub struct AliasRow {
     pub additional: Option<(Version, f64)>,
 }
 
-const COLUMNS: &str = "account, region, name, alias, revision, description, version, additional_version, additional_weight";
+const COLUMNS: &str =
+    "account, region, name, alias, revision, description, version, additional_version, additional_weight";
 
 impl Store {
     /// Adds an alias. `false` when the name is taken.
     pub async fn insert_alias(&self, row: &AliasRow) -> Result<bool, StoreError> {
-        let done = sqlx::query("INSERT INTO function_alias VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING")
-            .bind(row.key.scope.account.as_str())
-            .bind(row.key.scope.region.as_str())
-            .bind(row.key.name.as_str())
-            .bind(row.key.alias.as_str())
-            .bind(row.revision.as_str())
-            .bind(&row.description)
-            .bind(row.version.to_string())
-            .bind(row.additional.map(|(version, _)| version.to_string()))
-            .bind(row.additional.map(|(_, weight)| weight))
-            .execute(&self.main)
-            .await?;
+        let done =
+            sqlx::query("INSERT INTO function_alias VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING")
+                .bind(row.key.scope.account.as_str())
+                .bind(row.key.scope.region.as_str())
+                .bind(row.key.name.as_str())
+                .bind(row.key.alias.as_str())
+                .bind(row.revision.as_str())
+                .bind(&row.description)
+                .bind(row.version.to_string())
+                .bind(row.additional.map(|(version, _)| version.to_string()))
+                .bind(row.additional.map(|(_, weight)| weight))
+                .execute(&self.main)
+                .await?;
         Ok(done.rows_affected() == 1)
     }
 

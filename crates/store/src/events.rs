@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use lambd_types::invocation::Event;
-use lambd_types::{
-    AccountId, FunctionName, FunctionTarget, Qualifier, Region, RequestId, Scope, UnixMillis,
-};
+use lambd_types::{AccountId, FunctionName, FunctionTarget, Qualifier, Region, RequestId, Scope, UnixMillis};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 

@@ -39,6 +39,18 @@ pub struct Configuration {
     pub environment: Option<BTreeMap<String, String>>,
     /// Log group.
     pub log_group: String,
+    /// Processor architecture, as the API names it.
+    #[serde(default = "machine_architecture")]
+    pub architecture: String,
+}
+
+/// The architecture of this machine in the words of the API; that of all versions that say nothing else.
+pub fn machine_architecture() -> String {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+    .to_owned()
 }
 
 /// One version of a function.
@@ -352,11 +364,7 @@ fn decode(row: &SqliteRow) -> Result<FunctionRow, StoreError> {
         build: RevisionId::from_stored(text("build")),
         published_description: row.get("published_description"),
         condition: condition::decode(&text("condition")).ok_or_else(|| damaged(text("condition")))?,
-        in_force: row
-            .get::<Option<String>, _>("in_force")
-            .as_deref()
-            .map(decode_in_force)
-            .transpose()?,
+        in_force: row.get::<Option<String>, _>("in_force").as_deref().map(decode_in_force).transpose()?,
         last_version: row.get::<i64, _>("last_version") as u64,
     })
 }

@@ -28,6 +28,7 @@ fn row(name: &str) -> FunctionRow {
             ephemeral_storage: 512,
             environment: None,
             log_group: format!("/aws/lambda/{name}"),
+            architecture: machine_architecture(),
         },
         build: RevisionId::random(),
         published_description: None,
@@ -66,9 +67,15 @@ async fn an_update_with_an_old_revision_changes_nothing() {
     let first = row("f");
     store.insert_function(&[first.clone()], &BTreeMap::new()).await.unwrap();
     let second = FunctionRow { revision: RevisionId::random(), code_size: 7, ..first.clone() };
-    assert_eq!(store.change_functions(&[RowChange::Update(&second, &first.revision)]).await.unwrap(), Updated::Yes);
+    assert_eq!(
+        store.change_functions(&[RowChange::Update(&second, &first.revision)]).await.unwrap(),
+        Updated::Yes
+    );
     let third = FunctionRow { revision: RevisionId::random(), code_size: 9, ..first.clone() };
-    assert_eq!(store.change_functions(&[RowChange::Update(&third, &first.revision)]).await.unwrap(), Updated::Stale);
+    assert_eq!(
+        store.change_functions(&[RowChange::Update(&third, &first.revision)]).await.unwrap(),
+        Updated::Stale
+    );
     assert_eq!(store.function(&first.key).await.unwrap(), Some(second));
 }
 
@@ -178,12 +185,14 @@ async fn rows_of_an_older_schema_are_active() {
         ] {
             sqlx::raw_sql(script).execute(&pool).await.unwrap();
         }
-        sqlx::query("INSERT INTO function VALUES ('000000000000','us-east-1','old','$LATEST','r1',?,100,1,?)")
-            .bind(old.code.to_base64())
-            .bind(serde_json::to_string(&old.configuration).unwrap())
-            .execute(&pool)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO function VALUES ('000000000000','us-east-1','old','$LATEST','r1',?,100,1,?)",
+        )
+        .bind(old.code.to_base64())
+        .bind(serde_json::to_string(&old.configuration).unwrap())
+        .execute(&pool)
+        .await
+        .unwrap();
         pool.close().await;
     }
     let store = open(&dir).await;
