@@ -1,6 +1,6 @@
 //! Unpacking an archive that a stranger made.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Cursor, Read, Seek};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
@@ -14,6 +14,8 @@ use zip::result::ZipError;
 const DEPTH_MAX: usize = 100;
 /// Longest name of one file or directory.
 const NAME_MAX: usize = 255;
+/// Longest path of an entry: the kernel's limit, less where packages are unpacked.
+const PATH_MAX: usize = 3500;
 /// Longest target of a link, PATH_MAX without its end.
 const LINK_MAX: u64 = 4095;
 
@@ -101,30 +103,38 @@ pub(super) fn inspect(zip: &[u8], limits: UnpackLimits) -> Result<(), PackageErr
         return Err(PackageError::TooManyEntries { limit: limits.entries });
     }
     let mut archive = open(Cursor::new(zip))?;
-    let (mut seen, mut declared) = (HashSet::new(), 0_u64);
+    let (mut kinds, mut declared) = (HashMap::new(), 0_u64);
     for index in 0..archive.len() {
         // Raw: nothing is decompressed.
         let entry = archive.by_index_raw(index).map_err(not_a_zip)?;
         let name = entry.name().map_err(not_a_zip)?.into_owned();
         let path = safe_path(&name).ok_or(PackageError::UnsafePath { entry: name.clone() })?;
-        if path.components().any(|part| part.as_os_str().len() > NAME_MAX) {
+        if path.as_os_str().len() > PATH_MAX || path.components().any(|p| p.as_os_str().len() > NAME_MAX) {
             return Err(PackageError::NotAZip(format!("no file can be called {name}")));
         }
         if entry.encrypted() {
             return Err(PackageError::NotAZip(format!("entry {name:?} is encrypted")));
         }
-        if entry.is_symlink() {
-            drop(entry);
-            let mut entry = archive.by_index(index).map_err(not_a_zip)?;
-            link_target(&path, &name, &mut entry)?;
-            continue;
-        }
         declared = declared.saturating_add(entry.size());
         if declared > limits.bytes {
             return Err(PackageError::TooLarge { limit: limits.bytes });
         }
-        if !entry.is_dir() && !seen.insert(path) {
+        let (is_dir, is_link) = (entry.is_dir(), entry.is_symlink());
+        drop(entry);
+        if is_link {
+            let mut entry = archive.by_index(index).map_err(not_a_zip)?;
+            link_target(&path, &name, &mut entry)?;
+        }
+        if kinds.insert(path, is_dir).is_some_and(|was_dir| !(was_dir && is_dir)) {
             return Err(PackageError::NotAZip(format!("entry {name:?} occurs twice")));
+        }
+    }
+    // Only directories have something below them.
+    for path in kinds.keys() {
+        let mut above = path.ancestors().skip(1);
+        if let Some(not_a_dir) = above.find(|above| kinds.get(*above).is_some_and(|is_dir| !is_dir)) {
+            let shown = not_a_dir.display();
+            return Err(PackageError::NotAZip(format!("{shown} is two different things")));
         }
     }
     Ok(())
