@@ -56,6 +56,11 @@ impl Sandboxes {
         for (living, measured) in self.0["beside_living"].as_object().into_iter().flatten() {
             row(&format!("ahead, beside {living}"), measured);
         }
+        let connected = &self.0["connected"];
+        if connected.is_object() {
+            row("connected, on demand", &connected["on_demand"]);
+            row("connected, made ahead", &connected["prepared"]);
+        }
         text.push_str("steps: ");
         let steps = self.0["on_demand"]["steps"].as_array().into_iter().flatten();
         let steps: Vec<_> =
@@ -68,6 +73,12 @@ impl Sandboxes {
             at_once["count"],
             at_once["all"].as_f64().unwrap_or(f64::NAN) / 1000.0
         );
+        let uplinks = connected["uplinks_pss_kib"].as_array().into_iter().flatten();
+        let megabytes: Vec<_> =
+            uplinks.filter_map(Value::as_f64).map(|kib| format!("{:.0} MB", kib / 1024.0)).collect();
+        if !megabytes.is_empty() {
+            let _infallible = writeln!(text, "memory of pasta for each: {}", megabytes.join(", "));
+        }
         text
     }
 }
@@ -88,11 +99,17 @@ mod tests {
             "prepared": measured(1000),
             "beside_living": { "100": measured(1100) },
             "at_once": { "count": 200, "all": 600_000 },
+            "connected": {
+                "on_demand": measured(20_000), "prepared": measured(1500), "uplinks_pss_kib": [20_480],
+            },
         }))
         .table();
         assert!(table.contains("clone 1100, network 160"), "{table}");
         assert!(table.contains("200 at once: 600 ms"), "{table}");
         let row = table.lines().find(|line| line.starts_with("made on demand")).unwrap();
         assert!(row.ends_with("6.00"), "{table}");
+        let row = table.lines().find(|line| line.starts_with("connected, made ahead")).unwrap();
+        assert!(row.ends_with("3.00"), "{table}");
+        assert!(table.contains("pasta for each: 20 MB"), "{table}");
     }
 }

@@ -33,6 +33,9 @@ def test_defined_variables(functions, name):
         "LAMBDA_TASK_ROOT": "/var/task",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+        "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
     }
     assert {key: found.get(key) for key in expected} == expected
     assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", found["AWS_LAMBDA_LOG_STREAM_NAME"])
@@ -57,7 +60,7 @@ def test_nothing_of_the_daemon_leaks(functions, name):
     """CORE-005: the environment of the daemon is not the function's."""
     functions.python(name, DUMP)
     found = set(functions.invoke(name).good())
-    known = r"AWS_.*|LAMBDA_.*|_HANDLER|_X_AMZN_.*|_LAMBDA_.*|TZ|LANG|LC_CTYPE|PATH|LD_LIBRARY_PATH|PYTHON.*|PWD|SHLVL|_|HOME"
+    known = r"AWS_.*|_AWS_XRAY_DAEMON_.*|LAMBDA_.*|_HANDLER|_X_AMZN_.*|_LAMBDA_.*|TZ|LANG|LC_CTYPE|PATH|LD_LIBRARY_PATH|PYTHON.*|PWD|SHLVL|_|HOME"
     assert [key for key in found if not re.fullmatch(known, key)] == []
 
 

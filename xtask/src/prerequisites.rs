@@ -49,6 +49,8 @@ const NEEDS: &[Need] = &[
         there: || Path::new("/usr/bin/python3").exists(),
         package: "python3",
     },
+    Need { what: "pasta", there: || process::on_path("pasta").is_some(), package: "passt" },
+    Need { what: "ip", there: || process::on_path("ip").is_some(), package: "iproute2" },
     Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },
     Need { what: "crun", there: || process::on_path("crun").is_some(), package: "crun" },
 ];

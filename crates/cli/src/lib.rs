@@ -50,7 +50,7 @@ use std::process::ExitCode;
 
 pub use args::{
     Cli, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice,
-    LogLevel, LogsArgs, Output, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
+    LogLevel, LogsArgs, NetworkChoice, Output, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
 };
 pub use console::{Captured, Console};
 pub use ports::{

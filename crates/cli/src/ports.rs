@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use lambd_types::{AccountId, Region};
+use lambd_types::{AccountId, Cidr, NetworkPolicy, Region};
 
-use crate::args::{CpuShare, IsolationChoice, LogLevel, RuntimeSubstitution};
+use crate::args::{CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeSubstitution};
 use crate::report::{DoctorReport, RuntimeStatus};
 
 /// A boxed future that may move between threads.
@@ -49,6 +49,14 @@ pub struct ServeArgs {
     pub isolation: IsolationChoice,
     /// How much CPU time functions get.
     pub cpu: CpuShare,
+    /// Which network functions see that ask for none themselves.
+    pub network: NetworkChoice,
+    /// Whether a function may have this machine's network by asking for it.
+    pub allow_host_network: bool,
+    /// Networks that functions must not reach.
+    pub denied_networks: Vec<Cidr>,
+    /// Where trace segments are handed on to.
+    pub xray_daemon: Option<SocketAddr>,
     /// What to do about a function whose runtime version is not installed.
     pub runtime_substitution: RuntimeSubstitution,
     /// Root file systems that are used instead of the machine's own.
@@ -83,6 +91,8 @@ pub struct RunningDaemon {
     pub endpoint: SocketAddr,
     /// The isolation level in force, such as `namespaces`.
     pub isolation: String,
+    /// The network of functions that ask for none themselves, such as `nat`, and why if that was not chosen.
+    pub network: String,
     /// The managed runtimes that this machine can run.
     pub runtimes: Vec<RuntimeFound>,
     /// The data directory in use.
@@ -96,6 +106,7 @@ impl fmt::Debug for RunningDaemon {
         f.debug_struct("RunningDaemon")
             .field("endpoint", &self.endpoint)
             .field("isolation", &self.isolation)
+            .field("network", &self.network)
             .field("runtimes", &self.runtimes)
             .field("data", &self.data)
             .finish_non_exhaustive()
@@ -168,6 +179,16 @@ pub enum StartError {
         /// What the user can do about it.
         remedy: String,
     },
+    /// The network that was asked for does not work on this machine.
+    #[error("the network policy {policy} does not work here: {reason}")]
+    NetworkUnavailable {
+        /// Which one.
+        policy: NetworkPolicy,
+        /// What stands in the way.
+        reason: String,
+        /// What the user can do about it.
+        remedy: String,
+    },
     /// A part of the daemon failed to start.
     #[error("the daemon did not start: {0}")]
     Part(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -195,6 +216,9 @@ impl StartError {
                 format!("{remedy}; or choose another level with --isolation")
             }
             Self::RuntimeRoot { remedy, .. } => remedy.clone(),
+            Self::NetworkUnavailable { remedy, .. } => {
+                format!("{remedy}; or choose another network with --network")
+            }
             Self::NoIsolation(_) | Self::Part(_) => {
                 "run `lambd doctor` to see what this machine lacks".into()
             }

@@ -20,6 +20,8 @@ pub struct DoctorReport {
     pub isolation_in_force: Option<String>,
     /// Limits that can be enforced: memory, CPU, processes, freezing.
     pub limits: Vec<Check>,
+    /// Which networks functions can have.
+    pub network: Vec<Check>,
     /// Managed runtimes that can run.
     pub runtimes: Vec<RuntimeFound>,
     /// Managed runtimes that cannot.
@@ -205,6 +207,7 @@ mod tests {
             isolation_in_force: (status == IsolationStatus::Available).then(|| "namespaces".into()),
             isolation: vec![IsolationLevel { name: "namespaces".into(), detail: None, status }],
             limits: vec![],
+            network: vec![],
             runtimes: vec![],
             missing_runtimes: vec![RuntimeMissing {
                 id: "nodejs".into(),

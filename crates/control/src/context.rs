@@ -147,7 +147,8 @@ impl Control {
             return Ok(Found::NotReady(row.condition.state));
         };
         let code_dir = self.store().packages().directory(running.code).await?;
-        Ok(Found::Ready(Arc::new(functions::snapshot(row, &running, code_dir))))
+        let tags = self.store().function_tags(&row.key.scope, &row.key.name).await?;
+        Ok(Found::Ready(Arc::new(functions::snapshot(row, &running, &tags, code_dir))))
     }
 
     /// The right to commit a change; see [`Self::publish_change`].

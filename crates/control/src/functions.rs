@@ -1,5 +1,6 @@
 //! Naming functions, and turning stored rows into what the engine and the client see.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lambd_api::responses::{
@@ -11,9 +12,11 @@ use lambd_http::RequestHead;
 use lambd_store::functions::{FunctionRow, InForce};
 use lambd_types::{
     Condition, EphemeralStorage, FunctionKey, FunctionName, FunctionRef, FunctionRefError, FunctionSnapshot,
-    FunctionTarget, MemorySize, NameError, Qualifier, Scope, State, Timeout, UpdateStatus, Version,
-    function_arn,
+    FunctionTarget, MemorySize, NameError, Qualifier, RevisionId, Scope, State, Timeout, UpdateStatus,
+    Version, function_arn,
 };
+
+use crate::tags;
 
 /// A function as a request names it.
 #[derive(Debug, Clone)]
@@ -144,20 +147,31 @@ pub(crate) fn as_it_is(row: &FunctionRow) -> InForce {
     }
 }
 
-/// What the engine needs of a row and what runs of it. Stored numbers were checked when they were stored; should a limit have
-/// been lowered since, the default stands in.
-pub(crate) fn snapshot(row: &FunctionRow, running: &InForce, code_dir: PathBuf) -> FunctionSnapshot {
+/// What the engine needs of a row and what runs of it. Stored numbers were checked when they were stored; should
+/// a limit have been lowered since, the default stands in.
+pub(crate) fn snapshot(
+    row: &FunctionRow,
+    running: &InForce,
+    tags: &BTreeMap<String, String>,
+    code_dir: PathBuf,
+) -> FunctionSnapshot {
     let configuration = &running.configuration;
+    let network = tags::network(tags);
     let environment = configuration.environment.clone().unwrap_or_default();
     FunctionSnapshot {
         key: row.key.clone(),
-        revision: running.build.clone(),
+        // A tag is no part of a build, but an instance has one network for all of its life.
+        revision: match network {
+            None => running.build.clone(),
+            Some(network) => RevisionId::from_stored(format!("{}/{network}", running.build)),
+        },
         arn: function_arn(&row.key.scope, &row.key.name),
         runtime: configuration.runtime.clone(),
         handler: configuration.handler.clone(),
         memory: MemorySize::new(configuration.memory_size.into()).unwrap_or_default(),
         timeout: Timeout::new(configuration.timeout.into()).unwrap_or_default(),
         ephemeral_storage: EphemeralStorage::new(configuration.ephemeral_storage.into()).unwrap_or_default(),
+        network,
         environment: environment.into_iter().collect::<Vec<_>>().into(),
         code: running.code,
         code_dir,

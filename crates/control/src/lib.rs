@@ -18,6 +18,7 @@ mod routing;
 mod service;
 mod settings;
 mod snapshots;
+mod tags;
 mod unsupported;
 
 pub use context::{Control, LookupError};

@@ -1,7 +1,7 @@
 //! Settings of the rules.
 
 use lambd_store::packages::UnpackLimits;
-use lambd_types::limits;
+use lambd_types::{NetworkPolicy, NetworkRules, limits};
 
 /// Limits, with the service's defaults.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct ControlOptions {
     pub code_size_zipped: u64,
     /// Bytes of all packages of an account and region.
     pub total_code_size: u64,
+    /// Which networks functions may ask for.
+    pub network: NetworkRules,
 }
 
 impl Default for ControlOptions {
@@ -20,6 +22,7 @@ impl Default for ControlOptions {
             unpack: UnpackLimits::default(),
             code_size_zipped: limits::CODE_SIZE_ZIPPED,
             total_code_size: limits::TOTAL_CODE_SIZE,
+            network: NetworkRules::new(NetworkPolicy::None),
         }
     }
 }

@@ -8,8 +8,20 @@ use crate::identity::{FUNCTION_GID, FUNCTION_UID, FUNCTION_USER};
 /// Host name of every sandbox.
 pub(crate) const HOST_NAME: &str = "lambd";
 
-/// Generated files: name below `/etc` and contents.
-pub(crate) fn generated() -> [(&'static str, String); 6] {
+/// Files that are made: name below `/etc` and contents, which may be given instead of ours.
+pub(crate) fn generated(given: &[(String, String)]) -> [(&'static str, String); 6] {
+    ours().map(|(name, contents)| {
+        let instead = given.iter().find(|(given, _)| given == name);
+        (name, instead.map_or(contents, |(_, contents)| contents.clone()))
+    })
+}
+
+/// Names of the files that are made.
+pub(crate) fn names() -> [&'static str; 6] {
+    ours().map(|(name, _)| name)
+}
+
+fn ours() -> [(&'static str, String); 6] {
     [
         (
             "passwd",

@@ -386,6 +386,7 @@ pub(crate) mod tests {
             network,
             listeners: Vec::new(),
             host_root: true,
+            etc: Vec::new(),
             cgroup: crate::protocol::CgroupPlacement::default(),
             tmp: None,
         };

@@ -238,7 +238,7 @@ pub(crate) fn become_function(level: Level, lease: Lease) -> Result<(), StepErro
     let (uid, gid) = lease.function_ids(level);
     // The bounding set first: dropping from it needs CAP_SETPCAP, which the following steps take
     // away. Without it, a file with capabilities could give some back (capabilities(7)).
-    match (level, drop_bounding_set()) {
+    match (level, limit_bounding_set(CapabilitySet::empty())) {
         // no_new_privs takes their effect from such files as well, and not every container's root may drop.
         (Level::Process, Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
         (_, dropped) => dropped.step("drop capability bounding set")?,
@@ -279,12 +279,14 @@ fn keep_capabilities(keep: CapabilitySet) -> io::Result<()> {
     Ok(set_capabilities(None, sets)?)
 }
 
-/// Drops every capability the kernel knows from the bounding set, also those newer than this code.
-fn drop_bounding_set() -> io::Result<()> {
+/// Drops every capability the kernel knows but these from the bounding set, also those newer than this code.
+pub(crate) fn limit_bounding_set(keep: CapabilitySet) -> io::Result<()> {
     for number in 0..64 {
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
-            1 << number,
-        )) {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if keep.contains(capability) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
             Ok(()) => {}
             // The kernel's last capability has been passed, see prctl(2).
             Err(rustix::io::Errno::INVAL) => break,

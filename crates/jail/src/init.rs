@@ -153,18 +153,21 @@ fn enter_cgroups(tasks: &[OwnedFd]) -> Result<(), StepError> {
 /// What does not depend on the function: the network and its listeners.
 fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     rustix::thread::set_name(c"lambd-init").step("set process name")?;
-    if init.request.level != Level::Process && init.request.network == Network::Own {
+    if init.request.level != Level::Process && init.request.network != Network::Host {
         net::loopback_up()?;
     }
-    let listeners = net::listeners(&init.request.listeners)?;
+    let mut listeners = net::listeners(&init.request.listeners)?;
     init.listeners = net::addresses(&init.request.listeners, &listeners)?;
+    if let Network::Connected(_) = init.request.network {
+        listeners.extend(net::configuration()?);
+    }
     init.phases.end("network");
     match init.request.level {
         Level::Namespaces => namespaces::prepare(init)?,
         Level::Process => process::prepare(init)?,
         Level::Oci => {}
     }
-    // The listeners close here with the end of this function: from now on the daemon alone holds them.
+    // The sockets close here with the end of this function: from now on the daemon alone holds them.
     let listeners: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
     let prepared = Event::Prepared { phases: init.phases.take() };
     protocol::send(init.control, &prepared, &listeners).step("report the empty sandbox")

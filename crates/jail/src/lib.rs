@@ -28,6 +28,7 @@
 //! | `landlock`   | which files may be used, whatever their permissions say                  |
 //! | `supervisor` | calls that the filter cannot judge, answered by the init                 |
 //! | `tree`       | all processes of a sandbox without a pid namespace                       |
+//! | `uplink`     | the program that connects a sandbox's network to the daemon's              |
 //! | `phases`     | how long each step takes                                                 |
 //! | `function`   | pid 2: gives up every right, then becomes the function                   |
 //! | `rlimits`    | resource limits                                                          |
@@ -67,6 +68,7 @@ mod spawner;
 mod supervisor;
 mod sys;
 mod tree;
+mod uplink;
 pub mod volume;
 
 pub use error::StepError;

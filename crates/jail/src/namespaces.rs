@@ -27,7 +27,7 @@ pub(crate) fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
     match unsafe { sys::fork() }.step("fork to prepare the root")? {
         Side::Child => {
-            let failed = identity::become_init(init.lease).and_then(|()| mounts::prepare()).err();
+            let failed = identity::become_init(init.lease).and_then(|()| mounts::prepare(init.request)).err();
             if let Some(StepError { step, errno }) = &failed {
                 let event = Event::SetupFailed { step: step.to_string(), errno: *errno };
                 let _ = protocol::send(init.control, &event, &[]);
@@ -54,9 +54,9 @@ pub(crate) const ALL: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS) as u64;
 
 /// The namespaces of a sandbox that sees this network.
-pub(crate) fn flags(network: Network) -> u64 {
+pub(crate) fn flags(network: &Network) -> u64 {
     match network {
-        Network::Own => ALL,
+        Network::Own | Network::Connected(_) => ALL,
         Network::Host => ALL & !(libc::CLONE_NEWNET as u64),
     }
 }
@@ -75,8 +75,8 @@ pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepEr
     }
     init.phases.end("change identity");
     match captured {
-        Captured::InHost(binds) => mounts::complete(binds, spec)?,
-        Captured::Directory(view) => mounts::build(view, spec)?,
+        Captured::InHost(binds) => mounts::complete(binds, init.request, spec)?,
+        Captured::Directory(view) => mounts::build(view, init.request, spec)?,
     }
     init.phases.end("build root");
     Ok(true)

@@ -7,6 +7,7 @@
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
 use crate::error::{Step, StepError};
@@ -21,6 +22,27 @@ const BACKLOG: i32 = 128;
 pub(crate) fn loopback_up() -> Result<(), StepError> {
     let socket = socket(SocketType::STREAM).step("create socket for loopback")?;
     sys::loopback_up(socket.as_fd()).step("bring loopback up")
+}
+
+/// `RTMGRP_LINK` of rtnetlink(7): changes of network interfaces.
+const LINK_CHANGES: u32 = 1;
+
+/// Sockets through which this network namespace can be configured and filtered.
+///
+/// The daemon uses them, not this process: what a function must not reach changes with the addresses of the
+/// host. The kernel asks for the right at each message (netlink(7)), and the daemon has it: it owns the user
+/// namespace. Nobody inside has it once the function runs.
+pub(crate) fn configuration() -> Result<[OwnedFd; 2], StepError> {
+    let open = |protocol, groups| {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
+        bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+        Ok::<_, rustix::io::Errno>(socket)
+    };
+    // `NETLINK_ROUTE` is zero, which is no protocol's name in this library.
+    let route = open(None, LINK_CHANGES).step("open rtnetlink socket")?;
+    let filter = open(Some(netlink::NETFILTER), 0).step("open netfilter socket")?;
+    Ok([route, filter])
 }
 
 /// Creates listening sockets in the order given.

@@ -99,7 +99,7 @@ pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Stage
     let stage = mount_stage(&runtime.program)?;
     show_own_processes()?;
     hide_second_cgroups()?;
-    mounts::build_below(view, spec, &stage.root())?;
+    mounts::build_below(view, init.request, spec, &stage.root())?;
     init.phases.end("build root");
     let text = config::text(spec, runtime, init.lease, policy(init)?, &stage.root())?;
     std::fs::write(stage.0.join("config.json"), text).step("write configuration of the container")?;

@@ -10,5 +10,5 @@ pub fn directories() -> impl Iterator<Item = String> {
 
 /// Files, as absolute paths.
 pub fn files() -> impl Iterator<Item = String> {
-    etc::generated().into_iter().map(|(name, _)| format!("/etc/{name}"))
+    etc::names().into_iter().map(|name| format!("/etc/{name}"))
 }

@@ -3,8 +3,8 @@
 //! Two kinds of socket, both `SOCK_SEQPACKET` so that one message is one packet:
 //!
 //! - the **request socket** goes from the daemon to the spawner and carries [`SpawnRequest`]s, each
-//!   with two file descriptors: the sandbox's end of its control socket, and the write end of the
-//!   pipe for its output;
+//!   with file descriptors: the sandbox's end of its control socket, the write end of the pipe for its
+//!   output and, for [`Network::Connected`], the write end of the pipe for what its uplink has to say;
 //! - the **control socket**, one per sandbox, carries everything about that sandbox, in order:
 //!   [`Event`]s to the daemon (from the spawner until the sandbox is released, then from its init)
 //!   and [`Order`]s to the init. Its end of file means to the init that the daemon is gone or wants
@@ -44,6 +44,8 @@ pub struct SpawnRequest {
     pub listeners: Vec<Listener>,
     /// Whether its root file system will be the host's, which can be made at once; see [`Root`].
     pub host_root: bool,
+    /// Files of `/etc` by name with their contents, in place of those that every sandbox has.
+    pub etc: Vec<(String, String)>,
     /// Where the kernel accounts for it.
     pub cgroup: CgroupPlacement,
     /// At the level `process`: absolute path of the directory to make for it, the only one it may write to.
@@ -62,12 +64,26 @@ pub enum Level {
 }
 
 /// Which network a sandbox sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// One of its own, with a loopback interface and nothing else.
     Own,
+    /// One of its own, which a program connects to the daemon's.
+    Connected(Uplink),
     /// The daemon's.
     Host,
+}
+
+/// A program that connects a network namespace to the network that it was started in itself: pasta(1).
+///
+/// It runs as the user of the sandbox's init and has the capabilities to enter and to configure the sandbox's
+/// network, and none outside. It ends with the sandbox, and the sandbox with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// Absolute path on the host.
+    pub program: PathBuf,
+    /// Its arguments. The path of the network namespace to enter follows them.
+    pub args: Vec<String>,
 }
 
 /// A socket that the daemon serves.
@@ -207,7 +223,9 @@ pub enum Event {
         /// The error number, see errno(3); zero where an OCI runtime told no more than the step says.
         errno: i32,
     },
-    /// The empty sandbox waits for [`Order::Build`]; its listeners come along, in the order asked for.
+    /// The empty sandbox waits for [`Order::Build`]; its listeners come along, in the order asked for. For
+    /// [`Network::Connected`], two sockets follow them through which the sandbox's network can be configured
+    /// (rtnetlink(7), already subscribed to changes of its interfaces) and filtered (`NETLINK_NETFILTER`).
     Prepared {
         /// How long each step took.
         phases: Vec<Phase>,

@@ -24,8 +24,9 @@ use crate::identity::{self, HostIds, Lease};
 use crate::init::{self, Init};
 use crate::oci::Policy;
 use crate::phases::Phases;
-use crate::protocol::{self, Event, Level, SpawnRequest};
+use crate::protocol::{self, Event, Level, Network, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
+use crate::uplink::Uplinks;
 use crate::{SPAWNER_ARG0, fds, namespaces, tree};
 
 /// How readily the kernel's out-of-memory killer picks a sandbox instead of the daemon or anything
@@ -51,6 +52,7 @@ struct Spawner {
     sandboxes: HashMap<i32, (Level, Lease)>,
     /// Freezers of living sandboxes by the process id of their init.
     freezers: HashMap<i32, PathBuf>,
+    uplinks: Uplinks,
 }
 
 /// Runs until the request socket ends.
@@ -98,6 +100,7 @@ impl Spawner {
             ids_without_namespace: identity::has_ids_for_sandboxes(),
             sandboxes: HashMap::new(),
             freezers: HashMap::new(),
+            uplinks: Uplinks::default(),
         })
     }
 
@@ -116,6 +119,9 @@ impl Spawner {
         let _ = rustix::io::read(&self.children, &mut [0; 1024]);
         while let Some(child) = sys::reap() {
             self.freezers.remove(&child.pid);
+            if let Some(killed) = self.uplinks.reaped(child.pid) {
+                self.thaw(killed);
+            }
             let Some((level, lease)) = self.sandboxes.remove(&child.pid) else { continue };
             // An init that ends by itself has ended its sandbox before.
             if level == Level::Process && child.status.is_err() && lease != Lease::Own {
@@ -130,19 +136,24 @@ impl Spawner {
     /// it is dead, which wakes this process again.
     fn kill_orphans(&self) {
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        for child in tree::children(own).into_iter().filter(|pid| !self.sandboxes.contains_key(pid)) {
+        let known = |pid: &i32| self.sandboxes.contains_key(pid) || self.uplinks.contains(*pid);
+        for child in tree::children(own).into_iter().filter(|pid| !known(pid)) {
             if let Some(pid) = Pid::from_raw(child) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
     }
 
-    /// Thaws every sandbox, because a process that cgroup v1 has frozen does not die of a signal: when
-    /// this process ends, all of them have to.
-    fn thaw_all(&self) {
-        for state in self.freezers.values() {
+    /// Lets a killed sandbox die: a process that cgroup v1 has frozen does not end by a signal.
+    fn thaw(&self, init: i32) {
+        if let Some(state) = self.freezers.get(&init) {
             let _ = std::fs::write(state, "THAWED");
         }
+    }
+
+    /// When this process ends, all sandboxes have to.
+    fn thaw_all(&self) {
+        self.freezers.keys().for_each(|init| self.thaw(*init));
     }
 
     /// Serves one request; `false` at the end of the socket.
@@ -154,13 +165,11 @@ impl Spawner {
             Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => return Ok(false),
             Err(error) => return Err(StepError::new("receive request", error)),
         };
-        let Ok([control, output]) = <[OwnedFd; 2]>::try_from(passed) else {
-            return Err(StepError {
-                step: "receive request: two files expected".into(),
-                errno: libc::EPROTO,
-            });
+        let mut passed = passed.into_iter();
+        let (Some(control), Some(output)) = (passed.next(), passed.next()) else {
+            return Err(StepError { step: "receive request: files expected".into(), errno: libc::EPROTO });
         };
-        if let Err(error) = self.spawn(&request, &control, output) {
+        if let Err(error) = self.spawn(&request, &control, output, passed.next()) {
             let failed = Event::SetupFailed { step: error.step.into_owned(), errno: error.errno };
             // A daemon that closed the control socket has lost interest.
             let _ = protocol::send(&control, &failed, &[]);
@@ -168,7 +177,13 @@ impl Spawner {
         Ok(true)
     }
 
-    fn spawn(&mut self, request: &SpawnRequest, control: &OwnedFd, output: OwnedFd) -> Result<(), StepError> {
+    fn spawn(
+        &mut self,
+        request: &SpawnRequest,
+        control: &OwnedFd,
+        output: OwnedFd,
+        uplink_log: Option<OwnedFd>,
+    ) -> Result<(), StepError> {
         let phases = Phases::start();
         let home = request
             .cgroup
@@ -216,6 +231,7 @@ impl Spawner {
             self.freezers.insert(cloned.pid, freezer);
         }
         let admitted = admit(&cloned, lease, request.level).and_then(|()| {
+            self.connect(request, &cloned, lease, uplink_log)?;
             let spawned = Event::Spawned { pid: cloned.pid, uid: lease.own_uid() };
             protocol::send(control, &spawned, &[cloned.pidfd.as_fd()]).step("report the new process")?;
             rustix::io::write(&release, &[1]).step("release the new process").map(drop)
@@ -224,6 +240,22 @@ impl Spawner {
             let _ = pidfd_send_signal(&cloned.pidfd, Signal::KILL);
         }
         admitted
+    }
+}
+
+impl Spawner {
+    /// Starts what connects the sandbox's network to the daemon's, if it is to be connected.
+    fn connect(
+        &mut self,
+        request: &SpawnRequest,
+        init: &Cloned,
+        lease: Lease,
+        log: Option<OwnedFd>,
+    ) -> Result<(), StepError> {
+        let Network::Connected(uplink) = &request.network else { return Ok(()) };
+        let log = log.ok_or(rustix::io::Errno::PROTO).step("receive request: log of uplink expected")?;
+        // SAFETY: as for the clone of the init, the spawner has a single thread.
+        unsafe { self.uplinks.start(uplink, init.pid, lease, log.as_fd()) }
     }
 }
 
@@ -237,7 +269,7 @@ unsafe fn clone(
     tasks: &mut Vec<OwnedFd>,
 ) -> io::Result<Side<Cloned>> {
     let flags = match request.level {
-        Level::Namespaces | Level::Oci => namespaces::flags(request.network),
+        Level::Namespaces | Level::Oci => namespaces::flags(&request.network),
         Level::Process => 0,
     };
     // SAFETY: the caller's promise.
@@ -277,8 +309,7 @@ fn admit(child: &Cloned, lease: Lease, level: Level) -> Result<(), StepError> {
         write_once(file, contents).step_with(|| format!("{step} {}", file.display()))
     };
     let process = Path::new("/proc").join(child.pid.to_string());
-    // Best effort: a host that hides it in /proc loses a preference, not a limit.
-    let _ = write_once(&process.join("oom_score_adj"), OOM_SCORE_ADJ);
+    prefer_as_victim(&child.pid.to_string());
     if level == Level::Process {
         return Ok(());
     }
@@ -289,6 +320,12 @@ fn admit(child: &Cloned, lease: Lease, level: Level) -> Result<(), StepError> {
     write(&process.join("uid_map"), &lease.uid_map(), "write")?;
     write(&process.join("gid_map"), &lease.gid_map(), "write")?;
     Ok(())
+}
+
+/// Makes a process in /proc rather than the daemon the victim of the out-of-memory killer. Best effort: a host
+/// that hides the file loses a preference, not a limit.
+pub(crate) fn prefer_as_victim(process: &str) {
+    let _ = write_once(&Path::new("/proc").join(process).join("oom_score_adj"), OOM_SCORE_ADJ);
 }
 
 /// One write(2), as the files of /proc and cgroups demand.

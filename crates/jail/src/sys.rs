@@ -154,6 +154,15 @@ pub(crate) fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// close_range(2) that leaves the descriptors open until the next execve(2).
+pub(crate) fn close_range_on_exec(first: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers, and nothing is closed while this program runs.
+    check(unsafe {
+        libc::syscall(libc::SYS_close_range, first, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int)
+    })?;
+    Ok(())
+}
+
 /// `MOUNT_ATTR_RDONLY` of mount_setattr(2): no writing through this mount.
 pub(crate) const MOUNT_READ_ONLY: u64 = 0x1;
 /// `MOUNT_ATTR_NOSUID`: no rights from set-user-id bits or file capabilities.
@@ -193,6 +202,13 @@ pub(crate) fn restrict_mount(fd: BorrowedFd<'_>, attributes: u64, recursive: boo
 pub(crate) fn unshare_cgroup_namespace() -> io::Result<()> {
     // SAFETY: no pointers; CLONE_NEWCGROUP changes only what this process sees as cgroup root.
     check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into())?;
+    Ok(())
+}
+
+/// Gives this process a copy of its mount namespace for its own.
+pub(crate) fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: no pointers; CLONE_NEWNS changes only which mounts this process sees.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) }.into())?;
     Ok(())
 }
 

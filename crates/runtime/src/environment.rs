@@ -20,7 +20,6 @@ pub(crate) fn variables(
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
-        ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000".to_owned()),
     ];
     all.extend(platform.map(|(name, value)| (name.to_owned(), value)));
     for name in ["TMPDIR", "TMP", "TEMP"] {
@@ -51,12 +50,19 @@ pub(crate) fn variables(
     last_of_each(all)
 }
 
-/// Adds where the endpoints of a sandbox are. The user's own `AWS_ENDPOINT_URL` stays.
+/// Adds where the endpoints of a sandbox are. The user's own variables stay but for the reserved ones.
 pub(crate) fn with_addresses(variables: &[(String, String)], addresses: &Addresses) -> Vec<(String, String)> {
-    let mut all = vec![("AWS_ENDPOINT_URL".to_owned(), format!("http://{}", addresses.aws))];
-    all.extend(variables.iter().cloned());
-    all.push(("AWS_LAMBDA_RUNTIME_API".to_owned(), addresses.runtime_api.to_string()));
-    last_of_each(all)
+    let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+    let Addresses { runtime_api, aws, xray_udp, .. } = addresses;
+    let changeable =
+        [("AWS_ENDPOINT_URL", format!("http://{aws}")), ("AWS_XRAY_DAEMON_ADDRESS", xray_daemon(addresses))];
+    let reserved = [
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string()),
+        ("_AWS_XRAY_DAEMON_ADDRESS", xray_udp.ip().to_string()),
+        ("_AWS_XRAY_DAEMON_PORT", xray_udp.port().to_string()),
+    ];
+    let given = variables.iter().cloned();
+    last_of_each(changeable.map(owned).into_iter().chain(given).chain(reserved.map(owned)).collect())
 }
 
 /// Where programs and libraries are looked for.
@@ -73,6 +79,12 @@ pub(crate) fn search_paths(layout: &Layout) -> [(String, String); 2] {
     ]
 }
 
+/// In the form of the X-Ray SDKs: one address for both, or one for each.
+fn xray_daemon(addresses: &Addresses) -> String {
+    let Addresses { xray_udp, xray_tcp, .. } = addresses;
+    if xray_udp == xray_tcp { xray_udp.to_string() } else { format!("tcp:{xray_tcp} udp:{xray_udp}") }
+}
+
 /// A later variable replaces an earlier one of the same name.
 fn last_of_each(all: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut out: Vec<(String, String)> = Vec::with_capacity(all.len());
@@ -83,4 +95,27 @@ fn last_of_each(all: Vec<(String, String)>) -> Vec<(String, String)> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_xray_daemon_has_one_address_or_two() {
+        let addresses = |udp: &str, tcp: &str| {
+            let any = "127.0.0.1:1".parse().unwrap();
+            Addresses {
+                runtime_api: any,
+                aws: any,
+                xray_udp: udp.parse().unwrap(),
+                xray_tcp: tcp.parse().unwrap(),
+            }
+        };
+        assert_eq!(xray_daemon(&addresses("127.0.0.1:2000", "127.0.0.1:2000")), "127.0.0.1:2000");
+        assert_eq!(
+            xray_daemon(&addresses("127.0.0.1:41000", "127.0.0.1:42000")),
+            "tcp:127.0.0.1:42000 udp:127.0.0.1:41000"
+        );
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lambd_types::invocation::{Event, FunctionError, LogType, Outcome};
-use lambd_types::{Clock, FunctionSnapshot, RequestId, UnixMillis, random};
+use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, random};
 use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Reply};
@@ -14,7 +14,7 @@ use crate::catalogue::{Catalogue, Unavailable};
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
 use crate::layout;
 use crate::log::InstanceLog;
-use crate::ports::{EndpointServer, Exit, LogSink, Sandboxes, SpawnError};
+use crate::ports::{EndpointServer, Exit, LogSink, Sandboxes, SpawnError, Traces};
 use crate::report::{self, InitPhase, Report, Status};
 use crate::running::{Design, Ending, Running};
 
@@ -32,6 +32,10 @@ pub struct InstancesOptions {
     pub logs: Arc<dyn LogSink>,
     /// The AWS endpoint for SDK calls from inside.
     pub endpoint: Arc<dyn EndpointServer>,
+    /// What becomes of traces.
+    pub traces: Arc<dyn Traces>,
+    /// Which network functions see.
+    pub network: NetworkRules,
     /// Managed runtimes.
     pub catalogue: Catalogue,
     /// Time of day.
@@ -58,6 +62,9 @@ pub enum StartError {
     /// The sandbox could not be made.
     #[error("cannot create an execution environment: {0}")]
     Sandbox(#[from] SpawnError),
+    /// The function asks for a network that it may not have here, or no more.
+    #[error("the function asks for a network that functions do not get here: {0}")]
+    Network(String),
     /// The machine refused something on the way.
     #[error("cannot create an execution environment: {0}")]
     Machine(String),
@@ -95,10 +102,12 @@ impl Instances {
         let mut binds = vec![layout::code(&function.code_dir)];
         binds.extend(plan.binds);
         // Creation succeeds, the invocation reports what is wrong with it (RT-45).
+        let network = o.network.decide(function.network).map_err(|r| StartError::Network(r.to_owned()))?;
         let design = plan.launcher.map(|launcher| Design {
             function: function.clone(),
             log_stream: stream_name,
             launcher,
+            network,
             root: plan.root,
             binds,
             symlinks: plan.symlinks,

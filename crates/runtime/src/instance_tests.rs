@@ -1,13 +1,13 @@
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::LogEvent;
 use lambd_types::{
-    AccountId, EphemeralStorage, FunctionKey, FunctionName, MemorySize, Region, RevisionId, Scope,
-    Sha256Digest, SystemClock, Timeout, Version,
+    AccountId, EphemeralStorage, FunctionKey, FunctionName, MemorySize, NetworkPolicy, NetworkRules, Region,
+    RevisionId, Scope, Sha256Digest, SystemClock, Timeout, Version,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -123,7 +123,13 @@ impl Sandboxes for FakeSandboxes {
                 listener.set_nonblocking(true).unwrap();
                 listener
             };
-            let listeners = Listeners { runtime_api: listener(), aws: listener(), gate: None };
+            let listeners = Listeners {
+                runtime_api: listener(),
+                aws: listener(),
+                xray_udp: UdpSocket::bind("127.0.0.1:0").unwrap(),
+                xray_tcp: listener(),
+                gate: None,
+            };
             let state = Arc::new(FakeState::default());
             self.made.lock().unwrap().push(state.clone());
             Ok(Box::new(FakePrepared { script, listeners, state }) as Box<dyn Prepared>)
@@ -133,9 +139,9 @@ impl Sandboxes for FakeSandboxes {
 
 impl Prepared for FakePrepared {
     fn addresses(&self) -> Addresses {
-        let [runtime_api, aws] =
-            [&self.listeners.runtime_api, &self.listeners.aws].map(|l| l.local_addr().unwrap());
-        Addresses { runtime_api, aws }
+        let Listeners { runtime_api, aws, xray_udp, xray_tcp, .. } = &self.listeners;
+        let [runtime_api, aws, xray_tcp] = [runtime_api, aws, xray_tcp].map(|l| l.local_addr().unwrap());
+        Addresses { runtime_api, aws, xray_udp: xray_udp.local_addr().unwrap(), xray_tcp }
     }
 
     fn view(&self) -> View {
@@ -230,6 +236,14 @@ impl EndpointServer for NoEndpoint {
     }
 }
 
+struct NoTraces;
+
+impl Traces for NoTraces {
+    fn serve(&self, _: UdpSocket, _: TcpListener, _: &FunctionKey) -> Box<dyn Send + Sync> {
+        Box::new(())
+    }
+}
+
 /// Instances over fake sandboxes, with what they left behind.
 struct Bench {
     instances: Instances,
@@ -250,6 +264,8 @@ impl Bench {
             sandboxes: sandboxes.clone(),
             logs: Arc::new(OneStream(lines.clone())),
             endpoint: Arc::new(NoEndpoint),
+            traces: Arc::new(NoTraces),
+            network: NetworkRules::new(NetworkPolicy::None),
             catalogue: Catalogue::new(Vec::new(), Substitution::Never, Bootstraps::at("/nowhere".into())),
             clock: Arc::new(SystemClock),
             init_limit: INIT_LIMIT,
@@ -272,6 +288,7 @@ impl Bench {
             memory: MemorySize::default(),
             timeout: Timeout::new(1).unwrap(),
             ephemeral_storage: EphemeralStorage::default(),
+            network: None,
             environment: Vec::new().into(),
             code: Sha256Digest::of(b""),
             code_dir: code.path().into(),

@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use lambd_types::Scope;
 use lambd_types::invocation::LogEvent;
+use lambd_types::{FunctionKey, NetworkPolicy, Scope};
 
 /// What a sandbox is to be: one process with a file system and limits of its own.
 #[derive(Debug, Clone, Default)]
@@ -37,21 +37,11 @@ pub struct Blueprint {
     pub tmp_bytes: u64,
 }
 
-/// Which network a function sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Network {
-    /// The daemon's endpoints and nothing else.
-    #[default]
-    None,
-    /// The daemon's own network.
-    Host,
-}
-
 /// What about a sandbox is decided before it is built.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
     /// Which network it sees.
-    pub network: Network,
+    pub network: NetworkPolicy,
     /// Whether [`Blueprint::root`] will be given.
     pub own_root: bool,
 }
@@ -63,6 +53,10 @@ pub struct Addresses {
     pub runtime_api: SocketAddr,
     /// The AWS endpoint.
     pub aws: SocketAddr,
+    /// The X-Ray daemon, for datagrams.
+    pub xray_udp: SocketAddr,
+    /// The X-Ray daemon, for connections.
+    pub xray_tcp: SocketAddr,
 }
 
 /// The sockets behind [`Addresses`], for the daemon to serve.
@@ -72,6 +66,10 @@ pub struct Listeners {
     pub runtime_api: TcpListener,
     /// The AWS endpoint.
     pub aws: TcpListener,
+    /// The X-Ray daemon, for datagrams.
+    pub xray_udp: UdpSocket,
+    /// The X-Ray daemon, for connections.
+    pub xray_tcp: TcpListener,
     /// Whom to serve, where others can reach them as well.
     pub gate: Option<Gate>,
 }
@@ -194,4 +192,15 @@ pub trait LogStream: Send + Sync + 'static {
 pub trait EndpointServer: Send + Sync + 'static {
     /// Starts serving callers that can act only in the account of `scope`, and only those whom `gate` includes.
     fn serve(&self, listener: TcpListener, gate: Option<Gate>, scope: &Scope) -> Box<dyn Send + Sync>;
+}
+
+/// Takes what functions send to the address of their X-Ray daemon, until the guard is dropped.
+pub trait Traces: Send + Sync + 'static {
+    /// Starts serving: segments come as datagrams, questions about sampling over connections.
+    fn serve(
+        &self,
+        datagrams: UdpSocket,
+        connections: TcpListener,
+        function: &FunctionKey,
+    ) -> Box<dyn Send + Sync>;
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lambd_types::{FunctionSnapshot, random};
+use lambd_types::{FunctionSnapshot, NetworkPolicy, random};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -41,6 +41,7 @@ pub(crate) struct Design {
     /// Name of the instance's log stream.
     pub(crate) log_stream: String,
     pub(crate) launcher: Launcher,
+    pub(crate) network: NetworkPolicy,
     /// See [`Blueprint`], as for the following.
     pub(crate) root: Option<PathBuf>,
     pub(crate) binds: Vec<(PathBuf, PathBuf)>,
@@ -89,6 +90,7 @@ pub(crate) struct Running {
     at_full_cpu: AtomicBool,
     tasks: [AbortHandle; 2],
     _endpoint: Box<dyn Send + Sync>,
+    _traces: Box<dyn Send + Sync>,
 }
 
 impl Running {
@@ -101,8 +103,8 @@ impl Running {
     ) -> Result<Self, StartError> {
         let started = Instant::now();
         let id = random::hex(&random::bytes::<16>());
-        let prepared =
-            o.sandboxes.prepare(Base { own_root: design.root.is_some(), ..Base::default() }).await?;
+        let base = Base { network: design.network, own_root: design.root.is_some() };
+        let prepared = o.sandboxes.prepare(base).await?;
         let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses());
         let command = blueprint.command.clone();
         let mut sandbox = prepared.build(blueprint).await?;
@@ -136,6 +138,7 @@ impl Running {
             at_full_cpu: AtomicBool::new(true),
             tasks: [server, watch],
             _endpoint: o.endpoint.serve(listeners.aws, listeners.gate, &design.function.key.scope),
+            _traces: o.traces.serve(listeners.xray_udp, listeners.xray_tcp, &design.function.key),
         })
     }
 

@@ -4,9 +4,10 @@
 //! - one after the other, made when asked for, with the time of each step;
 //! - the same with some made ahead of demand;
 //! - those beside growing numbers of living ones: the cost should not grow with them;
+//! - connected ones, if pasta is installed, and the memory of the programs at the other ends;
 //! - many at once, when asked for: none may fail.
 //!
-//! Times are in microseconds. All of it takes about twenty seconds.
+//! Times are in microseconds. All of it takes about thirty seconds.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lambd_sandbox::{
-    Isolation, Listener, Sandbox, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions, Transport,
+    Base, Isolation, Listener, NatOptions, Network, Sandbox, SandboxSpec, ScratchOptions, Spawner,
+    SpawnerOptions, Transport, find_pasta,
 };
 
 use crate::{fail, oci, spec};
@@ -40,10 +42,11 @@ pub(crate) async fn run(scratch: ScratchOptions) {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let prepared = one_by_one(&ahead, ROUND).await;
     ahead.shutdown().await;
-    let (beside, at_once) = (beside_living(&scratch).await, at_once(&scratch).await);
+    let (beside, connected, at_once) =
+        (beside_living(&scratch).await, connected().await, at_once(&scratch).await);
     println!(
         "{{\"limits\": {limits:?}, \"process\": {}, \"on_demand\": {}, \"prepared\": {}, \"beside_living\": {beside}, \
-         \"at_once\": {at_once}}}",
+         \"connected\": {connected}, \"at_once\": {at_once}}}",
         processes().await.to_json(),
         alone.to_json(),
         prepared.to_json(),
@@ -112,7 +115,8 @@ async fn one_by_one(spawner: &Spawner, count: usize) -> Measured {
     for number in 0..count {
         tokio::time::sleep(PAUSE).await;
         let start = Instant::now();
-        let sandbox = make(spawner, brief(format!("bench-{number}"))).await;
+        let spec = brief(format!("bench-{number}"));
+        let sandbox = make(spawner, spec).await;
         measured.times.push(start.elapsed());
         for (position, phase) in sandbox.phases().iter().enumerate() {
             let key = (position, phase.name.to_string());
@@ -197,4 +201,46 @@ async fn at_once(scratch: &ScratchOptions) -> String {
     drop(made);
     spawner.shutdown().await;
     format!("{{\"count\": {count}, \"all\": {}}}", took.as_micros())
+}
+
+/// Connected ones, with a pause that leaves time to connect the next, as between the cold starts of a quiet machine.
+async fn connected() -> String {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let Some(program) = find_pasta() else { return "null".to_owned() };
+    let mut results = Vec::new();
+    for (name, prepared) in [("on_demand", 0), ("prepared", 2)] {
+        let nat = NatOptions { program: program.clone(), denied: Vec::new() };
+        let options = SpawnerOptions { nat: Some(nat), ..SpawnerOptions::default() };
+        let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
+        spawner.keep_ready(Base { network: Network::Nat, ..Base::default() }, prepared);
+        tokio::time::sleep(10 * PAUSE).await;
+        let mut measured = Measured::default();
+        for number in 0..ROUND / 4 {
+            tokio::time::sleep(PAUSE).await;
+            let spec = SandboxSpec { network: Network::Nat, ..brief(format!("connected-{number}")) };
+            let start = Instant::now();
+            let sandbox = make(&spawner, spec).await;
+            measured.times.push(start.elapsed());
+            sandbox.exited().await;
+        }
+        results.push(format!("\"{name}\": {}", measured.to_json()));
+        if prepared > 0 {
+            results.push(format!("\"uplinks_pss_kib\": {:?}", uplinks_pss_kib(&spawner)));
+        }
+        spawner.shutdown().await;
+    }
+    format!("{{{}}}", results.join(", "))
+}
+
+fn uplinks_pss_kib(spawner: &Spawner) -> Vec<u64> {
+    let pid = spawner.pid();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let of = |child: &str| {
+        let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        let rollup = std::fs::read_to_string(format!("/proc/{child}/smaps_rollup")).ok()?;
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        let pss = pss.split_ascii_whitespace().next()?.parse().ok();
+        name.starts_with("pas").then_some(pss)?
+    };
+    children.split_ascii_whitespace().filter_map(of).collect()
 }

@@ -4,6 +4,9 @@
 //! - `run SCRIPT`: runs the script in a sandbox, copies its output, prints how it ended;
 //! - `hold SCRIPT`: the same, but prints the process ids of spawner and init first;
 //! - `beside SCRIPT`: runs the script on the host, with the process id of an empty sandbox's init in `$INIT`;
+//! - `nat SCRIPT [DENIED]...`: as `hold`, connected to this network but for what is denied; output appears as
+//!   it comes;
+//! - `host SCRIPT`: as `run`, in this network;
 //! - `bench`: measures making sandboxes, see [`bench`].
 //! - `levels RUNTIME...`: compares isolation levels, see [`bench`].
 //!
@@ -13,15 +16,19 @@
 
 mod bench;
 
-use std::io::Write;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::exit;
 
-use lambd_sandbox::{Base, Isolation, OciRuntime, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions};
+use lambd_sandbox::{
+    Base, Isolation, NatOptions, Network, OciRuntime, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions,
+    find_pasta,
+};
+use tokio::io::AsyncReadExt as _;
 
 const TMP_BYTES: u64 = 16 << 20;
 
-const USAGE: &str = "usage: lambd-sandbox-helper [--tmp DIRECTORY | --process DIRECTORY] run SCRIPT | hold SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
+const USAGE: &str = "usage: lambd-sandbox-helper [--tmp DIRECTORY | --process DIRECTORY] run SCRIPT | hold SCRIPT | nat SCRIPT [DENIED]... | host SCRIPT | beside SCRIPT | bench | levels RUNTIME...";
 
 fn main() {
     if let Some(code) = lambd_jail::run_if_spawner() {
@@ -45,8 +52,12 @@ fn main() {
     let runtime = runtime.unwrap_or_else(|error| fail(&error));
     runtime.block_on(async {
         match args[..] {
-            ["run", script] => run(options, script, false).await,
-            ["hold", script] => run(options, script, true).await,
+            ["run", script] => run(options, script, false, Network::None).await,
+            ["hold", script] => run(options, script, true, Network::None).await,
+            ["nat", script, ref denied @ ..] => {
+                run(SpawnerOptions { nat: Some(nat(denied)), ..options }, script, true, Network::Nat).await;
+            }
+            ["host", script] => run(options, script, false, Network::Host).await,
             ["beside", script] => beside(script).await,
             ["bench"] => bench::run(options.scratch).await,
             ["levels", ref runtimes @ ..] => bench::levels(runtimes).await,
@@ -84,13 +95,24 @@ fn spec(id: String, script: &str) -> SandboxSpec {
     }
 }
 
-async fn run(options: SpawnerOptions, script: &str, announce: bool) {
+fn nat(denied: &[&str]) -> NatOptions {
+    let program = find_pasta().unwrap_or_else(|| fail(&"pasta is not installed"));
+    let parse = |text: &&str| text.parse().unwrap_or_else(|error| fail(&error));
+    NatOptions { program, denied: denied.iter().map(parse).collect() }
+}
+
+fn print(bytes: &[u8]) {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).unwrap_or_else(|error| fail(&error));
+}
+
+async fn run(options: SpawnerOptions, script: &str, announce: bool, network: Network) {
     let spawner = Spawner::start(options).unwrap_or_else(|error| fail(&error));
     spawner.decided().await;
     println!("limits: {}", spawner.limits());
     let made = async {
-        let prepared = spawner.prepare(Base::default()).await?;
-        let mut spec = spec("run".into(), script);
+        let prepared = spawner.prepare(Base { network, ..Base::default() }).await?;
+        let mut spec = SandboxSpec { network, ..spec("run".into(), script) };
         if let Some(tmp) = prepared.tmp() {
             spec.cwd = tmp.to_owned();
             spec.env.push(("TMPDIR".into(), tmp.display().to_string()));
@@ -108,10 +130,14 @@ async fn run(options: SpawnerOptions, script: &str, announce: bool) {
     }
     let mut output = tokio::net::unix::pipe::Receiver::from_owned_fd(sandbox.take_output())
         .unwrap_or_else(|error| fail(&error));
-    let mut bytes = Vec::new();
-    tokio::io::AsyncReadExt::read_to_end(&mut output, &mut bytes).await.unwrap_or_else(|error| fail(&error));
+    let mut buffer = [0; 4096];
+    loop {
+        match output.read(&mut buffer).await.unwrap_or_else(|error| fail(&error)) {
+            0 => break,
+            length => print(&buffer[..length]),
+        }
+    }
     let status = sandbox.exited().await;
-    std::io::stdout().write_all(&bytes).unwrap_or_else(|error| fail(&error));
     println!("status: {status:?}, peak: {:?}", sandbox.memory_peak_bytes());
     drop(sandbox);
     spawner.shutdown().await;

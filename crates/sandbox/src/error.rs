@@ -66,6 +66,12 @@ pub enum SandboxError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The sandbox's network could not be connected to the daemon's.
+    #[error("cannot connect the sandbox's network: {reason}")]
+    Uplink {
+        /// What failed, in words for an operator.
+        reason: String,
+    },
     /// The sandbox ended while it was being built, without a reason.
     #[error("the sandbox ended while it was being built")]
     Died,

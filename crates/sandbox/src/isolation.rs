@@ -76,6 +76,12 @@ impl Isolation {
         *self != Self::Process
     }
 
+    /// Whether it can have a network of its own; else the daemon's is limited for it.
+    #[must_use]
+    pub fn has_network_of_its_own(&self) -> bool {
+        *self != Self::Process
+    }
+
     /// Whether each function gets a user of its own on the host, who must be able to reach what it is to read.
     #[must_use]
     pub fn separates_users(&self) -> bool {

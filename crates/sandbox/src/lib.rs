@@ -11,6 +11,7 @@
 //! | `spawner` | starting the spawner process, asking it for sandboxes            |
 //! | `prepared`| an empty sandbox: everything that is the same for all functions  |
 //! | `pool`    | empty sandboxes that wait for demand                             |
+//! | `network` | sandboxes that reach other networks through the daemon's     |
 //! | `sandbox` | a running sandbox: its end, killing it, its memory               |
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
 //! | `cgroups` | limits and accounting by cgroup v1 or v2                         |
@@ -33,6 +34,7 @@ mod error;
 pub mod images;
 mod isolation;
 mod limits;
+mod network;
 mod oci;
 mod peers;
 mod pool;
@@ -50,6 +52,7 @@ pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
 pub use limits::{EnforcedBy, LimitsInForce, TmpInForce, WhyMemory};
+pub use network::{NatOptions, find_pasta};
 pub use oci::OciRuntime;
 pub use peers::Peers;
 pub use prepared::{ListenerSocket, Prepared};

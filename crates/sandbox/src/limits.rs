@@ -77,6 +77,8 @@ pub enum WhyMemory {
     NoMke2fs,
     /// There is no `/dev/loop-control`.
     NoLoopDevices,
+    /// The directory for it is in memory too.
+    NoDisk,
     /// There is too little room on the disk.
     DiskFull,
     /// The kernel refused a step; the log says which.
@@ -92,6 +94,7 @@ impl WhyMemory {
             Self::NotRoot => "lambd does not run as root",
             Self::NoMke2fs => "mke2fs is not installed",
             Self::NoLoopDevices => "there are no loop devices",
+            Self::NoDisk => "the data directory is in memory",
             Self::DiskFull => "the disk is full",
             Self::Refused => "the kernel refuses to mount a volume",
         }
@@ -107,6 +110,7 @@ impl WhyMemory {
             Self::NoLoopDevices => {
                 "modprobe loop; in a container, show it the devices (docker: --privileged)"
             }
+            Self::NoDisk => "choose a directory on a disk with --data",
             Self::DiskFull => "free some space, or choose another directory with --data",
             Self::Refused => {
                 "see lambd's log for the step; in a container, allow mounts and loop devices (docker: --privileged)"

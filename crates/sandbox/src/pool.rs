@@ -1,7 +1,7 @@
 //! Empty sandboxes that wait for demand.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -20,30 +20,38 @@ const REFILL_AFTER: Duration = Duration::from_millis(20);
 /// Keeps a number of empty sandboxes ready; see [`Pool::take`].
 pub(crate) struct Pool {
     maker: Maker,
-    /// The base of those that are made ahead.
-    base: Base,
-    size: usize,
+    /// What is kept ready; nothing until somebody says so.
+    stock: OnceLock<Stock>,
     ready: Mutex<Vec<Prepared>>,
     /// One was taken, or the pool is gone.
     changed: Arc<Notify>,
     number: AtomicU64,
 }
 
+#[derive(Clone, Copy)]
+struct Stock {
+    base: Base,
+    size: usize,
+}
+
 impl Pool {
-    /// Starts making them in the background; must be called inside a runtime.
-    pub(crate) fn start(maker: Maker, base: Base, size: usize) -> Arc<Self> {
-        let pool = Arc::new(Self {
+    pub(crate) fn new(maker: Maker) -> Arc<Self> {
+        Arc::new(Self {
             maker,
-            base,
-            size,
+            stock: OnceLock::new(),
             ready: Mutex::default(),
             changed: Arc::default(),
             number: AtomicU64::new(0),
-        });
-        if size > 0 {
-            tokio::spawn(fill(Arc::downgrade(&pool), Arc::clone(&pool.changed)));
+        })
+    }
+
+    /// Keeps so many ready from now on, made in the background; must be called inside a runtime, and has an
+    /// effect the first time only.
+    pub(crate) fn keep_ready(self: &Arc<Self>, base: Base, size: usize) {
+        let stock = Stock { base, size };
+        if size > 0 && self.stock.set(stock).is_ok() {
+            tokio::spawn(fill(Arc::downgrade(self), stock, Arc::clone(&self.changed)));
         }
-        pool
     }
 
     pub(crate) fn maker(&self) -> &Maker {
@@ -52,7 +60,8 @@ impl Pool {
 
     /// One that is ready, else a new one.
     pub(crate) async fn take(&self, base: Base) -> Result<Prepared, SandboxError> {
-        let ready = (base == self.base).then(|| self.take_ready()).flatten();
+        let is_kept = self.stock.get().is_some_and(|stock| stock.base == base);
+        let ready = is_kept.then(|| self.take_ready()).flatten();
         match ready {
             Some(prepared) => Ok(prepared),
             None => self.make(base).await,
@@ -90,16 +99,16 @@ impl Drop for Pool {
 }
 
 /// Keeps the pool full while somebody has it.
-async fn fill(pool: Weak<Pool>, changed: Arc<Notify>) {
+async fn fill(pool: Weak<Pool>, stock: Stock, changed: Arc<Notify>) {
     while let Some(pool) = pool.upgrade() {
-        if pool.ready().len() >= pool.size {
+        if pool.ready().len() >= stock.size {
             // Whoever waits must not keep the pool.
             drop(pool);
             changed.notified().await;
             tokio::time::sleep(REFILL_AFTER).await;
             continue;
         }
-        match pool.make(pool.base).await {
+        match pool.make(stock.base).await {
             Ok(prepared) => pool.ready().push(prepared),
             Err(SandboxError::SpawnerGone) => return,
             Err(error) => {

@@ -16,6 +16,7 @@ use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
 use crate::limits::{EnforcedBy, LimitsInForce, TmpInForce};
+use crate::network::{self, Nat, Plan};
 use crate::oci::OciRuntime;
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::scratch::{Lease, Scratch};
@@ -82,6 +83,8 @@ pub(crate) struct Maker {
     pub(crate) listeners: Vec<protocol::Listener>,
     /// At the level `process`.
     pub(crate) tmp: Option<TmpDirectories>,
+    /// Or why there is none.
+    pub(crate) nat: Result<Nat, String>,
 }
 
 impl Maker {
@@ -97,38 +100,62 @@ impl Maker {
         let control = Control::new(ours).map_err(failed("register control socket"))?;
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
         let tmp = self.tmp.as_ref().map(TmpDirectories::reserve);
+        let plan = self.plan(base.network)?;
+        let log = plan.is_some().then(output_pipe).transpose().map_err(failed("create pipe for uplink"))?;
+        let (log, log_write) = log.unzip();
         let request = SpawnRequest {
             id: id.to_owned(),
             level: self.isolation.level(),
-            network: match base.network {
-                Network::None => protocol::Network::Own,
-                Network::Host => protocol::Network::Host,
+            network: match (base.network, &plan) {
+                (_, Some((_, plan))) => protocol::Network::Connected(plan.uplink.clone()),
+                (Network::Host, None) => protocol::Network::Host,
+                (Network::None | Network::Nat, None) => protocol::Network::Own,
             },
             listeners: self.listeners_in(base.network),
             host_root: base.root == BaseRoot::Host,
+            etc: network::etc(base.network),
             cgroup: cgroups.placement(),
             tmp: tmp.as_ref().map(|tmp| tmp.path().to_owned()),
         };
-        self.requests.send(&request, &[theirs.as_fd(), output_write.as_fd()]).await.map_err(|source| {
-            match source.kind() {
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => SandboxError::SpawnerGone,
-                _ => SandboxError::Io { step: "send request to spawner", source },
-            }
+        let mut passed = vec![theirs.as_fd(), output_write.as_fd()];
+        passed.extend(log_write.as_ref().map(AsFd::as_fd));
+        self.requests.send(&request, &passed).await.map_err(|source| match source.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => SandboxError::SpawnerGone,
+            _ => SandboxError::Io { step: "send request to spawner", source },
         })?;
         // Our copies must be gone, or neither socket nor pipe would ever end.
-        drop((theirs, output_write));
-        let (tree, sockets, phases) =
+        drop((theirs, output_write, log_write));
+        let (tree, mut sockets, phases) =
             in_time(wait_until_prepared(&control, self.isolation.has_root_of_its_own())).await?;
+        let configuration = sockets.split_off(request.listeners.len().min(sockets.len()));
         let transports = request.listeners.iter().map(|listener| listener.transport);
-        let listeners: Vec<_> = transports
+        let mut listeners: Vec<_> = transports
             .zip(sockets)
             .map(|(transport, socket)| ListenerSocket::new(transport, socket))
             .collect();
+        let of_nat = listeners.split_off(self.listeners.len().min(listeners.len()));
+        let connection = match plan.zip(log) {
+            Some(((nat, plan), log)) => {
+                let init = tree.handle().map_err(failed("copy pidfd"))?;
+                Some(in_time(nat.connect(&plan, init, of_nat, configuration, log)).await?)
+            }
+            None => None,
+        };
         let addresses = listeners.iter().map(ListenerSocket::local_addr).collect::<io::Result<_>>();
         let shares_network = self.shares_network(base.network);
         Ok(Prepared {
             addresses: addresses.map_err(failed("read address of listener"))?,
-            parts: Parts { tree, control, cgroups, tmp, listeners, output, phases, shares_network },
+            parts: Parts {
+                tree,
+                connection,
+                control,
+                cgroups,
+                tmp,
+                listeners,
+                output,
+                phases,
+                shares_network,
+            },
             limits_data: self.limits().memory == EnforcedBy::Rlimit,
             scratch: Arc::clone(&self.scratch),
             base,
@@ -149,7 +176,20 @@ impl Maker {
     }
 
     fn shares_network(&self, network: Network) -> bool {
-        network == Network::Host || self.isolation == Isolation::Process
+        network == Network::Host || !self.isolation.has_network_of_its_own()
+    }
+
+    /// How a sandbox is to be connected, if it is to be.
+    fn plan(&self, network: Network) -> Result<Option<(&Nat, Plan)>, SandboxError> {
+        match (network, &self.nat) {
+            (Network::None | Network::Host, _) => Ok(None),
+            (Network::Nat, _) if !self.isolation.has_network_of_its_own() => {
+                let reason = format!("the isolation level {} has no network of its own", self.isolation);
+                Err(SandboxError::Uplink { reason })
+            }
+            (Network::Nat, Ok(nat)) => Ok(Some((nat, nat.plan()))),
+            (Network::Nat, Err(reason)) => Err(SandboxError::Uplink { reason: reason.clone() }),
+        }
     }
 
     /// Where many share a network, each gets free ports.
@@ -157,6 +197,9 @@ impl Maker {
         let mut listeners = self.listeners.clone();
         if self.shares_network(network) {
             listeners.iter_mut().for_each(|listener| listener.address.set_port(0));
+        }
+        if network == Network::Nat {
+            listeners.extend(Nat::listeners());
         }
         listeners
     }

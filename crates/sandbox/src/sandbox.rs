@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
+use crate::network::Connection;
 use crate::peers::Peers;
 use crate::prepared::ListenerSocket;
 use crate::process;
@@ -95,6 +96,11 @@ impl Tree {
         let _ = pidfd_send_signal(self.pidfd.get_ref(), signal);
     }
 
+    /// Another handle to its init.
+    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
+        self.pidfd.get_ref().try_clone()
+    }
+
     /// Waits until no process is left: the init ends last.
     async fn gone(&self) {
         let _ = self.pidfd.readable().await;
@@ -109,6 +115,8 @@ impl Drop for Tree {
 
 struct Shared {
     tree: Tree,
+    /// Served as long as the sandbox is there.
+    _connection: Option<Connection>,
     control: Control,
     cgroups: CgroupSet,
     /// What `/tmp` is, unless `tmp` takes its place.
@@ -122,6 +130,7 @@ struct Shared {
 /// What a sandbox is made of.
 pub(crate) struct Parts {
     pub(crate) tree: Tree,
+    pub(crate) connection: Option<Connection>,
     pub(crate) control: Control,
     pub(crate) cgroups: CgroupSet,
     pub(crate) tmp: Option<TmpDirectory>,
@@ -151,10 +160,12 @@ impl fmt::Debug for Sandbox {
 
 impl Sandbox {
     pub(crate) fn new(id: String, parts: Parts, scratch: Lease, tmp_bytes: u64) -> Self {
-        let Parts { tree, control, cgroups, tmp, listeners, output, phases, shares_network } = parts;
+        let Parts { tree, connection, control, cgroups, tmp, listeners, output, phases, shares_network } =
+            parts;
         let (sender, status) = watch::channel(None);
         let shared = Arc::new(Shared {
             tree,
+            _connection: connection,
             control,
             cgroups,
             scratch,

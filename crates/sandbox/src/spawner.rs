@@ -18,6 +18,7 @@ use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
 use crate::limits::LimitsInForce;
+use crate::network::{Nat, NatOptions};
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
 use crate::sandbox::Sandbox;
@@ -27,6 +28,9 @@ use crate::tmp::TmpDirectories;
 
 /// A link that still leads to the running binary when its file has been replaced meanwhile.
 pub(crate) const OWN_BINARY: &str = "/proc/self/exe";
+
+/// Sockets of a sandbox for whoever uses this crate; some more travel along where it is connected.
+const MAX_LISTENERS: usize = MAX_FDS - 8;
 
 /// How sandboxes are limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +50,11 @@ pub struct SpawnerOptions {
     pub cpu: CpuLimits,
     /// How often the cgroups are looked through for what dead daemons left, besides at the start.
     pub orphans_every: Duration,
-    /// Sockets that each sandbox has in its network, at most 32; where many share a network, ports are
+    /// Sockets that each sandbox has in its network, at most 24; where many share a network, ports are
     /// taken as they are free. Only addresses of the loopback network 127.0.0.0/8 (or 0.0.0.0) exist.
     pub listeners: Vec<Listener>,
+    /// What sandboxes of [`crate::Network::Nat`] need; without it there are none.
+    pub nat: Option<NatOptions>,
     /// How many empty sandboxes are made ahead of demand and kept ready.
     pub prepared: usize,
     /// What those are made with.
@@ -67,6 +73,7 @@ impl Default for SpawnerOptions {
             cpu: CpuLimits::default(),
             orphans_every: Duration::from_secs(60),
             listeners: Vec::new(),
+            nat: None,
             prepared: 0,
             prepared_base: Base::default(),
             scratch: ScratchOptions::default(),
@@ -122,8 +129,8 @@ impl Spawner {
     /// # Errors
     /// As for [`Spawner::start`].
     pub fn start_with_program(program: &Path, options: SpawnerOptions) -> Result<Self, SandboxError> {
-        if options.listeners.len() > MAX_FDS {
-            let reason = format!("{} are more than {MAX_FDS}", options.listeners.len());
+        if options.listeners.len() > MAX_LISTENERS {
+            let reason = format!("{} are more than {MAX_LISTENERS}", options.listeners.len());
             return Err(SandboxError::InvalidSpec { field: "listeners", reason });
         }
         // Works in the background meanwhile. Where nothing is mounted, no volume is of use.
@@ -159,13 +166,18 @@ impl Spawner {
             cgroups,
             listeners: options.listeners,
             tmp,
+            nat: options.nat.ok_or_else(|| "it was not set up".to_owned()).and_then(Nat::start),
         };
         tracing::debug!(pid = process.id(), limits = %maker.limits(), cgroups = %maker.cgroups, "spawner started");
-        Ok(Self(Arc::new(Inner {
-            pid: process.id().unwrap_or(0),
-            process: Mutex::new(process),
-            pool: Pool::start(maker, options.prepared_base, options.prepared),
-        })))
+        let pool = Pool::new(maker);
+        pool.keep_ready(options.prepared_base, options.prepared);
+        Ok(Self(Arc::new(Inner { pid: process.id().unwrap_or(0), process: Mutex::new(process), pool })))
+    }
+
+    /// Keeps so many empty sandboxes of this kind ready from now on, as
+    /// [`SpawnerOptions::prepared`] does from the start; has an effect only once.
+    pub fn keep_ready(&self, base: Base, count: usize) {
+        self.0.pool.keep_ready(base, count);
     }
 
     /// An empty sandbox: one that was made ahead of demand, if there is one, else a new one.

@@ -44,6 +44,8 @@ pub enum Network {
     /// One of its own with a loopback interface and nothing else.
     #[default]
     None,
+    /// One of its own from which connections can be opened to the outside, see [`NatOptions`](crate::NatOptions).
+    Nat,
     /// The daemon's, with everything that it reaches.
     Host,
 }

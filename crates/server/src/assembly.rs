@@ -9,24 +9,29 @@ use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
-use lambd_observe::{Observe, ObserveHandle};
+use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
-use lambd_sandbox::{CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
+use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
-use lambd_types::{Clock, SystemClock, limits};
+use lambd_types::{Clock, EphemeralStorage, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::health::HealthService;
 use crate::runtimes::{self, Others};
-use crate::{isolation, wiring};
+use crate::{isolation, network, wiring};
 
 /// How long requests in flight may take when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Empty sandboxes kept ready: enough that a few functions called at once find one, few enough to cost
-/// nothing while nobody calls.
-const PREPARED_SANDBOXES: usize = 4;
+/// nothing while nobody calls. A connected one has a process of some twenty megabytes.
+fn prepared_sandboxes(policy: NetworkPolicy) -> usize {
+    match policy {
+        NetworkPolicy::None | NetworkPolicy::Host => 4,
+        NetworkPolicy::Nat => 2,
+    }
+}
 
 /// Starts daemons.
 pub(crate) struct Assembly;
@@ -47,6 +52,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let isolation = isolation::choose(&args.isolation)?;
     runtimes::check_level(&args.runtime_roots, &isolation)?;
     let shared = shared_directory(&isolation, &data)?;
+    let nat = network::nat(&isolation, args.denied_networks);
     let options = SpawnerOptions {
         isolation: isolation.clone(),
         tmp_parent: Some(shared.join("tmp")),
@@ -55,8 +61,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
             CpuShare::Unlimited => CpuLimits::Unlimited,
         },
         listeners: wiring::sandboxes::listeners(),
-        prepared: PREPARED_SANDBOXES,
-        scratch: ScratchOptions { directory: Some(scratch_directory(&data)), ..ScratchOptions::default() },
+        nat: nat.as_ref().ok().cloned(),
+        scratch: ScratchOptions {
+            directory: Some(scratch_directory(&data)),
+            usual_bytes: EphemeralStorage::default().bytes(),
+        },
         ..SpawnerOptions::default()
     };
     let spawner = Spawner::start(options).map_err(part)?;
@@ -67,11 +76,20 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let roots = runtimes::roots(args.runtime_roots, &data, Others::Remove, &*sandboxes).await?;
     let substitution = runtimes::substitution(args.runtime_substitution);
     let interpreters = isolation::Interpreters::of(&isolation);
-    let (store, catalogue) = tokio::join!(
+    let connected = async {
+        nat?;
+        network::try_nat(&spawner).await
+    };
+    let (store, catalogue, connected) = tokio::join!(
         Store::open(dir.sharing(shared.clone())),
-        Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found))
+        Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found)),
+        connected
     );
     interpreters.tell_unusable();
+    let network = network::choose(args.network, args.allow_host_network, connected)?;
+    let default_network = network.rules.default_policy();
+    let base = Base { network: network::of_sandbox(default_network), root: BaseRoot::Host };
+    spawner.keep_ready(base, prepared_sandboxes(default_network));
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let catalogue = catalogue.with_roots(roots);
@@ -82,7 +100,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
-    let control = Control::new(store.clone(), clock.clone(), ControlOptions::default());
+    let traces = Traces::start(args.xray_daemon).await.map_err(part)?;
+    let options = ControlOptions { network: network.rules.clone(), ..ControlOptions::default() };
+    let control = Control::new(store.clone(), clock.clone(), options);
 
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
@@ -99,6 +119,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         sandboxes,
         logs: Arc::new(wiring::logs::Logs(log_writer.clone())),
         endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
+        traces: Arc::new(wiring::traces::SegmentTraces(traces.clone())),
+        network: network.rules,
         catalogue,
         clock: clock.clone(),
         init_limit: Duration::from_secs(limits::INIT_SECONDS),
@@ -128,10 +150,12 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     spawner.decided().await;
     let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts = Parts { stop_serving, serving, queue, invoker, observe, spawner, watch, store, shared };
+    let parts =
+        Parts { stop_serving, serving, queue, invoker, observe, traces, spawner, watch, store, shared };
     Ok(RunningDaemon {
         endpoint,
         isolation: in_force,
+        network: network.description,
         runtimes,
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
@@ -166,6 +190,7 @@ struct Parts {
     queue: Arc<AsyncQueue>,
     invoker: Invoker,
     observe: ObserveHandle,
+    traces: Traces,
     spawner: Spawner,
     watch: AbortHandle,
     store: Arc<Store>,
@@ -184,6 +209,9 @@ impl Parts {
         self.watch.abort();
         // The last instances go with the spawner, and their last lines into the log.
         self.spawner.shutdown().await;
+        if self.traces.segments() > 0 {
+            tracing::info!(segments = self.traces.segments(), "trace segments came from functions");
+        }
         self.observe.shutdown().await;
         self.store.close().await;
         if self.shared != self.store.path()

@@ -9,8 +9,8 @@ use lambd_cli::{
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
 use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport, TmpInForce};
 
-use crate::assembly;
 use crate::isolation::{self, Interpreters};
+use crate::{assembly, network};
 
 /// Looks at the machine without changing it.
 pub(crate) struct Doctor;
@@ -24,6 +24,7 @@ impl Inspector for Doctor {
             kernel_release: probe.kernel_release.clone(),
             kernel: kernel(&probe),
             isolation: probe.isolation.iter().map(level).chain([oci(choice)]).collect(),
+            network: in_force.as_ref().map(networks).into_iter().collect(),
             limits: limits(&probe).into_iter().chain([tmp(in_force.as_ref(), data_dir)]).collect(),
             isolation_in_force: in_force.map(|level| level.to_string()),
             missing_runtimes: missing(&found),
@@ -145,16 +146,29 @@ fn tmp(level: Option<&Isolation>, data_dir: &Path) -> Check {
     }
 }
 
-fn runtimes(interpreters: &Interpreters) -> Vec<RuntimeFound> {
-    // The command runs inside the event loop, and discovery is asynchronous: a thread of its own.
-    let discover = || {
+/// Whether functions can reach the outside; tried, not guessed.
+fn networks(isolation: &Isolation) -> Check {
+    match on_runtime(network::probe(isolation)) {
+        Some(Ok(nat)) => Check::ok("nat", format!("{} connects sandboxes", nat.program.display())),
+        Some(Err(obstacle)) => Check::degraded("nat", obstacle.reason, obstacle.remedy),
+        None => Check::degraded("nat", "there is no event loop to try it in", "try again"),
+    }
+}
+
+/// The command runs inside the event loop, and what it does here is asynchronous: a thread of its own.
+fn on_runtime<T: Send>(work: impl Future<Output = T> + Send) -> Option<T> {
+    let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        let bootstraps = Bootstraps::at("/nowhere".into());
-        Some(runtime.block_on(Catalogue::discover(Substitution::Never, bootstraps, |found| {
-            interpreters.are_usable(found)
-        })))
+        Some(runtime.block_on(work))
     };
-    let catalogue = std::thread::scope(|scope| scope.spawn(discover).join().ok().flatten());
+    std::thread::scope(|scope| scope.spawn(run).join().ok().flatten())
+}
+
+fn runtimes(interpreters: &Interpreters) -> Vec<RuntimeFound> {
+    let bootstraps = Bootstraps::at("/nowhere".into());
+    let catalogue = on_runtime(Catalogue::discover(Substitution::Never, bootstraps, |found| {
+        interpreters.are_usable(found)
+    }));
     let found = catalogue.iter().flat_map(|c| c.found().to_vec());
     found
         .map(|f| RuntimeFound { id: f.runtime(), path: f.program.clone(), version: f.version_text() })

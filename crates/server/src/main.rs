@@ -4,6 +4,7 @@ mod assembly;
 mod doctor;
 mod health;
 mod isolation;
+mod network;
 mod runtimes;
 mod wiring;
 

@@ -5,6 +5,7 @@
 //! `api` crate converts at the edge.
 
 mod arn;
+mod cidr;
 mod clock;
 mod condition;
 mod digest;
@@ -13,18 +14,21 @@ mod ids;
 pub mod invocation;
 pub mod limits;
 mod names;
+mod network;
 mod quantities;
 pub mod random;
 mod snapshot;
 mod timestamp;
 
 pub use arn::{Partition, function_arn};
+pub use cidr::{Cidr, CidrError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use condition::{Condition, Reason, ReasonCode, State, UpdateStatus};
 pub use digest::{Sha256Digest, Sha256Hasher};
 pub use function_ref::{FunctionRef, FunctionRefError};
 pub use ids::{AccountId, Region, RequestId, RevisionId, Scope};
 pub use names::{AliasName, FunctionName, NameError, Qualifier, Version};
+pub use network::{NetworkPolicy, NetworkRules};
 pub use quantities::{EphemeralStorage, MemorySize, OutOfRange, Timeout};
 pub use snapshot::{FunctionKey, FunctionSnapshot, FunctionTarget};
 pub use timestamp::{UnixMillis, iso8601_millis};

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::{
-    EphemeralStorage, FunctionName, MemorySize, Qualifier, RevisionId, Scope, Sha256Digest, Timeout, Version,
+    EphemeralStorage, FunctionName, MemorySize, NetworkPolicy, Qualifier, RevisionId, Scope, Sha256Digest,
+    Timeout, Version,
 };
 
 /// What names one function version in the whole system.
@@ -49,6 +50,8 @@ pub struct FunctionSnapshot {
     pub timeout: Timeout,
     /// Size of `/tmp`.
     pub ephemeral_storage: EphemeralStorage,
+    /// The network that it asks for; `None` when it takes what the operator gives to all.
+    pub network: Option<NetworkPolicy>,
     /// The user's environment variables.
     pub environment: Arc<Vec<(String, String)>>,
     /// Digest of the package.

@@ -12,7 +12,7 @@ pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
 pub(crate) use value::Endpoint;
-pub use value::IsolationChoice;
+pub use value::{IsolationChoice, NetworkChoice};
 
 /// AWS Lambda on your own Linux machines.
 ///
@@ -214,6 +214,9 @@ mod tests {
             "lambd serve --runtime-root /images/python",
             "lambd serve --runtime-root python=",
             "lambd runtimes --runtime-root =/images/python",
+            "lambd serve --network bridge",
+            "lambd serve --deny-network 10.1.2.3/8",
+            "lambd serve --xray-daemon nowhere",
             "lambd invoke",
             "lambd invoke a --payload {} --payload {}",
             "lambd invoke a --async --log",

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use lambd_types::{AccountId, Region};
+use lambd_types::{AccountId, Cidr, Region};
 
 use super::isolation::IsolationFlags;
-use super::value::{Document, account, region, runtime_root};
+use super::value::{Document, NetworkChoice, account, region, runtime_root};
 use super::{CpuShare, LogLevel, RuntimeSubstitution};
 use crate::ports::{RuntimeRoot, ServeArgs};
 
@@ -48,6 +48,29 @@ pub struct ServeFlags {
     /// CPU time of functions [default: proportional, with dev unlimited]
     #[arg(long, value_name = "SHARE", env = "LAMBD_CPU", value_enum)]
     pub(crate) cpu: Option<CpuShare>,
+
+    /// Network of functions that ask for none themselves: auto, nat, none or host
+    ///
+    /// none: only the daemon's own endpoints. nat: also connections to the outside, but not to this machine, to
+    /// link-local addresses and to the metadata services of clouds; needs pasta (Debian: passt). host: this
+    /// machine's network with all that it reaches. auto is nat where that works, else none. A function asks for
+    /// another by its tag lambd:network.
+    #[arg(long, value_name = "NETWORK", env = "LAMBD_NETWORK", default_value_t)]
+    pub(crate) network: NetworkChoice,
+
+    /// Let functions have this machine's network by their tag lambd:network=host
+    ///
+    /// Whoever may create functions may then reach what this machine reaches, its loopback included.
+    #[arg(long, env = "LAMBD_ALLOW_HOST_NETWORK")]
+    pub(crate) allow_host_network: bool,
+
+    /// Network that functions with nat must not reach, such as 10.0.0.0/8; may be repeated
+    #[arg(long = "deny-network", value_name = "CIDR", env = "LAMBD_DENY_NETWORK", value_delimiter = ',')]
+    pub(crate) denied_networks: Vec<Cidr>,
+
+    /// X-Ray daemon, or a collector with its interface, to which functions' trace segments are handed on
+    #[arg(long, value_name = "ADDR", env = "LAMBD_XRAY_DAEMON")]
+    pub(crate) xray_daemon: Option<SocketAddr>,
 
     #[command(flatten)]
     pub(crate) runtimes: RuntimeFlags,
@@ -127,6 +150,7 @@ What it finds in DIR and below (hidden folders and node_modules apart):
     name = \"hello\"               # default: the folder's name
     memory = 256                 # MB, default 128
     timeout = 10                 # seconds, default 3
+    network = \"none\"             # or \"nat\", or \"host\" if --allow-host-network; default: --network
     build = \"make\"               # run with sh -c in the folder before packaging
     package = \"dist\"             # what to package, default the folder itself
     [environment]
@@ -171,6 +195,10 @@ impl ServeFlags {
             data,
             isolation: self.isolation.choice(),
             cpu: self.cpu.unwrap_or(CpuShare::Proportional),
+            network: self.network,
+            allow_host_network: self.allow_host_network,
+            denied_networks: self.denied_networks.clone(),
+            xray_daemon: self.xray_daemon,
             runtime_substitution: self.runtimes.runtime_substitution,
             runtime_roots: self.runtimes.runtime_roots.clone(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
@@ -222,6 +250,19 @@ mod tests {
         assert_eq!(args.account, AccountId::default_local());
         assert_eq!(args.runtime_substitution, RuntimeSubstitution::Nearest);
         assert!(args.data.ends_with("lambd"));
+        assert_eq!((args.network, args.allow_host_network), (NetworkChoice::Auto, false));
+    }
+
+    #[test]
+    fn denied_networks_are_repeated_or_listed() {
+        let denied = |line: &str| -> Vec<String> {
+            serve(line).for_serve().denied_networks.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(denied("lambd serve"), Vec::<String>::new());
+        assert_eq!(
+            denied("lambd serve --deny-network 10.0.0.0/8 --deny-network fd00::/8,192.0.2.1"),
+            ["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"]
+        );
     }
 
     #[test]

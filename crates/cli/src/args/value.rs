@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use lambd_types::{AccountId, Region};
+use lambd_types::{AccountId, NetworkPolicy, Region};
 
 use crate::failure::Failure;
 use crate::ports::RuntimeRoot;
@@ -155,6 +155,36 @@ impl fmt::Display for IsolationChoice {
     }
 }
 
+/// Which network functions see that ask for none themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NetworkChoice {
+    /// Connections to the outside where that works, else none.
+    #[default]
+    Auto,
+    /// This and no other.
+    Only(NetworkPolicy),
+}
+
+impl FromStr for NetworkChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Only).map_err(|_| "not one of auto, nat, none and host"),
+        }
+    }
+}
+
+impl fmt::Display for NetworkChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Only(policy) => policy.fmt(f),
+        }
+    }
+}
+
 pub(super) fn region(text: &str) -> Result<Region, &'static str> {
     Region::parse(text).ok_or("not a region such as us-east-1")
 }
@@ -214,6 +244,16 @@ mod tests {
         assert_eq!("auto".parse(), Ok(IsolationChoice::Auto));
         assert_eq!("process".parse(), Ok(IsolationChoice::Only("process".into())));
         assert!("none".parse::<IsolationChoice>().is_err());
+    }
+
+    #[test]
+    fn networks_are_known_by_name() {
+        assert_eq!("auto".parse(), Ok(NetworkChoice::Auto));
+        assert_eq!("host".parse(), Ok(NetworkChoice::Only(NetworkPolicy::Host)));
+        assert!("bridge".parse::<NetworkChoice>().is_err());
+        for text in ["auto", "nat", "none", "host"] {
+            assert_eq!(text.parse::<NetworkChoice>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl FunctionChange {
 pub(crate) struct NewFunction<'a> {
     pub(crate) name: &'a str,
     pub(crate) configuration: &'a FunctionChange,
+    pub(crate) tags: &'a BTreeMap<String, String>,
     pub(crate) zip: &'a [u8],
 }
 
@@ -86,6 +87,7 @@ pub(crate) struct NewFunction<'a> {
 struct CreateBody<'a> {
     function_name: &'a str,
     code: CodeBody,
+    tags: &'a BTreeMap<String, String>,
     #[serde(flatten)]
     configuration: &'a FunctionChange,
 }
@@ -94,6 +96,12 @@ struct CreateBody<'a> {
 #[serde(rename_all = "PascalCase")]
 struct CodeBody {
     zip_file: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tagged {
+    tags: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -163,11 +171,18 @@ impl Client {
         }
     }
 
+    /// The tags of a function.
+    pub(crate) async fn tags(&self, name: &str) -> Result<BTreeMap<String, String>, ClientError> {
+        let found: Tagged = self.lambda(Method::GET, &function_path(name), Bytes::new()).await?;
+        Ok(found.tags.unwrap_or_default())
+    }
+
     /// `CreateFunction`.
     pub(crate) async fn create_function(&self, new: NewFunction<'_>) -> Result<(), ClientError> {
         let body = CreateBody {
             function_name: new.name,
             code: CodeBody { zip_file: STANDARD.encode(new.zip) },
+            tags: new.tags,
             configuration: new.configuration,
         };
         self.lambda::<Value>(Method::POST, FUNCTIONS, encoded(&body)?).await.map(drop)

@@ -79,6 +79,7 @@ fn text(report: &DoctorReport, listener: &Check, paint: Paint) -> String {
     section(format!("Kernel {}", report.kernel_release), checks(&report.kernel));
     section("Isolation".into(), isolation(report, paint));
     section("Limits".into(), checks(&report.limits));
+    section("Network".into(), checks(&report.network));
     section("Runtimes".into(), runtimes(report, paint));
     section(format!("Data directory {}", report.data_dir.display()), checks(&report.data));
     section("Listener".into(), checks(std::slice::from_ref(listener)));

@@ -38,12 +38,13 @@ pub(crate) fn url(running: &RunningDaemon, paint: Paint) -> String {
     paint.bold(&format!("http://{}", running.endpoint))
 }
 
-/// The lines below the title: scope, isolation, runtimes, data.
+/// The lines below the title: scope, isolation, network, runtimes, data.
 pub(crate) fn facts(running: &RunningDaemon, region: &str, account: &str, paint: Paint) -> String {
     let line = |name: &str, value: &str| format!("  {}  {value}", paint.dim(&format!("{name:<9}")));
     [
         line("scope", &format!("region {region}, account {account}")),
         line("isolation", &running.isolation),
+        line("network", &running.network),
         line("runtimes", &runtimes_text(&running.runtimes)),
         line("data", &home_relative(&running.data.display().to_string())),
     ]

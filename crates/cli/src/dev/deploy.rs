@@ -77,18 +77,32 @@ impl Target {
             timeout: spec.timeout.get(),
             environment: Environment { variables: spec.environment.clone() },
         };
-        let upload = self.upload(spec.name.as_str(), &wanted, zip);
+        let upload = self.upload(spec, &wanted, zip);
         let change = tokio::time::timeout(PATIENCE, upload).await.map_err(|_| DeployError::Slow)??;
         Ok(Deployed { change, runtime, size, took: started.elapsed() })
     }
 
-    async fn upload(&self, name: &str, wanted: &FunctionChange, zip: Vec<u8>) -> Result<Change, ClientError> {
-        let client = &self.client;
-        let Some(current) = client.function(name).await? else {
-            client.create_function(NewFunction { name, configuration: wanted, zip: &zip }).await?;
+    async fn upload(
+        &self,
+        spec: &FunctionSpec,
+        wanted: &FunctionChange,
+        zip: Vec<u8>,
+    ) -> Result<Change, ClientError> {
+        let (client, name) = (&self.client, spec.name.as_str());
+        let create = async |change| {
+            let new = NewFunction { name, configuration: wanted, tags: &spec.tags, zip: &zip };
+            client.create_function(new).await?;
             client.wait_until_ready(name).await?;
-            return Ok(Change::Created);
+            Ok(change)
         };
+        let Some(current) = client.function(name).await? else {
+            return create(Change::Created).await;
+        };
+        if client.tags(name).await? != spec.tags {
+            // Tags are given with the creation. Logs belong to the name, so they are kept.
+            client.delete_function(name).await?;
+            return create(Change::Updated).await;
+        }
         let mut change = Change::None;
         if current.code_sha256 != Sha256Digest::of(&zip).to_base64() {
             client.update_code(name, &zip).await?;

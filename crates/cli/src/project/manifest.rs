@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use lambd_types::{FunctionName, MemorySize, OutOfRange, Timeout};
+use lambd_types::{FunctionName, MemorySize, NetworkPolicy, OutOfRange, Timeout};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Code, FunctionSpec, Problem};
+use super::{Code, FunctionSpec, NETWORK_TAG, Problem};
 
 /// The file's name.
 pub(super) const FILE: &str = "lambd.toml";
@@ -21,6 +21,7 @@ struct Manifest {
     handler: Option<Spanned<String>>,
     memory: Option<Spanned<i64>>,
     timeout: Option<Spanned<i64>>,
+    network: Option<Spanned<String>>,
     build: Option<String>,
     package: Option<Spanned<PathBuf>>,
     #[serde(default)]
@@ -64,6 +65,14 @@ fn parse(folder: &Path, path: &Path, text: &str) -> Result<FunctionSpec, Problem
     let timeout =
         range("timeout", manifest.timeout, Timeout::default().get(), |v| Timeout::new(v).map(Timeout::get))?;
 
+    let network = manifest.network.map(|network| match network.get_ref().parse::<NetworkPolicy>() {
+        Ok(policy) => Ok((NETWORK_TAG.to_owned(), policy.to_string())),
+        Err(reason) => {
+            Err(problem(Some(network.span()), format!("network: {:?} is {reason}", network.get_ref())))
+        }
+    });
+    let network = network.transpose()?;
+
     let runtime = manifest.runtime.get_ref().clone();
     if runtime.trim().is_empty() {
         return Err(problem(
@@ -95,6 +104,7 @@ fn parse(folder: &Path, path: &Path, text: &str) -> Result<FunctionSpec, Problem
         memory: MemorySize::new(memory.into()).unwrap_or_default(),
         timeout: Timeout::new(timeout.into()).unwrap_or_default(),
         environment: manifest.environment,
+        tags: network.into_iter().collect(),
         code: Code::Folder { root: folder.to_owned(), package, build: manifest.build },
         source: path.to_owned(),
     })
@@ -138,12 +148,13 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let f = check(
-            "name = \"n\"\nruntime = \"nodejs22.x\"\nhandler = \"i.h\"\nmemory = 256\ntimeout = 10\nbuild = \
+            "name = \"n\"\nruntime = \"nodejs22.x\"\nhandler = \"i.h\"\nmemory = 256\ntimeout = 10\nnetwork = \"none\"\nbuild = \
              \"make\"\npackage = \"dist\"\ndescription = \"d\"\n[environment]\nSTAGE = \"dev\"",
         )
         .unwrap();
         assert_eq!((f.name.as_str(), f.memory.get(), f.timeout.get()), ("n", 256, 10));
         assert_eq!(f.environment["STAGE"], "dev");
+        assert_eq!(f.tags["lambd:network"], "none");
         let code = Code::Folder {
             root: "/home/ada/hello".into(),
             package: "/home/ada/hello/dist".into(),
@@ -165,6 +176,11 @@ mod tests {
             ),
             ("runtime = \"python\"\nhandler = \"a.b\"\ntimeout = 901", 3, "timeout: 901"),
             ("name = \"a b\"\nruntime = \"python\"\nhandler = \"a.b\"", 1, "\"a b\""),
+            (
+                "runtime = \"python\"\nhandler = \"a.b\"\nnetwork = \"lan\"",
+                3,
+                "network: \"lan\" is not one of",
+            ),
             ("runtime = \"python\"", 1, "handler is missing"),
             ("handler = \"a.b\"\nruntime = \"\"", 2, "runtime is empty"),
             ("runtime = \"python\"\nhandler = \"a.b\"\npackage = \"../x\"", 3, "inside this one"),

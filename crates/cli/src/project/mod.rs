@@ -39,10 +39,14 @@ pub(crate) struct FunctionSpec {
     pub(crate) memory: MemorySize,
     pub(crate) timeout: Timeout,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
     pub(crate) code: Code,
     /// The `lambd.toml` or template that describes it.
     pub(crate) source: PathBuf,
 }
+
+/// The tag that says which network a function sees.
+const NETWORK_TAG: &str = "lambd:network";
 
 /// Where a function's code is.
 #[derive(Debug, Clone, PartialEq)]

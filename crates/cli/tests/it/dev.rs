@@ -159,6 +159,13 @@ async fn saves_are_deployed_and_broken_ones_are_not() {
     captured.out_with("↻ new  ").await;
     assert_eq!(stub.state().functions["hello"].configuration["Handler"], "app.other");
 
+    // Tags can only be given with the creation.
+    assert_eq!(stub.state().functions["hello"].tags, serde_json::json!({}));
+    let manifest = "runtime = \"python\"\nhandler = \"app.other\"\nnetwork = \"none\"\n";
+    write(dir.path(), "hello/lambd.toml", manifest);
+    captured.out_with_times("↻ hello  updated", 3).await;
+    assert_eq!(stub.state().functions["hello"].tags["lambd:network"], "none");
+
     fs::remove_dir_all(dir.path().join("new")).unwrap();
     captured.out_with("new  removed").await;
     assert!(!stub.state().functions.contains_key("new"));

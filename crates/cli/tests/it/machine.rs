@@ -13,7 +13,13 @@ async fn serve_says_where_it_is_and_stops_when_told() {
     let stopped = daemon.stopped.clone();
     let (captured, stop, task) = lambd_started(&["serve", "--data", "/d"], daemon);
     let out = captured.out_with("data").await;
-    for part in ["listens on http://127.0.0.1:", "isolation  namespaces", "nodejs20.x, python3.9", "/d"] {
+    for part in [
+        "listens on http://127.0.0.1:",
+        "isolation  namespaces",
+        "network    nat",
+        "nodejs20.x, python3.9",
+        "/d",
+    ] {
         assert!(out.contains(part), "{part}\n{out}");
     }
     assert!(!*stopped.lock().unwrap());
@@ -45,6 +51,7 @@ async fn doctor_marks_what_is_missing_and_how_to_have_it() {
     let listen = ["--listen", "127.0.0.1:0", "--data", "/d"];
     let (exit, out) = doctor(&[&["doctor"], &listen[..]].concat(), &FakeInspector::healthy()).await;
     assert_eq!(exit, 0, "{out}");
+    assert!(out.contains("! nat") && out.contains("try: apt install passt"), "{out}");
     assert!(out.contains("! landlock") && out.contains("✓ namespaces") && out.contains("in force"), "{out}");
 
     let broken = FakeInspector::without_isolation();

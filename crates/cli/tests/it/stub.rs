@@ -35,6 +35,7 @@ pub(crate) struct State {
 
 pub(crate) struct Function {
     pub(crate) configuration: Value,
+    pub(crate) tags: Value,
     pub(crate) zip: Vec<u8>,
     /// Reads of the configuration until it is ready.
     pending: u32,
@@ -115,6 +116,7 @@ impl Stub {
             ("PUT", [name, "code"]) => state.update_code(name, &json),
             ("PUT", [name, "configuration"]) => state.update_configuration(name, &json),
             ("GET", [name, "configuration"]) => state.configuration(name),
+            ("GET", [name]) => state.function(name),
             ("DELETE", [name]) => state.delete(name),
             ("POST", [name, "invocations"]) => {
                 state.invoke(name, &json, &header("x-amz-invocation-type"), &header("x-amz-log-type"))
@@ -140,8 +142,9 @@ impl State {
         let name = body["FunctionName"].as_str().unwrap().to_owned();
         let mut configuration = body.clone();
         configuration.as_object_mut().unwrap().remove("Code");
+        let tags = configuration.as_object_mut().unwrap().remove("Tags").unwrap_or_default();
         configuration["LastModified"] = "2026-01-31T12:00:00.000+0000".into();
-        let mut function = Function { configuration, zip: Vec::new(), pending: 0 };
+        let mut function = Function { configuration, tags, zip: Vec::new(), pending: 0 };
         function.set_code(zip);
         let answer = ok(201, function.configuration.clone());
         self.functions.insert(name, function);
@@ -170,6 +173,11 @@ impl State {
         function.configuration["State"] = "Active".into();
         function.configuration["LastUpdateStatus"] = if ready { "Successful" } else { "InProgress" }.into();
         ok(200, function.configuration.clone())
+    }
+
+    fn function(&mut self, name: &str) -> Response<Full<Bytes>> {
+        let Some(function) = self.functions.get(name) else { return not_found(name) };
+        ok(200, json!({"Configuration": function.configuration, "Tags": function.tags}))
     }
 
     fn delete(&mut self, name: &str) -> Response<Full<Bytes>> {
@@ -290,6 +298,7 @@ impl Daemon for FakeDaemon {
             Ok(RunningDaemon {
                 endpoint: stub.address,
                 isolation: "namespaces".into(),
+                network: "nat".into(),
                 runtimes: vec![runtime("nodejs20.x"), runtime("python3.9"), runtime("python3.11")],
                 data: args.data,
                 stop: Box::new(move || Box::pin(async move { *stopped.lock().unwrap() = true })),
@@ -329,6 +338,7 @@ impl Inspector for FakeInspector {
             }],
             isolation_in_force: (self.level == IsolationStatus::Available).then(|| "namespaces".into()),
             limits: vec![Check::ok("memory", "cgroup v2")],
+            network: vec![Check::degraded("nat", "pasta is not installed", "apt install passt")],
             runtimes: vec![],
             missing_runtimes: vec![],
             data_dir: data_dir.to_owned(),

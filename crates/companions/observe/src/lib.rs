@@ -1,4 +1,5 @@
-//! CloudWatch Logs, embedded: the logs of functions and of any client that writes its own.
+//! CloudWatch Logs, embedded: the logs of functions and of any client that writes its own. And the X-Ray
+//! daemon's address, in [`Traces`].
 //!
 //! Two ways in, one store. Functions' logs come through [`LogWriter`], which never waits: what is
 //! appended is queued, and one task writes whatever has queued up in one transaction. SDKs come through
@@ -15,8 +16,10 @@ mod pattern;
 mod service;
 mod sweep;
 mod token;
+mod traces;
 mod writer;
 
 pub use observe::{Observe, ObserveHandle};
 pub use service::LogsService;
+pub use traces::{ServingTraces, Traces};
 pub use writer::{BACKLOG_LIMIT, LogWriter, StreamId};

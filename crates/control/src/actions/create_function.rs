@@ -19,7 +19,7 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
     check(&body)?;
     let name = body.function_name.as_deref().unwrap_or_default();
     let target = Target::parse(scope, name)?.unqualified()?;
-    check_values(&body)?;
+    check_values(control, &body)?;
 
     let zip = packages::zip_of(control, body.code.unwrap_or_default())?;
     let key = target.latest();
@@ -78,7 +78,7 @@ fn check(body: &CreateFunction) -> Result<(), ApiError> {
 }
 
 /// What the service refuses beyond the model.
-fn check_values(body: &CreateFunction) -> Result<(), ApiError> {
+fn check_values(control: &Control, body: &CreateFunction) -> Result<(), ApiError> {
     unsupported::create(body)?;
     let Settings { runtime: Some(runtime), handler: Some(_), .. } = &body.settings else {
         return Err(ApiError::InvalidParameterValue(
@@ -91,7 +91,7 @@ fn check_values(body: &CreateFunction) -> Result<(), ApiError> {
     if let Some(environment) = &body.settings.environment {
         settings::check_environment(environment)?;
     }
-    body.tags.as_ref().map_or(Ok(()), tagging::check)
+    body.tags.as_ref().map_or(Ok(()), |tags| tagging::check(control, tags))
 }
 
 fn defaults(target: &Target) -> Configuration {

@@ -9,6 +9,7 @@ use super::lookup;
 use crate::Control;
 use crate::context::store_error;
 use crate::functions::{Target, violation};
+use crate::tags;
 
 /// Tags of a function at most.
 const TAGS_MAX: usize = 50;
@@ -51,7 +52,12 @@ fn not_taggable(arn: &str) -> ApiError {
 }
 
 /// Refuses tags that no function can have.
-pub(super) fn check(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+pub(super) fn check(control: &Control, tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    check_limits(tags)?;
+    tags::check(tags, &control.options().network)
+}
+
+fn check_limits(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
     if tags.len() > TAGS_MAX {
         return Err(ApiError::InvalidParameterValue("Number of tags exceeds resource tag limit.".to_owned()));
     }
@@ -80,10 +86,14 @@ pub(super) async fn change(
     let before = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;
     let mut tags = before.clone();
     change(&mut tags);
-    check(&tags)?;
+    self::check(control, &tags)?;
     if tags != before {
         let replaced = control.store().replace_function_tags(&target.scope, &target.name, &tags).await;
         replaced.map_err(store_error)?;
+        if tags::network(&tags) != tags::network(&before) {
+            // Instances keep the network that they were started with.
+            control.publish_removal(&target.scope, &target.name);
+        }
     }
     Ok(())
 }
@@ -108,7 +118,10 @@ mod tests {
             assert_eq!(is_tag(&key, &value), good, "{key}={value}");
         }
         let many = |n: usize| (0..n).map(|n| (n.to_string(), String::new())).collect::<BTreeMap<_, _>>();
-        assert!(check(&many(50)).is_ok());
-        assert_eq!(check(&many(51)).unwrap_err().to_string(), "Number of tags exceeds resource tag limit.");
+        assert!(check_limits(&many(50)).is_ok());
+        assert_eq!(
+            check_limits(&many(51)).unwrap_err().to_string(),
+            "Number of tags exceeds resource tag limit."
+        );
     }
 }

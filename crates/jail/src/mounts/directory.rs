@@ -133,15 +133,14 @@ impl<'a> Plan<'a> {
     /// The generated files: mounted over those of the image if it has them all, else `/etc` is opened up.
     fn etc(&mut self, view: &mut View) -> Result<(), StepError> {
         view.etc = self.directory(Path::new("/etc"))?;
-        let names = etc::generated().map(|(name, _)| name);
         let mut all_there = !self.opened.contains(&view.etc) && !self.made.contains(&view.etc);
-        for name in names {
+        for name in etc::names() {
             let file = resolve(self.root, &view.etc.join(name), Last::Keep)?;
             all_there &= matches!(file, Place::There { kind, .. } if kind.is_file());
         }
         view.etc_is_covered = all_there;
         if !all_there {
-            for name in names {
+            for name in etc::names() {
                 self.leave_out(&view.etc.join(name));
             }
         }

@@ -51,7 +51,7 @@ use self::captured::READ_ONLY;
 pub(crate) use self::host::SYSTEM_DIRECTORIES;
 use crate::error::{Step, StepError};
 use crate::etc;
-use crate::protocol::{Bind, JailSpec, Root, Tmp};
+use crate::protocol::{Bind, JailSpec, Root, SpawnRequest, Tmp};
 use crate::sys;
 
 /// Limits of the root tmpfs. It holds directories, links and the files of `/etc` only; how many there are
@@ -135,7 +135,7 @@ impl View {
     }
 
     /// Puts everything but the binds at its place.
-    fn lay_out(self) -> Result<Vec<Captured>, StepError> {
+    fn lay_out(self, request: &SpawnRequest) -> Result<Vec<Captured>, StepError> {
         for (directory, mode) in &self.directories {
             files::make_with_mode(directory, *mode)?;
         }
@@ -143,7 +143,7 @@ impl View {
             files::make_link(link, target)?;
         }
         let etc = if self.etc_is_covered { Path::new(STASH) } else { &self.etc };
-        for (name, contents) in etc::generated() {
+        for (name, contents) in etc::generated(&request.etc) {
             files::write(&etc.join(name), &contents)?;
         }
         make_dev()?;
@@ -159,12 +159,12 @@ impl View {
 }
 
 /// Makes a root of the host's system and enters it. As the init's user.
-pub(crate) fn prepare() -> Result<(), StepError> {
+pub(crate) fn prepare(request: &SpawnRequest) -> Result<(), StepError> {
     let mut view = View::new();
     host::capture(&mut view)?;
     view.capture_devices()?;
     enter_empty_root(HostRoot::Kept)?;
-    view.lay_out().map(drop)
+    view.lay_out(request).map(drop)
 }
 
 /// What was asked for besides the host's system. As the daemon's user.
@@ -182,13 +182,17 @@ pub(crate) fn capture_in_host(spec: &JailSpec) -> Result<Vec<Captured>, StepErro
 }
 
 /// Completes the prepared root. As the init's user.
-pub(crate) fn complete(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
+pub(crate) fn complete(
+    binds: Vec<Captured>,
+    request: &SpawnRequest,
+    spec: &JailSpec,
+) -> Result<(), StepError> {
     unmount(HOST, UnmountFlags::DETACH).step("detach the host's root")?;
     std::fs::remove_dir(HOST).step("remove the place of the host's root")?;
     for link in &spec.symlinks {
         files::make_link(&link.link, &link.target)?;
     }
-    finish(binds, spec)
+    finish(binds, request, spec)
 }
 
 /// Copies the mounts of everything that will be seen. As the daemon's user.
@@ -201,10 +205,10 @@ pub(crate) fn capture(root: &Path, spec: &JailSpec) -> Result<View, StepError> {
 }
 
 /// Builds the root file system and enters it. As the init's user.
-pub(crate) fn build(view: View, spec: &JailSpec) -> Result<(), StepError> {
+pub(crate) fn build(view: View, request: &SpawnRequest, spec: &JailSpec) -> Result<(), StepError> {
     enter_empty_root(HostRoot::Gone)?;
-    let binds = view.lay_out()?;
-    finish(binds, spec)
+    let binds = view.lay_out(request)?;
+    finish(binds, request, spec)
 }
 
 /// Copies the mounts of everything that will be seen of either kind of root, for [`build_below`]. As the daemon's
@@ -225,13 +229,18 @@ pub(crate) fn capture_for_runtime(spec: &JailSpec) -> Result<View, StepError> {
 
 /// Builds the root file system below an empty directory, for a runtime that makes it the root: without
 /// devices and /proc, which each runtime mounts in its own way. As the init's user.
-pub(crate) fn build_below(view: View, spec: &JailSpec, directory: &Path) -> Result<(), StepError> {
+pub(crate) fn build_below(
+    view: View,
+    request: &SpawnRequest,
+    spec: &JailSpec,
+    directory: &Path,
+) -> Result<(), StepError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("lambd", directory, "tmpfs", flags, ROOT_OPTIONS).step("mount root tmpfs")?;
     let host = enter(directory)?;
     files::make_directory(Path::new("/proc"))?;
-    let binds = view.lay_out()?;
-    finish(binds, spec)?;
+    let binds = view.lay_out(request)?;
+    finish(binds, request, spec)?;
     leave(&host)
 }
 
@@ -251,7 +260,7 @@ pub(crate) fn leave(host: &OwnedFd) -> Result<(), StepError> {
 }
 
 /// After the system's own, so that a prefix below /usr or /opt lands on top of it.
-fn finish(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
+fn finish(binds: Vec<Captured>, request: &SpawnRequest, spec: &JailSpec) -> Result<(), StepError> {
     files::make_directory(Path::new(TMP))?;
     if let Tmp::Memory { bytes } = spec.tmp {
         mount_tmp(bytes)?;
@@ -259,7 +268,7 @@ fn finish(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
     for captured in binds {
         captured.attach()?;
     }
-    let limits = proc::seal()?;
+    let limits = proc::seal(&request.network)?;
     make_root_read_only()?;
     limits.forbid()
 }
@@ -311,7 +320,7 @@ fn make_dev() -> Result<(), StepError> {
 
 /// Mounts the generated files over those of the image. The mounts keep them when their names are gone.
 fn cover_etc(etc: &Path) -> Result<(), StepError> {
-    for (name, _) in etc::generated() {
+    for name in etc::names() {
         let source = Path::new(STASH).join(name);
         Captured::read_only(&source, &etc.join(name))?.attach()?;
     }

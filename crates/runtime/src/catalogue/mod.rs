@@ -387,6 +387,7 @@ mod tests {
             memory: MemorySize::default(),
             timeout: Timeout::default(),
             ephemeral_storage: EphemeralStorage::default(),
+            network: None,
             environment: Vec::new().into(),
             code: Sha256Digest::of(b""),
             code_dir: "/nowhere".into(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lambd_types::NetworkPolicy;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
@@ -47,7 +48,7 @@ impl Trial<'_> {
             tmp_bytes: 16 << 20,
             ..Blueprint::default()
         };
-        let base = Base { own_root: true, ..Base::default() };
+        let base = Base { network: NetworkPolicy::None, own_root: true };
         let mut sandbox = sandboxes.prepare(base).await?.build(blueprint).await?;
         let mut output = Vec::new();
         let exit = async {

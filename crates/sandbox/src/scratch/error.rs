@@ -20,6 +20,9 @@ pub(crate) enum ScratchError {
     /// No size of the image gave the wanted room.
     #[error("mke2fs makes no file system with room for {bytes} bytes")]
     Size { bytes: u64 },
+    /// What is written there takes memory.
+    #[error("{} is in memory", directory.display())]
+    NoDisk { directory: PathBuf },
     /// The disk has too little room left.
     #[error("{} has {free} bytes left, and {needed} are needed", directory.display())]
     DiskFull { directory: PathBuf, free: u64, needed: u64 },

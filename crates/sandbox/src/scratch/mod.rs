@@ -9,9 +9,9 @@
 //! (`CONFIG_QFMT_V2`), ext4 answers `EDQUOT` instead, and contents would have to be removed file by file.
 //!
 //! Making a volume takes 1 to 2 ms, so some are ready before they are needed, and those that a sandbox
-//! never wrote to are used again. Mounts are visible to the daemon's own mount namespace only
-//! ([`lambd_jail::private_mounts`]), and there but a few only until the sandbox has its own: each mount of the daemon
-//! makes every new sandbox a little slower.
+//! never wrote to are used again. Mounts are visible in the daemon's own mount namespace only
+//! ([`lambd_jail::private_mounts`]), and but for a few only until the sandbox has its own: each mount of
+//! the daemon makes every new sandbox a little slower.
 //!
 //! | module     | idea                                          |
 //! |------------|-----------------------------------------------|
@@ -48,8 +48,7 @@ const STAYING: usize = 8;
 /// Where `/tmp` of sandboxes is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScratchOptions {
-    /// Directory for the volumes, made if missing; `None` puts `/tmp` into memory. Nothing is
-    /// left in it.
+    /// Directory for the volumes, made if missing; `None` puts `/tmp` into memory. Nothing is left in it.
     ///
     /// The process should have called [`lambd_jail::private_mounts`]; else its mounts are seen by the whole
     /// host and stay if it is killed.

@@ -13,6 +13,9 @@ use super::error::ScratchError;
 /// What must stay free on the disk beside what a new volume may hold, for everything else that writes there.
 const MARGIN_BYTES: u64 = 64 << 20;
 
+/// File systems that are memory: tmpfs and ramfs, see statfs(2).
+const IN_MEMORY: &[rustix::fs::FsWord] = &[0x0102_1994, 0x8584_58f6];
+
 /// A directory of the host for images, covered by one in memory for mount points.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -28,6 +31,13 @@ impl Place {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let images = rustix::fs::open(directory, flags, Mode::empty())
             .map_err(|error| ScratchError::io("open the directory of volumes", error.into()))?;
+        let kind = rustix::fs::fstatfs(&images)
+            .map_err(|error| ScratchError::io("look at the directory of volumes", error.into()))?
+            .f_type;
+        // Its pages could be charged to the function that writes to the volume, and never given back.
+        if IN_MEMORY.contains(&kind) {
+            return Err(ScratchError::NoDisk { directory: directory.to_owned() });
+        }
         Ok(Self { path: directory.to_owned(), images, cover: Workplace::mount(directory)? })
     }
 

@@ -68,6 +68,7 @@ impl Store {
         open().map_err(|error| {
             tracing::warn!(%error, directory = %directory.display(), "sandboxes get no /tmp on disk");
             match error {
+                ScratchError::NoDisk { .. } => WhyMemory::NoDisk,
                 ScratchError::DiskFull { .. } => WhyMemory::DiskFull,
                 _ => WhyMemory::Refused,
             }

@@ -1,9 +1,12 @@
 //! `/tmp` on disk: limited, not charged to memory, private, and gone with the sandbox.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use lambd_jail::volume::{LoopDevice, Workplace};
 use lambd_sandbox::{
     ExitStatus, SandboxSpec, ScratchOptions, Spawner, SpawnerOptions, TmpInForce, WhyMemory,
 };
@@ -54,7 +57,7 @@ fn volumes(directory: &Path) -> usize {
 async fn it_holds_its_size_in_spite_of_less_memory_and_no_more() {
     let directory = directory();
     let spawner = start_on_disk(directory.path()).await;
-    for (memory, tmp) in [(64, 100), (32, 16), (128, 512)] {
+    for (memory, tmp) in [(64, 100), (32, 16), (32, 200)] {
         let mut spec = script(&format!(
             "dd if=/dev/zero of=/tmp/big bs=1M count={tmp} 2>/dev/null && echo all written
              dd if=/dev/zero of=/tmp/more bs=1M count=1 2>&1 | grep -o 'No space left on device'
@@ -232,11 +235,11 @@ async fn it_is_memory_where_it_cannot_be_disk_and_said_so() {
 
 #[tokio::test]
 async fn it_is_memory_while_the_disk_is_full() {
-    let directory = directory();
+    let (image, directory) = (directory(), directory());
     // Before the small disk is mounted, so that it is seen here only.
     lambd_jail::private_mounts().expect("these tests need root");
-    let options = c"size=90m,mode=700";
-    rustix::mount::mount("small", directory.path(), "tmpfs", MountFlags::empty(), options).expect("mount");
+    let disk = small_disk(image.path(), 100 * MIB);
+    disk.mount(directory.path()).expect("mount");
     std::fs::write(directory.path().join("filler"), vec![1; 30 << 20]).expect("write");
     let spawner = start_in(directory.path()).await;
     assert_eq!(spawner.limits().tmp, TmpInForce::Memory(WhyMemory::DiskFull), "{}", spawner.limits());
@@ -248,6 +251,31 @@ async fn it_is_memory_while_the_disk_is_full() {
     assert_eq!(run(&spawner, spec.clone()).await.output, "ext4\n");
     (spec.id, spec.tmp_bytes) = ("large".into(), 512 * MIB);
     assert_eq!(run(&spawner, spec).await.output, "tmpfs\n", "more than the disk could hold");
+}
+
+#[tokio::test]
+async fn it_is_memory_where_the_directory_is() {
+    let directory = directory();
+    lambd_jail::private_mounts().expect("these tests need root");
+    rustix::mount::mount("none", directory.path(), "tmpfs", MountFlags::empty(), None).expect("mount");
+    let spawner = start_in(directory.path()).await;
+    assert_eq!(spawner.limits().tmp, TmpInForce::Memory(WhyMemory::NoDisk), "{}", spawner.limits());
+}
+
+/// A disk of this size in a file of a directory, on which nothing is mounted any more.
+fn small_disk(directory: &Path, bytes: u64) -> LoopDevice {
+    let path = directory.join("disk");
+    let image = File::options().create_new(true).read(true).write(true).open(&path).expect("an image");
+    image.set_len(bytes).expect("its size");
+    let made = Command::new("/usr/sbin/mke2fs")
+        .args(["-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("mke2fs runs").success());
+    let nodes = directory.join("nodes");
+    std::fs::create_dir(&nodes).expect("a directory");
+    let workplace = Workplace::mount(&nodes).expect("a place for device nodes");
+    LoopDevice::attach(image.as_fd(), &workplace).expect("a loop device")
 }
 
 /// Whether anything is mounted at or below a directory, as this thread sees it.

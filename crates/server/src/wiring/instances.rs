@@ -50,6 +50,8 @@ impl Instance for RuntimeInstance {
 fn translate(error: StartError) -> InvokeError {
     match error {
         StartError::Runtime(error) => InvokeError::Runtime(error.to_string()),
-        StartError::Sandbox(_) | StartError::Machine(_) => InvokeError::Environment(error.to_string()),
+        StartError::Sandbox(_) | StartError::Network(_) | StartError::Machine(_) => {
+            InvokeError::Environment(error.to_string())
+        }
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod events;
 pub(crate) mod instances;
 pub(crate) mod logs;
 pub(crate) mod sandboxes;
+pub(crate) mod traces;

@@ -12,29 +12,31 @@ use lambd_sandbox::{
     SandboxSpec, Spawner, Transport,
 };
 
+use crate::network;
+
 pub(crate) struct Sandboxes(pub(crate) Spawner);
 
 /// Endpoints of a sandbox in the order in which [`Sandboxes`] takes them. The ports are those of the
 /// service's environment and of local AWS tools.
 pub(crate) fn listeners() -> Vec<Listener> {
-    let tcp =
-        |port| Listener { transport: Transport::Tcp, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port) };
-    vec![tcp(9001), tcp(4566)]
+    use Transport::{Tcp, Udp};
+    let on = |(transport, port)| {
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        Listener { transport, address }
+    };
+    [(Tcp, 9001), (Tcp, 4566), (Udp, 2000), (Tcp, 2000)].map(on).into()
 }
 
 impl ports::Sandboxes for Sandboxes {
     fn prepare(&self, base: ports::Base) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
-        let network = match base.network {
-            ports::Network::None => Network::None,
-            ports::Network::Host => Network::Host,
-        };
-        let base = Base { network, root: if base.own_root { BaseRoot::Directory } else { BaseRoot::Host } };
+        let root = if base.own_root { BaseRoot::Directory } else { BaseRoot::Host };
+        let base = Base { network: network::of_sandbox(base.network), root };
         Box::pin(async move {
             let prepared = self.0.prepare(base).await.map_err(spawn_error)?;
-            let &[runtime_api, aws] = prepared.addresses() else {
+            let &[runtime_api, aws, xray_udp, xray_tcp] = prepared.addresses() else {
                 return Err(SpawnError("the sandbox lacks a listener".into()));
             };
-            let addresses = Addresses { runtime_api, aws };
+            let addresses = Addresses { runtime_api, aws, xray_udp, xray_tcp };
             Ok(Box::new(Prepared { prepared, addresses }) as Box<dyn ports::Prepared>)
         })
     }
@@ -74,10 +76,10 @@ impl ports::Prepared for Prepared {
 }
 
 fn endpoints(sockets: Vec<ListenerSocket>, gate: Option<Gate>) -> Option<ports::Listeners> {
-    let mut sockets = sockets.into_iter();
-    match (sockets.next()?, sockets.next()?) {
-        (ListenerSocket::Tcp(runtime_api), ListenerSocket::Tcp(aws)) => {
-            Some(ports::Listeners { runtime_api, aws, gate })
+    use ListenerSocket::{Tcp, Udp};
+    match <[ListenerSocket; 4]>::try_from(sockets) {
+        Ok([Tcp(runtime_api), Tcp(aws), Udp(xray_udp), Tcp(xray_tcp)]) => {
+            Some(ports::Listeners { runtime_api, aws, xray_udp, xray_tcp, gate })
         }
         _ => None,
     }

@@ -66,7 +66,8 @@ impl<'a> Reader<'a> {
             description: self.text(&properties, "Description")?.unwrap_or_default(),
             memory: self.number(&properties, "MemorySize", MemorySize::new)?,
             timeout: self.number(&properties, "Timeout", Timeout::new)?,
-            environment: self.environment(&properties),
+            environment: self.texts(&properties, "variable", variables_of),
+            tags: self.texts(&properties, "tag", tags_of),
             source: self.path.to_owned(),
         })
     }
@@ -154,22 +155,28 @@ impl<'a> Reader<'a> {
         name.ok_or_else(|| self.problem(properties, "FunctionName must be up to 64 letters, digits, - and _"))
     }
 
-    fn environment(&mut self, properties: &Properties<'_>) -> BTreeMap<String, String> {
-        let mut variables = BTreeMap::new();
-        for (key, value) in properties.merged(variables_of) {
+    /// Names and texts of a section; `what` calls each of them in warnings.
+    fn texts(
+        &mut self,
+        properties: &Properties<'_>,
+        what: &str,
+        section: fn(&Node) -> &[(String, Node)],
+    ) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        for (key, value) in properties.merged(section) {
             match self.names.resolve(value) {
-                Resolved::Text(text) => drop(variables.insert(key.to_owned(), text)),
+                Resolved::Text(text) => drop(texts.insert(key.to_owned(), text)),
                 Resolved::StandIn(text, reason) => {
-                    self.warn(properties, value.line, &format!("variable {key} is {text:?}: {reason}"));
-                    variables.insert(key.to_owned(), text);
+                    self.warn(properties, value.line, &format!("{what} {key} is {text:?}: {reason}"));
+                    texts.insert(key.to_owned(), text);
                 }
                 Resolved::Unknown(reason) => {
-                    self.warn(properties, value.line, &format!("variable {key} is left out: {reason}"));
+                    self.warn(properties, value.line, &format!("{what} {key} is left out: {reason}"));
                 }
                 Resolved::Absent => {}
             }
         }
-        variables
+        texts
     }
 
     fn code(&self, properties: &Properties<'_>, runtime: &str, handler: &str) -> Result<Code, Problem> {
@@ -205,7 +212,7 @@ impl<'a> Reader<'a> {
 fn has_effect(name: &str, value: &Node) -> bool {
     match name {
         "CodeUri" | "InlineCode" | "Handler" | "Runtime" | "MemorySize" | "Timeout" | "FunctionName"
-        | "Description" | "PackageType" => true,
+        | "Description" | "PackageType" | "Tags" => true,
         "Environment" => value.entries().iter().all(|(key, _)| key == "Variables"),
         "Architectures" => {
             let this = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
@@ -218,6 +225,10 @@ fn has_effect(name: &str, value: &Node) -> bool {
 fn variables_of(properties: &Node) -> &[(String, Node)] {
     let variables = properties.get("Environment").and_then(|environment| environment.get("Variables"));
     variables.map(Node::entries).unwrap_or_default()
+}
+
+fn tags_of(properties: &Node) -> &[(String, Node)] {
+    properties.get("Tags").map(Node::entries).unwrap_or_default()
 }
 
 fn advice(property: &str) -> &'static str {

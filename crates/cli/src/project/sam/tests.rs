@@ -93,8 +93,9 @@ fn json_templates_are_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let json = r#"{"Resources": {"F": {"Type": "AWS::Serverless::Function", "Properties": {
         "Runtime": "nodejs20.x", "Handler": "index.handler", "CodeUri": ".",
-        "Environment": {"Variables": {"R": {"Ref": "AWS::Region"}}}}}}}"#;
+        "Environment": {"Variables": {"R": {"Ref": "AWS::Region"}}}, "Tags": {"lambd:network": "none"}}}}}"#;
     let project = read_text(dir.path(), json);
+    assert_eq!((project.functions[0].tags["lambd:network"].as_str(), project.warnings.len()), ("none", 0));
     assert_eq!(project.functions[0].environment["R"], "us-east-1");
 }
 
