@@ -83,8 +83,22 @@ class Functions:
         created = self.client.create_function(
             FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE, Code={"ZipFile": code}, **settings
         )
-        self.client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=PACE)
+        self.active(name)
         return created
+
+    def active(self, name: str):
+        """Waits until a new function can be invoked."""
+        self.client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=PACE)
+
+    def publish(self, name: str, **parameters) -> str:
+        """Publishes what is there and returns the number."""
+        return self.client.publish_version(FunctionName=name, **parameters)["Version"]
+
+    def recode(self, name: str, code: bytes, **parameters) -> dict:
+        """Changes the code and waits until it runs."""
+        changed = self.client.update_function_code(FunctionName=name, ZipFile=code, **parameters)
+        self.updated(name)
+        return changed
 
     def python(self, name: str, source: str, handler: str = "app.handler", **settings) -> dict:
         """A Python function of one file, app.py."""
