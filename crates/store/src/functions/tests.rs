@@ -47,7 +47,7 @@ async fn functions_survive_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let (one, tags) = (row("one"), BTreeMap::from([("k".to_owned(), "v".to_owned())]));
     let store = open(&dir).await;
-    assert!(store.insert_function(&[one.clone()], &tags).await.unwrap());
+    assert!(store.insert_function(std::slice::from_ref(&one), &tags).await.unwrap());
     assert!(!store.insert_function(&[row("one")], &tags).await.unwrap(), "the name is taken");
     store.close().await;
     drop(store);
@@ -65,7 +65,7 @@ async fn an_update_with_an_old_revision_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     let first = row("f");
-    store.insert_function(&[first.clone()], &BTreeMap::new()).await.unwrap();
+    store.insert_function(std::slice::from_ref(&first), &BTreeMap::new()).await.unwrap();
     let second = FunctionRow { revision: RevisionId::random(), code_size: 7, ..first.clone() };
     assert_eq!(
         store.change_functions(&[RowChange::Update(&second, &first.revision)]).await.unwrap(),
@@ -162,7 +162,7 @@ async fn unfinished_updates_survive_reopening() {
         code_size: 6,
         configuration: updating.configuration.clone(),
     });
-    store.insert_function(&[updating.clone()], &BTreeMap::new()).await.unwrap();
+    store.insert_function(std::slice::from_ref(&updating), &BTreeMap::new()).await.unwrap();
     store.insert_function(&[row("settled")], &BTreeMap::new()).await.unwrap();
     store.close().await;
     drop(store);
