@@ -9,6 +9,7 @@ mod condition;
 mod context;
 mod download;
 mod functions;
+mod mappings;
 mod options;
 mod paging;
 pub mod ports;

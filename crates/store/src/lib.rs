@@ -15,6 +15,7 @@ pub mod events;
 pub mod functions;
 pub mod identity;
 pub mod logs;
+pub mod mappings;
 pub mod packages;
 
 pub use datadir::{DataDir, DataDirError};

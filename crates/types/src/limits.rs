@@ -19,6 +19,8 @@ pub const CONCURRENT_EXECUTIONS: usize = 1000;
 pub const LOG_TAIL: usize = 4096;
 /// Items in one page of `ListFunctions`, whatever `MaxItems` says (API-008).
 pub const LIST_FUNCTIONS_PAGE: usize = 50;
+/// Items in one page of `ListEventSourceMappings`, whatever `MaxItems` says (API-628).
+pub const LIST_MAPPINGS_PAGE: usize = 100;
 /// Seconds that a download link from `GetFunction` stays valid: 10 minutes (API-116).
 pub const DOWNLOAD_LINK_SECONDS: u64 = 600;
 /// Seconds that an instance may take to initialise before the init phase is cut (RT-50).
