@@ -5,7 +5,7 @@ import pytest
 from harness import packages
 from harness.clients import boto
 from harness.daemon import wait_for
-from harness.functions import ROLE, python_runtime
+from harness.functions import ROLE, Functions, python_runtime
 
 NOTE = "def handler(event, context):\n    print('got', event['id'], context.aws_request_id)\n"
 FAIL = "def handler(event, context):\n    print('failing')\n    raise ValueError('no')\n"
@@ -37,6 +37,7 @@ def test_accepted_events_survive_a_kill(own_daemon, name):
     client.create_function(
         FunctionName=name, Runtime=python_runtime(), Handler="app.handler", Role=ROLE, Code={"ZipFile": zipped}
     )
+    Functions(client).active(name)
     for number in range(20):
         payload = b'{"id": %d}' % number
         assert client.invoke(FunctionName=name, InvocationType="Event", Payload=payload)["StatusCode"] == 202
@@ -62,6 +63,7 @@ def test_sigterm_waits_for_an_event_in_flight(own_daemon, name):
     client.create_function(
         FunctionName=name, Runtime=python_runtime(), Handler="app.handler", Role=ROLE, Code={"ZipFile": zipped}
     )
+    Functions(client).active(name)
     client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
     wait_for(lambda: "begun\n" in messages(logs, name), "the event to begin")
     assert own_daemon.stop() == 0

@@ -4,6 +4,7 @@ import random
 import zipfile
 
 import pytest
+from botocore.exceptions import WaiterError
 
 from harness import packages
 from harness.functions import ROLE, Functions, python_runtime
@@ -45,7 +46,6 @@ BAD = {
     "tar": lambda: b"\x1f\x8b\x08" + bytes(500),
     "truncated": lambda: SMALL[: len(SMALL) * 2 // 3],
     "headless": lambda: SMALL[30:],
-    "damaged": damaged,
     "encrypted": encrypted,
     "parent path": lambda: packages.package({"app.py": GOOD, "../evil": "x"}),
     "hidden parent path": lambda: packages.package({"app.py": GOOD, "a/../../evil": "x"}),
@@ -69,9 +69,15 @@ BAD = {
     "too large unpacked": lambda: zeros(1, 251 * MB),
     "too large together": lambda: zeros(6, 45 * MB),
     "size declared too large": lambda: packages.declared_size(SMALL, 300 * MB),
-    "size declared too small": lambda: packages.declared_size(zeros(1, 300 * MB), 10),
     "too many entries": lambda: packages.package(dict.fromkeys(map(str, range(150_000)), ""), compression=zipfile.ZIP_STORED),
 }  # fmt: skip
+
+
+#: What shows only when the content is read.
+DAMAGED = {
+    "damaged": damaged,
+    "size declared too small": lambda: packages.declared_size(zeros(1, 300 * MB), 10),
+}
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +114,46 @@ def test_refused(daemon, functions, lambda_, name, victim, case):
     assert daemon.files() == before
     assert not list(daemon.folder.parent.rglob("*evil*"))
     assert functions.invoke(victim).good() == "good"
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_content(daemon, functions, lambda_, name, victim, case):
+    """API-081, API-083, API-610, API-611, CORE-298: what fails behind the answer is told by the states. A new
+    function ends in Failed and can be repaired; one that ran goes on as it was."""
+    zipped = DAMAGED[case]()
+    unpacked = {file for file in daemon.files() if "unpacked" in file}
+    with pytest.raises(lambda_.exceptions.InvalidParameterValueException):
+        lambda_.update_function_code(FunctionName=victim, ZipFile=zipped, DryRun=True)
+
+    with pytest.raises(WaiterError):
+        functions.create(name, zipped, python_runtime())
+    failed = lambda_.get_function_configuration(FunctionName=name)
+    assert (failed["State"], failed["StateReasonCode"]) == ("Failed", "InvalidZipFileException")
+    assert (failed["LastUpdateStatus"], failed["LastUpdateStatusReasonCode"]) == ("Failed", "InvalidZipFileException")
+    assert "unpacked" in failed["StateReason"]
+    with pytest.raises(lambda_.exceptions.ResourceConflictException) as refused:
+        functions.invoke(name)
+    text = "The operation cannot be performed at this time. The function is currently in the following state: Failed"
+    assert refused.value.response["Error"]["Message"] == text
+    for change in (lambda_.publish_version, lambda_.update_function_configuration):
+        with pytest.raises(lambda_.exceptions.ResourceConflictException):
+            change(FunctionName=name)
+    functions.recode(name, SMALL)
+    assert functions.invoke(name).good() == "good"
+
+    before = lambda_.get_function_configuration(FunctionName=victim)
+    with pytest.raises(WaiterError):
+        functions.recode(victim, zipped, Publish=True)
+    after = lambda_.get_function_configuration(FunctionName=victim)
+    assert (after["State"], after["LastUpdateStatus"]) == ("Active", "Failed")
+    assert after["LastUpdateStatusReasonCode"] == "InvalidZipFileException"
+    assert after["CodeSha256"] == before["CodeSha256"]
+    assert functions.invoke(victim).good() == "good"
+    version = lambda_.list_versions_by_function(FunctionName=victim)["Versions"][-1]["Version"]
+    published = lambda_.get_function_configuration(FunctionName=victim, Qualifier=version)
+    assert (published["State"], published["StateReasonCode"]) == ("Failed", "InvalidZipFileException")
+    functions.configure(victim, Description="good again")
+    assert {file for file in daemon.files() if "unpacked" in file} == unpacked
 
 
 def test_empty_package(lambda_, name):

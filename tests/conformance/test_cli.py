@@ -91,7 +91,7 @@ def test_functions_for_people_and_for_scripts(lambd, greet):
     """CORE-063: the list as a table and as the API's own documents."""
     assert greet in lambd("functions").stdout
     listed = json.loads(lambd("functions", "--output", "json").stdout)
-    assert any(f["FunctionName"] == greet and f["State"] == "Active" for f in listed)
+    assert any(f["FunctionName"] == greet and f["Version"] == "$LATEST" for f in listed)
 
 
 def test_doctor():

@@ -52,6 +52,7 @@ class Place:
 
     def __init__(self, user: str):
         self.user = user
+        self.daemons = []
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lambd-process-"))
         self.folder.chmod(0o755)
         # The program and the harness may lie where only their owner may look.
@@ -69,7 +70,10 @@ class Place:
             self.shared = pathlib.Path("/var/cache/lambd", hashlib.sha256(bytes(self.data)).hexdigest()[:16])
 
     def remove(self):
-        """Leaves nothing behind."""
+        """Leaves nothing behind, whatever the tests did."""
+        for daemon in self.daemons:
+            if daemon.alive():
+                daemon.kill()
         shutil.rmtree(self.folder)
         shutil.rmtree(self.shared, ignore_errors=True)
 
@@ -90,13 +94,21 @@ class Place:
     def daemon(self, *options, container: bool = True, arguments=()) -> Daemon:
         """A daemon that is not started yet."""
         prefix = self.prefix(*options, container=container)
-        return Daemon(self.folder, data=self.data, prefix=prefix, arguments=arguments, binary=self.program)
+        daemon = Daemon(self.folder, data=self.data, prefix=prefix, arguments=arguments, binary=self.program)
+        self.daemons.append(daemon)
+        return daemon
 
     def run(self, *arguments, prefix=None) -> subprocess.CompletedProcess:
         """A command that ends by itself."""
         command = [*(self.prefix() if prefix is None else prefix), str(self.program), *map(str, arguments)]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=30, cwd="/", stdin=subprocess.DEVNULL, env=environment()
+            command,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            env=environment(),
         )
 
     def refuses(self, *arguments, prefix=None) -> str:
@@ -150,7 +162,11 @@ def test_auto_chooses_the_level(place, contained):
     """CORE-009: without namespaces the level `process` is chosen and told, with how far it goes."""
     said = start_lines(contained)
     assert "isolation  process (" in said
-    user = "each function has a user of its own" if place.user == "root" else "functions run as the user who runs lambd"
+    user = (
+        "each function has a user of its own"
+        if place.user == "root"
+        else "functions run as the user who runs lambd"
+    )
     assert user in said
     assert "Landlock ABI" in said
     report = place.run("doctor", "--listen", "127.0.0.1:0", "--data", place.data)
@@ -191,7 +207,9 @@ def test_without_landlock(other_place):
 
 def test_every_kind_of_runtime(functions_there):
     """RT-42, LANG1-029: Python, Node.js and custom runtimes run, with warm events on one instance."""
-    functions_there.python("py", "count = 0\ndef handler(e, c):\n    global count\n    count += 1\n    return [e, count]\n")
+    functions_there.python(
+        "py", "count = 0\ndef handler(e, c):\n    global count\n    count += 1\n    return [e, count]\n"
+    )
     functions_there.node("js", "let n = 0; exports.handler = async (e) => [e, ++n]")
     functions_there.custom("sh", packages.bash('  curl -sS -d "$EVENT" "$URL/invocation/$ID/response"'))
     functions_there.rust_echo("rust")
@@ -208,7 +226,9 @@ def test_bootstrap_for_sh_gets_bash(functions_there):
     with zipfile.ZipFile(io.BytesIO(script)) as archive:
         loop = archive.read("bootstrap").decode()
     start = "#!/bin/sh\nset -euo pipefail\nWORDS=(no yes)\nRESPONSE='\"'${WORDS[1]}'\"'\nsource ${LAMBDA_TASK_ROOT}/loop.sh\n"
-    functions_there.custom("sh-is-bash", packages.package({"bootstrap": start, "loop.sh": loop}, {"bootstrap": packages.PROGRAM}))
+    functions_there.custom(
+        "sh-is-bash", packages.package({"bootstrap": start, "loop.sh": loop}, {"bootstrap": packages.PROGRAM})
+    )
     assert functions_there.invoke("sh-is-bash").good() == "yes"
 
 
@@ -239,7 +259,10 @@ result = [oct(status.st_mode), status.st_mtime_ns, os.stat(os.environ["TMPDIR"])
     big = "f = open(os.environ['TMPDIR'] + '/big', 'wb')\nresult = attempt(lambda: f.truncate(513 << 20))\nos.remove(f.name)"
     assert probe(big) == "EFBIG"
     for path in ("/tmp/x", "/var/tmp/x", "/dev/shm/x", "/x", "{LAMBDA_TASK_ROOT}/x", "{TMPDIR}/../x"):
-        assert probe(f"result = attempt(lambda: open({path!r}.format(**os.environ), 'w'))") in ("EACCES", "EPERM"), path
+        assert probe(f"result = attempt(lambda: open({path!r}.format(**os.environ), 'w'))") in (
+            "EACCES",
+            "EPERM",
+        ), path
 
 
 def test_host_files_are_out_of_reach(place, probe):
@@ -250,12 +273,17 @@ def test_host_files_are_out_of_reach(place, probe):
     if place.as_other_user:
         os.chown(owned, NOBODY, NOBODY)
     for path in (owned, place.data / "lambd.db", place.data, "/root", "/home", "/etc/shadow", "/tmp"):
-        assert probe(f"p = {str(path)!r}\nresult = attempt(lambda: os.listdir(p) if os.path.isdir(p) else open(p))") == "EACCES", path
+        assert (
+            probe(f"p = {str(path)!r}\nresult = attempt(lambda: os.listdir(p) if os.path.isdir(p) else open(p))")
+            == "EACCES"
+        ), path
     for action in (
         "os.chmod(p, 0)", "os.utime(p)", "os.truncate(p, 0)", "os.unlink(p)", "os.chown(p, -1, os.getgid())",
         "os.setxattr(p, 'user.x', b'')", "os.link(p, os.environ['TMPDIR'] + '/l')", "os.rename(p, os.environ['TMPDIR'] + '/r')",
     ):  # fmt: skip
-        assert probe(f"p = {str(owned)!r}\nresult = attempt(lambda: {action})") in ("EACCES", "EPERM", "EXDEV"), action
+        assert probe(f"p = {str(owned)!r}\nresult = attempt(lambda: {action})") in ("EACCES", "EPERM", "EXDEV"), (
+            action
+        )
     link = f"l = os.environ['TMPDIR'] + '/link'\nos.symlink({str(owned)!r}, l)\nresult = attempt(lambda: os.chmod(l, 0))\nos.unlink(l)"
     assert probe(link) in ("EACCES", "EPERM")
     assert (owned.read_text(), owned.stat().st_mode & 0o777) == ("secret", 0o644)
@@ -286,17 +314,25 @@ def test_network_none(contained, probe):
     """CORE-005: of the host's network only the function's own endpoints."""
     connect = f"result = attempt(lambda: socket.create_connection(('127.0.0.1', {contained.port}), 2))"
     assert probe(connect) in ("EACCES", "EPERM")
-    for kind in ("socket.AF_INET, socket.SOCK_DGRAM", "socket.AF_INET, socket.SOCK_STREAM, 262", "socket.AF_INET, socket.SOCK_RAW, 1"):
+    for kind in (
+        "socket.AF_INET, socket.SOCK_DGRAM",
+        "socket.AF_INET, socket.SOCK_STREAM, 262",
+        "socket.AF_INET, socket.SOCK_RAW, 1",
+    ):
         assert probe(f"result = attempt(lambda: socket.socket({kind}))") == "EPERM", kind
     past = f"s = socket.socket()\nresult = attempt(lambda: s.sendto(b'x', 0x20000000, ('127.0.0.1', {contained.port})))"
     assert probe(past) == "EPERM"
-    assert probe("result = [attempt(lambda: socket.socket().listen()), attempt(lambda: socket.socket().bind(('', 0)))]") == ["EPERM", "EACCES"]
+    assert probe(
+        "result = [attempt(lambda: socket.socket().listen()), attempt(lambda: socket.socket().bind(('', 0)))]"
+    ) == ["EPERM", "EACCES"]
     assert probe("result = len(socket.socketpair())") == 2
 
 
 def test_endpoints_are_the_functions_own(probe):
     """CORE-005: whoever else connects to a Runtime API or endpoint of a sandbox is not served."""
-    runtime_api, aws = probe("result = [os.environ['AWS_LAMBDA_RUNTIME_API'], os.environ['AWS_ENDPOINT_URL'].removeprefix('http://')]")
+    runtime_api, aws = probe(
+        "result = [os.environ['AWS_LAMBDA_RUNTIME_API'], os.environ['AWS_ENDPOINT_URL'].removeprefix('http://')]"
+    )
     for address, path in ((runtime_api, "/2018-06-01/runtime/invocation/next"), (aws, "/2015-03-31/functions")):
         connection = http.client.HTTPConnection(address, timeout=10)
         with pytest.raises((http.client.HTTPException, ConnectionError)):

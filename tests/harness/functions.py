@@ -11,6 +11,8 @@ from . import packages
 from .clients import ACCOUNT, REGION
 from .daemon import environment
 
+# A local daemon is ready within milliseconds; the waiters' own pace is a second.
+PACE = {"Delay": 0.01, "MaxAttempts": 6000}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/lambda-ex"
 
 
@@ -81,8 +83,22 @@ class Functions:
         created = self.client.create_function(
             FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE, Code={"ZipFile": code}, **settings
         )
-        self.client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        self.active(name)
         return created
+
+    def active(self, name: str):
+        """Waits until a new function can be invoked."""
+        self.client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=PACE)
+
+    def publish(self, name: str, **parameters) -> str:
+        """Publishes what is there and returns the number."""
+        return self.client.publish_version(FunctionName=name, **parameters)["Version"]
+
+    def recode(self, name: str, code: bytes, **parameters) -> dict:
+        """Changes the code and waits until it runs."""
+        changed = self.client.update_function_code(FunctionName=name, ZipFile=code, **parameters)
+        self.updated(name)
+        return changed
 
     def python(self, name: str, source: str, handler: str = "app.handler", **settings) -> dict:
         """A Python function of one file, app.py."""
@@ -112,7 +128,7 @@ class Functions:
 
     def updated(self, name: str):
         """Waits until the last update is done."""
-        self.client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        self.client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=PACE)
 
     def invoke(self, name: str, event=None, raw: bytes | None = None, **parameters) -> Result:
         """Invokes a function with an event (or with raw bytes) and asks for the log's tail."""

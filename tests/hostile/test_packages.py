@@ -96,7 +96,6 @@ MALICIOUS = {
     "file over a folder": lambda: packages.package({"app.py": GOOD, "a/b": "x", "a": "y"}),
     "folder over a file": lambda: packages.package({"app.py": GOOD, "a": "x", "a/b/c": "y"}),
     "bomb of overlapping entries": overlapping,
-    "size that lies": lambda: packages.declared_size(packages.package({"app.py": GOOD, "z": bytes(260 * MB)}), 1),
     "only an end": lambda: b"PK\x05\x06" + bytes(18),
     "directory beyond the end": lambda: b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 9, 9, 1 << 20, 1 << 30, 0),
 }  # fmt: skip
@@ -116,6 +115,17 @@ def test_malicious_package(stage, name, case):
     assert response["Error"]["Code"] == "InvalidParameterValueException"
     assert stage.daemon.files() == before
     assert not list(stage.folder.parent.glob("*evil*")) and not list(stage.folder.rglob("*evil*"))
+
+
+def test_size_that_lies(stage, name):
+    """A package that unpacks to more than it says is stopped at the limit, and leaves no function that runs."""
+    zipped = packages.declared_size(packages.package({"app.py": GOOD, "z": bytes(260 * MB)}), 1)
+    before = {path for path in stage.daemon.files() if "unpacked" in path}
+    with pytest.raises(botocore.exceptions.WaiterError):
+        stage.functions.create(name, zipped, python_runtime())
+    failed = stage.lambda_.get_function_configuration(FunctionName=name)
+    assert (failed["State"], failed["StateReasonCode"]) == ("Failed", "InvalidZipFileException")
+    assert {path for path in stage.daemon.files() if "unpacked" in path} == before
 
 
 def special(kind: int, mode: int) -> bytes:
@@ -158,6 +168,9 @@ def test_odd_package_stays_inside(stage, name, case):
         stage.functions.create(name, ODD[case](), python_runtime())
     except botocore.exceptions.ClientError as refused:
         assert refused.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        return
+    except botocore.exceptions.WaiterError:
+        assert stage.lambda_.get_function_configuration(FunctionName=name)["State"] == "Failed"
         return
     for path, (kind, mode, links) in stage.functions.invoke(name).good().items():
         assert kind in {stat.S_IFREG, stat.S_IFDIR}, (path, oct(kind))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 # What the tests' scripts, /init and the daemon's functions call.
 PROGRAMS = """
-    bash sh cat chmod chown chroot cp cut date dd echo env false find grep head hostname id kill ln ls mkdir mktemp mount
-    mv nproc ps readlink rm rmdir sed seq setpriv setsid sleep sort stat sync tail tee test timeout touch tr true
+    bash sh cat chmod chown chroot cp crun cut date dd echo env false find grep head hostname id kill ldd ln ls mkdir mktemp
+    mount mv nproc ps readlink rm rmdir sed seq setpriv setsid sleep sort stat sync tail tee test timeout touch tr true
     tty umount uname wc
 """.split()
 
@@ -33,6 +33,7 @@ FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\ndev:x:1000:1000::/home/dev:/bin/bash\n"
     "nobody:x:65534:65534::/:/bin/false\n",
     "etc/group": "root:x:0:\ndev:x:1000:\nnogroup:x:65534:\n",
+    "etc/shadow": "root:*:::::::\n",
     "etc/hosts": "127.0.0.1 localhost\n",
 }
 

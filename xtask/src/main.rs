@@ -1,6 +1,6 @@
 //! Development tasks of lambd, run as `cargo xtask TASK`.
 //!
-//! `test` runs every suite, `check` holds the sources to the house rules, `ci` does both, `bench`
+//! `generate` writes what the documents take from the code, `test` runs every suite, `check` holds the sources to the house rules, `ci` does both, `bench`
 //! measures. The tasks only arrange: they prepare what is needed, start the real tools (cargo,
 //! pytest, the load generator in `perf/`) and read their reports. No behaviour of lambd is known
 //! here beyond the names of its packages.
@@ -10,6 +10,7 @@ mod bench;
 mod check;
 mod edges;
 mod error;
+mod generate;
 mod house;
 mod licences;
 mod markdown;
@@ -36,7 +37,8 @@ Tasks:
   test    set up everything that the tests need and run the whole suite
             --only SUITE      one suite only (may be repeated); see below
             --filter WORD     only tests whose name contains WORD
-  check   formatting, lints, crate edges, licences, house rules
+  check   formatting, lints, crate edges, licences, generated documents, house rules
+  generate  write what docs/compatibility.md takes from the code
   ci      check, then test
   bench   measure lambd next to a raw HTTP echo server
             --quick           a short run that shows the shape, not the numbers
@@ -73,6 +75,11 @@ fn run(arguments: &[String]) -> Result<ExitCode, Error> {
         "check" => {
             nothing_more(task, rest)?;
             check::run(&workspace)?
+        }
+        "generate" => {
+            nothing_more(task, rest)?;
+            generate::write(&workspace)?;
+            true
         }
         "ci" => {
             nothing_more(task, rest)?;

@@ -66,6 +66,14 @@ pub enum ApiError {
     /// No operation has this method and path.
     #[error("{0}")]
     UnknownOperation(String),
+    /// An operation of the API that lambd does not offer.
+    #[error("lambd does not offer the operation {name}: {reason}; see docs/compatibility.md")]
+    NotOffered {
+        /// Its name.
+        name: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
     /// The daemon is stopping.
     #[error("{0}")]
     ServiceUnavailable(String),
@@ -121,6 +129,7 @@ impl ApiError {
                 ("MissingAuthenticationTokenException", StatusCode::FORBIDDEN, Lower)
             }
             Self::UnknownOperation(_) => ("UnknownOperationException", StatusCode::NOT_FOUND, Lower),
+            Self::NotOffered { .. } => ("OperationNotOffered", StatusCode::NOT_IMPLEMENTED, Lower),
             Self::ServiceUnavailable(_) => {
                 ("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE, Upper)
             }
@@ -140,7 +149,8 @@ impl ApiError {
             Self::TooManyRequests(reason) => Some(reason.as_str()),
             _ => None,
         };
-        ErrorBody { fault: if status.is_server_error() { "Service" } else { "User" }, upper, lower, reason }
+        let ours = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        ErrorBody { fault: if ours { "Service" } else { "User" }, upper, lower, reason }
     }
 }
 

@@ -16,5 +16,5 @@ pub mod runtimes;
 
 pub use error::{ApiError, ThrottleReason};
 pub use marker::Marker;
-pub use operation::{Operation, Route};
+pub use operation::{Effect, Operation, Route, Routed, Unoffered, compatibility_table};
 pub use violations::{Violations, patterns};

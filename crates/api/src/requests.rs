@@ -26,6 +26,11 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     })
 }
 
+/// Reads a JSON body that may be missing altogether: all its members are optional.
+pub fn parse_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
+    if body.is_empty() { Ok(T::default()) } else { parse(body) }
+}
+
 /// A base64 blob, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob(pub Vec<u8>);
@@ -270,4 +275,64 @@ pub struct UpdateFunctionCode {
     /// The code.
     #[serde(flatten)]
     pub code: FunctionCode,
+}
+
+/// `PublishVersion` (API-137).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PublishVersion {
+    /// Publish only if this is the digest of the code.
+    pub code_sha256: Option<String>,
+    /// Instead of the function's description.
+    pub description: Option<String>,
+    /// Publish only if this is the latest revision.
+    pub revision_id: Option<String>,
+    /// Where to publish to.
+    pub publish_to: Option<String>,
+}
+
+/// A second version of an alias (API-204).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RoutingConfig {
+    /// Version to share, from 0 to 1.
+    pub additional_version_weights: Option<BTreeMap<String, f64>>,
+}
+
+/// `CreateAlias` (API-103).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CreateAlias {
+    /// Its name.
+    pub name: Option<String>,
+    /// Where it leads.
+    pub function_version: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// A second version.
+    #[serde(deserialize_with = "object")]
+    pub routing_config: Option<RoutingConfig>,
+}
+
+/// `UpdateAlias` (API-145).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UpdateAlias {
+    /// Where it leads.
+    pub function_version: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Update only if this is the latest revision.
+    pub revision_id: Option<String>,
+    /// A second version; an empty one ends the sharing.
+    #[serde(deserialize_with = "object")]
+    pub routing_config: Option<RoutingConfig>,
+}
+
+/// `TagResource` (API-143).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TagResource {
+    /// Tags to add or replace.
+    pub tags: Option<BTreeMap<String, String>>,
 }

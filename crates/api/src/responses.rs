@@ -40,20 +40,42 @@ pub struct FunctionConfiguration {
     pub tracing_config: TracingConfigResponse,
     /// Revision.
     pub revision_id: String,
-    /// `Active` once it can be invoked.
-    pub state: &'static str,
-    /// `Successful` once the last update is in force.
-    pub last_update_status: &'static str,
+    /// State; lists leave it out.
+    #[serde(flatten)]
+    pub state: Option<FunctionState>,
     /// `Zip`.
     pub package_type: &'static str,
-    /// `["x86_64"]`.
-    pub architectures: [&'static str; 1],
+    /// The machine's.
+    pub architectures: [String; 1],
     /// Size of `/tmp`.
     pub ephemeral_storage: EphemeralStorageResponse,
     /// SnapStart.
     pub snap_start: SnapStartResponse,
     /// Logging.
     pub logging_config: LoggingConfigResponse,
+}
+
+/// The state of a version (API-081..084).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FunctionState {
+    /// `Active` once it can be invoked.
+    pub state: &'static str,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_reason: Option<String>,
+    /// The same as a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_reason_code: Option<&'static str>,
+    /// `Successful` once the last update is in force; none while the version is being created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_update_status: Option<&'static str>,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_update_status_reason: Option<String>,
+    /// The same as a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_update_status_reason_code: Option<&'static str>,
 }
 
 /// Environment variables.
@@ -132,4 +154,61 @@ pub struct ListFunctions {
     /// Present when there is more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_marker: Option<String>,
+}
+
+/// `ListVersionsByFunction` (API-135).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListVersions {
+    /// One page.
+    pub versions: Vec<FunctionConfiguration>,
+    /// Present when there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+}
+
+/// An alias (API-157).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AliasConfiguration {
+    /// ARN.
+    pub alias_arn: String,
+    /// Name.
+    pub name: String,
+    /// Where it leads.
+    pub function_version: String,
+    /// Free text.
+    pub description: String,
+    /// Revision.
+    pub revision_id: String,
+    /// A second version, left out when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing_config: Option<RoutingConfigResponse>,
+}
+
+/// A second version of an alias.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RoutingConfigResponse {
+    /// Version to share, from 0 to 1.
+    pub additional_version_weights: BTreeMap<String, f64>,
+}
+
+/// `ListAliases` (API-127).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListAliases {
+    /// One page.
+    pub aliases: Vec<AliasConfiguration>,
+    /// Present when there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+}
+
+/// `ListTags` (API-134).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListTags {
+    /// Name to value.
+    pub tags: BTreeMap<String, String>,
 }

@@ -1,15 +1,19 @@
 //! What all actions share: the store, the engine, the clock and the snapshots in memory.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use lambd_api::ApiError;
+use lambd_store::aliases::{AliasKey, AliasRow};
 use lambd_store::functions::FunctionRow;
 use lambd_store::packages::PackageError;
 use lambd_store::{Store, StoreError};
-use lambd_types::{Clock, FunctionKey, FunctionName, FunctionSnapshot, Scope, random};
+use lambd_types::{Clock, FunctionKey, FunctionName, FunctionTarget, Qualifier, Scope, random};
+
+use tokio::sync::Semaphore;
 
 use crate::ports::Engine;
+use crate::routing::Route;
+use crate::snapshots::{Found, Snapshots};
 use crate::{ControlOptions, functions};
 
 /// A version could not be loaded.
@@ -23,6 +27,11 @@ pub enum LookupError {
     Package(#[from] PackageError),
 }
 
+/// Packages that are unpacked at one time: each takes a core and a file's worth of memory.
+const UNPACKING: usize = 4;
+/// Lookups of an event whose alias moves again and again.
+const LOOKUPS: usize = 10;
+
 /// The rules' shared state. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Control {
@@ -34,20 +43,14 @@ struct Inner {
     clock: Arc<dyn Clock>,
     options: ControlOptions,
     engine: OnceLock<Arc<dyn Engine>>,
-    /// Versions that were invoked, so that the warm path touches no database.
-    snapshots: RwLock<Snapshots>,
+    snapshots: Snapshots,
     /// Held from the commit of a change to its publication, so that changes are published in the order
     /// in which they were committed.
     changes: tokio::sync::Mutex<()>,
+    /// Room for packages that are being unpacked.
+    unpacking: Semaphore,
     /// Signs download links; a link dies with the daemon that made it.
     link_secret: [u8; 32],
-}
-
-#[derive(Default)]
-struct Snapshots {
-    by_key: HashMap<FunctionKey, Arc<FunctionSnapshot>>,
-    /// Counts changes, so that a row read before one is not remembered after it.
-    generation: u64,
 }
 
 impl Control {
@@ -58,7 +61,8 @@ impl Control {
             clock,
             options,
             engine: OnceLock::new(),
-            snapshots: RwLock::default(),
+            snapshots: Snapshots::default(),
+            unpacking: Semaphore::new(UNPACKING),
             changes: tokio::sync::Mutex::default(),
             link_secret: random::bytes(),
         };
@@ -91,28 +95,60 @@ impl Control {
         &self.inner.link_secret
     }
 
-    /// The current state of a version, `None` when there is none. From memory after the first time.
-    pub async fn snapshot(&self, key: &FunctionKey) -> Result<Option<Arc<FunctionSnapshot>>, LookupError> {
-        let generation = {
-            let snapshots = self.inner.snapshots.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(found) = snapshots.by_key.get(key) {
-                return Ok(Some(found.clone()));
-            }
-            snapshots.generation
-        };
-        let Some(row) = self.store().function(key).await? else { return Ok(None) };
-        let snapshot = self.load(&row).await?;
-        let mut snapshots = self.inner.snapshots.write().unwrap_or_else(PoisonError::into_inner);
-        if snapshots.generation == generation {
-            snapshots.by_key.insert(key.clone(), snapshot.clone());
-        }
-        Ok(Some(snapshot))
+    pub(crate) fn unpacking(&self) -> &Semaphore {
+        &self.inner.unpacking
     }
 
-    async fn load(&self, row: &FunctionRow) -> Result<Arc<FunctionSnapshot>, LookupError> {
-        let code_dir = self.store().packages().directory(row.code).await?;
+    /// What an event runs on now, `None` when the function, its version or its alias does not exist. The choice
+    /// between two versions of an alias is made here. From memory after the first time.
+    pub async fn resolve(&self, target: &FunctionTarget) -> Result<Option<Found>, LookupError> {
+        let key = |version| FunctionKey { scope: target.scope.clone(), name: target.name.clone(), version };
+        let alias = match &target.qualifier {
+            Qualifier::Version(version) => return self.version(&key(*version)).await,
+            Qualifier::Alias(alias) => {
+                AliasKey { scope: target.scope.clone(), name: target.name.clone(), alias: alias.clone() }
+            }
+        };
+        for _ in 0..LOOKUPS {
+            let Some(route) = self.route(&alias).await? else { return Ok(None) };
+            let version = route.choose(if route.additional.is_some() { random_share() } else { 0.0 });
+            if let Some(found) = self.version(&key(version)).await? {
+                return Ok(Some(found));
+            }
+            // A version that an alias leads to cannot be deleted: the alias has moved in between.
+        }
+        Ok(None)
+    }
+
+    async fn version(&self, key: &FunctionKey) -> Result<Option<Found>, LookupError> {
+        let since = match self.inner.snapshots.version(key) {
+            Ok(found) => return Ok(Some(found)),
+            Err(since) => since,
+        };
+        let Some(row) = self.store().function(key).await? else { return Ok(None) };
+        let found = self.load(&row).await?;
+        self.inner.snapshots.remember_version(since, key, &found);
+        Ok(Some(found))
+    }
+
+    async fn route(&self, key: &AliasKey) -> Result<Option<Route>, LookupError> {
+        let since = match self.inner.snapshots.alias(key) {
+            Ok(route) => return Ok(Some(route)),
+            Err(since) => since,
+        };
+        let Some(row) = self.store().alias(key).await? else { return Ok(None) };
+        let route = route_of(&row);
+        self.inner.snapshots.remember_alias(since, key, route);
+        Ok(Some(route))
+    }
+
+    async fn load(&self, row: &FunctionRow) -> Result<Found, LookupError> {
+        let Some(running) = functions::running(row) else {
+            return Ok(Found::NotReady(row.condition.state));
+        };
+        let code_dir = self.store().packages().directory(running.code).await?;
         let tags = self.store().function_tags(&row.key.scope, &row.key.name).await?;
-        Ok(Arc::new(functions::snapshot(row, &tags, code_dir)))
+        Ok(Found::Ready(Arc::new(functions::snapshot(row, &running, &tags, code_dir))))
     }
 
     /// The right to commit a change; see [`Self::publish_change`].
@@ -120,32 +156,60 @@ impl Control {
         self.inner.changes.lock().await
     }
 
-    /// A version has a new row: the next event runs on it. The caller holds [`Self::changes`].
-    pub(crate) async fn publish_change(&self, row: &FunctionRow) -> Result<(), ApiError> {
-        let loaded = self.load(row).await;
-        let mut snapshots = self.inner.snapshots.write().unwrap_or_else(PoisonError::into_inner);
-        // Whatever comes of loading it: the row is committed, and what was there before is no longer true.
-        snapshots.by_key.remove(&row.key);
-        snapshots.generation += 1;
-        let snapshot = loaded.map_err(|e| service_error(&e))?;
-        snapshots.by_key.insert(row.key.clone(), snapshot.clone());
-        drop(snapshots);
-        if let Some(engine) = self.inner.engine.get() {
-            engine.supersede(&snapshot);
+    /// Versions have new rows: the next event runs on them. The caller holds [`Self::changes`].
+    pub(crate) async fn publish_change(&self, rows: &[&FunctionRow]) -> Result<(), ApiError> {
+        let (mut changes, mut failure) = (Vec::new(), None);
+        for row in rows {
+            // Whatever comes of loading it: the row is committed, and what was there before is no longer true.
+            let found = self.load(row).await.map_err(|error| failure = Some(error)).ok();
+            changes.push((row.key.clone(), found));
         }
-        Ok(())
+        self.inner.snapshots.change_versions(changes.clone());
+        if let Some(engine) = self.inner.engine.get() {
+            for (_, found) in &changes {
+                if let Some(Found::Ready(function)) = found {
+                    engine.supersede(function);
+                }
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(service_error(&error)))
     }
 
-    /// A function is gone. The caller holds [`Self::changes`].
+    /// An alias has a new row. The caller holds [`Self::changes`].
+    pub(crate) fn publish_alias(&self, row: &AliasRow) {
+        self.inner.snapshots.change_alias(row.key.clone(), Some(route_of(row)));
+    }
+
+    /// An alias is gone. The caller holds [`Self::changes`].
+    pub(crate) fn publish_alias_removal(&self, key: &AliasKey) {
+        self.inner.snapshots.change_alias(key.clone(), None);
+    }
+
+    /// A version is gone. The caller holds [`Self::changes`].
+    pub(crate) fn publish_version_removal(&self, key: &FunctionKey) {
+        self.inner.snapshots.change_versions(vec![(key.clone(), None)]);
+        if let Some(engine) = self.inner.engine.get() {
+            engine.remove_version(key);
+        }
+    }
+
+    /// A function is gone, or has changed in all its versions: nothing of it is remembered, its instances end.
+    /// The caller holds [`Self::changes`].
     pub(crate) fn publish_removal(&self, scope: &Scope, name: &FunctionName) {
-        let mut snapshots = self.inner.snapshots.write().unwrap_or_else(PoisonError::into_inner);
-        snapshots.by_key.retain(|key, _| key.scope != *scope || key.name != *name);
-        snapshots.generation += 1;
-        drop(snapshots);
+        self.inner.snapshots.forget(scope, name);
         if let Some(engine) = self.inner.engine.get() {
             engine.remove(scope, name);
         }
     }
+}
+
+fn route_of(row: &AliasRow) -> Route {
+    Route { version: row.version, additional: row.additional }
+}
+
+/// Evenly distributed over 0 to 1, 1 excluded.
+fn random_share() -> f64 {
+    f64::from(u32::from_ne_bytes(random::bytes())) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// A fault of ours, told in full in the log and briefly to the client.

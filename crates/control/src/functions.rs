@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lambd_api::responses::{
-    EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration, LoggingConfigResponse,
-    SnapStartResponse, TracingConfigResponse,
+    EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration, FunctionState,
+    LoggingConfigResponse, SnapStartResponse, TracingConfigResponse,
 };
 use lambd_api::{ApiError, Violations, patterns};
 use lambd_http::RequestHead;
-use lambd_store::functions::FunctionRow;
+use lambd_store::functions::{FunctionRow, InForce};
 use lambd_types::{
-    EphemeralStorage, FunctionKey, FunctionName, FunctionRef, FunctionRefError, FunctionSnapshot, MemorySize,
-    NameError, Qualifier, Scope, Timeout, Version, function_arn,
+    Condition, EphemeralStorage, FunctionKey, FunctionName, FunctionRef, FunctionRefError, FunctionSnapshot,
+    FunctionTarget, MemorySize, NameError, Qualifier, RevisionId, Scope, State, Timeout, UpdateStatus,
+    Version, function_arn,
 };
 
 use crate::tags;
@@ -94,14 +95,25 @@ impl Target {
         }
     }
 
-    /// The version meant.
-    pub(crate) fn key(&self) -> Result<FunctionKey, ApiError> {
-        let version = match &self.qualifier {
-            None => Version::Latest,
-            Some(Qualifier::Version(version)) => *version,
-            Some(Qualifier::Alias(_)) => return Err(self.not_found()),
-        };
-        Ok(FunctionKey { scope: self.scope.clone(), name: self.name.clone(), version })
+    /// `$LATEST` of the function.
+    pub(crate) fn latest(&self) -> FunctionKey {
+        FunctionKey { scope: self.scope.clone(), name: self.name.clone(), version: Version::Latest }
+    }
+
+    /// What an event is for.
+    pub(crate) fn function(&self) -> FunctionTarget {
+        let qualifier = self.qualifier.clone().unwrap_or(Qualifier::Version(Version::Latest));
+        FunctionTarget { scope: self.scope.clone(), name: self.name.clone(), qualifier }
+    }
+
+    /// The same function with another qualifier.
+    pub(crate) fn qualified(&self, qualifier: Qualifier) -> Self {
+        Self { qualifier: Some(qualifier), ..self.clone() }
+    }
+
+    /// The ARN of the function itself.
+    pub(crate) fn unqualified_arn(&self) -> String {
+        function_arn(&self.scope, &self.name)
     }
 
     pub(crate) fn not_found(&self) -> ApiError {
@@ -109,51 +121,98 @@ impl Target {
     }
 }
 
-fn violation(violations: Violations) -> ApiError {
+pub(crate) fn violation(violations: Violations) -> ApiError {
     match violations.into_result() {
         Err(error) => error,
         Ok(()) => ApiError::Service("a violation was expected".to_owned()),
     }
 }
 
-/// What the engine needs of a row. Stored numbers were checked when they were stored; should a limit have
-/// been lowered since, the default stands in.
+/// What runs when a version is invoked: what the row says, or what it said before an update in progress. `None`
+/// when there is nothing yet.
+pub(crate) fn running(row: &FunctionRow) -> Option<InForce> {
+    if let Some(in_force) = &row.in_force {
+        return Some(in_force.clone());
+    }
+    (row.condition.state == State::Active).then(|| as_it_is(row))
+}
+
+/// Code and configuration of a row.
+pub(crate) fn as_it_is(row: &FunctionRow) -> InForce {
+    InForce {
+        build: row.build.clone(),
+        code: row.code,
+        code_size: row.code_size,
+        configuration: row.configuration.clone(),
+    }
+}
+
+/// What the engine needs of a row and what runs of it. Stored numbers were checked when they were stored; should
+/// a limit have been lowered since, the default stands in.
 pub(crate) fn snapshot(
     row: &FunctionRow,
+    running: &InForce,
     tags: &BTreeMap<String, String>,
     code_dir: PathBuf,
 ) -> FunctionSnapshot {
-    let configuration = &row.configuration;
+    let configuration = &running.configuration;
+    let network = tags::network(tags);
     let environment = configuration.environment.clone().unwrap_or_default();
     FunctionSnapshot {
         key: row.key.clone(),
-        revision: row.revision.clone(),
+        // A tag is no part of a build, but an instance has one network for all of its life.
+        revision: match network {
+            None => running.build.clone(),
+            Some(network) => RevisionId::from_stored(format!("{}/{network}", running.build)),
+        },
         arn: function_arn(&row.key.scope, &row.key.name),
         runtime: configuration.runtime.clone(),
         handler: configuration.handler.clone(),
         memory: MemorySize::new(configuration.memory_size.into()).unwrap_or_default(),
         timeout: Timeout::new(configuration.timeout.into()).unwrap_or_default(),
         ephemeral_storage: EphemeralStorage::new(configuration.ephemeral_storage.into()).unwrap_or_default(),
-        network: tags::network(tags),
+        network,
         environment: environment.into_iter().collect::<Vec<_>>().into(),
-        code: row.code,
+        code: running.code,
         code_dir,
         log_group: configuration.log_group.clone(),
     }
 }
 
-/// What the client sees of a row. The ARN is qualified when a qualifier was asked for.
-pub(crate) fn describe(row: &FunctionRow, qualified: bool) -> FunctionConfiguration {
+/// How a version is named in an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Named<'a> {
+    /// By the function's ARN.
+    Unqualified,
+    /// By its own version.
+    Version,
+    /// As it was asked for.
+    By(&'a Qualifier),
+}
+
+impl<'a> Named<'a> {
+    /// As the client named it.
+    pub(crate) fn as_asked(target: &'a Target) -> Self {
+        target.qualifier.as_ref().map_or(Self::Unqualified, Self::By)
+    }
+}
+
+/// What the client sees of a row.
+pub(crate) fn describe(row: &FunctionRow, named: Named<'_>) -> FunctionConfiguration {
     let c = &row.configuration;
     let arn = function_arn(&row.key.scope, &row.key.name);
     FunctionConfiguration {
         function_name: row.key.name.to_string(),
-        function_arn: if qualified { format!("{arn}:{}", row.key.version) } else { arn },
+        function_arn: match named {
+            Named::Unqualified => arn,
+            Named::Version => format!("{arn}:{}", row.key.version),
+            Named::By(qualifier) => format!("{arn}:{qualifier}"),
+        },
         runtime: c.runtime.clone(),
         role: c.role.clone(),
         handler: c.handler.clone(),
         code_size: row.code_size,
-        description: c.description.clone(),
+        description: row.published_description.as_ref().unwrap_or(&c.description).clone(),
         timeout: c.timeout,
         memory_size: c.memory_size,
         last_modified: row.last_modified.lambda_iso8601(),
@@ -162,12 +221,28 @@ pub(crate) fn describe(row: &FunctionRow, qualified: bool) -> FunctionConfigurat
         environment: c.environment.clone().map(|variables| EnvironmentResponse { variables }),
         tracing_config: TracingConfigResponse { mode: "PassThrough" },
         revision_id: row.revision.to_string(),
-        state: "Active",
-        last_update_status: "Successful",
+        state: Some(state(row)),
         package_type: "Zip",
-        architectures: ["x86_64"],
+        architectures: [c.architecture.clone()],
         ephemeral_storage: EphemeralStorageResponse { size: c.ephemeral_storage },
         snap_start: SnapStartResponse { apply_on: "None", optimization_status: "Off" },
         logging_config: LoggingConfigResponse { log_format: "Text", log_group: c.log_group.clone() },
+    }
+}
+
+/// An item of a list, which says nothing of states (API-629).
+pub(crate) fn list_item(row: &FunctionRow, named: Named<'_>) -> FunctionConfiguration {
+    FunctionConfiguration { state: None, ..describe(row, named) }
+}
+
+fn state(row: &FunctionRow) -> FunctionState {
+    let Condition { state, state_reason, update, update_reason } = row.condition.clone();
+    FunctionState {
+        state: state.as_str(),
+        state_reason_code: state_reason.as_ref().map(|reason| reason.code.as_str()),
+        state_reason: state_reason.map(|reason| reason.text),
+        last_update_status: update.map(UpdateStatus::as_str),
+        last_update_status_reason_code: update_reason.as_ref().map(|reason| reason.code.as_str()),
+        last_update_status_reason: update_reason.map(|reason| reason.text),
     }
 }

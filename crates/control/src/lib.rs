@@ -5,13 +5,19 @@
 //! [`ports`]. The crate must not know how a function runs, nor any SQL.
 
 mod actions;
+mod condition;
 mod context;
 mod download;
 mod functions;
 mod options;
+mod paging;
 pub mod ports;
+mod preparing;
+mod publication;
+mod routing;
 mod service;
 mod settings;
+mod snapshots;
 mod tags;
 mod unsupported;
 
@@ -19,3 +25,4 @@ pub use context::{Control, LookupError};
 pub use download::DownloadService;
 pub use options::ControlOptions;
 pub use service::LambdaService;
+pub use snapshots::Found;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope};
+use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Scope};
 
 /// Why the engine did not take an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +27,11 @@ pub trait Engine: Send + Sync + 'static {
         log_type: LogType,
     ) -> BoxFuture<'_, Result<Outcome, EngineError>>;
     /// Accepts an event to be processed later; it is on disk when this resolves.
-    fn enqueue(&self, key: FunctionKey, event: Event) -> BoxFuture<'_, Result<(), EngineError>>;
+    fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>>;
     /// `function` is the new state of its version.
     fn supersede(&self, function: &FunctionSnapshot);
-    /// The function is gone.
+    /// The version is gone.
+    fn remove_version(&self, key: &FunctionKey);
+    /// The function is gone with all its versions.
     fn remove(&self, scope: &Scope, name: &FunctionName);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use lambd_api::{ApiError, Operation, Route, ThrottleReason};
+use lambd_api::{ApiError, Effect, Operation, Route, Routed, ThrottleReason, Unoffered};
 use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture, json};
 use lambd_types::limits;
 
@@ -27,41 +27,60 @@ impl LambdaService {
 
     async fn answer(&self, route: Route, request: AwsRequest) -> AwsResponse {
         let control = self.control.clone();
-        let result = match route.operation {
-            Operation::Invoke => actions::invoke::call(&control, &route, request).await,
+        let result = match route.operation.effect() {
+            Effect::Invoke | Effect::Read => dispatch(&control, &route, request).await,
             // A client that hangs up must not leave a change half made: changes run to their end.
-            Operation::CreateFunction
-            | Operation::DeleteFunction
-            | Operation::UpdateFunctionCode
-            | Operation::UpdateFunctionConfiguration => {
-                let change = tokio::spawn(async move { change(&control, &route, request).await });
+            Effect::Change => {
+                let change = tokio::spawn(async move { dispatch(&control, &route, request).await });
                 change.await.unwrap_or_else(|panic| {
                     tracing::error!(%panic, "a change was broken off");
                     Err(ApiError::Service("the change was broken off by a fault in lambd".to_owned()))
                 })
             }
-            Operation::GetFunction => actions::get_function::call(&control, &route, &request.head).await,
-            Operation::GetFunctionConfiguration => {
-                actions::get_function_configuration::call(&control, &route, &request.head).await
-            }
-            Operation::ListFunctions => actions::list_functions::call(&control, &request.head).await,
         };
         result.unwrap_or_else(|error| error_response(&error))
     }
 }
 
-async fn change(control: &Control, route: &Route, request: AwsRequest) -> Result<AwsResponse, ApiError> {
+async fn dispatch(control: &Control, route: &Route, request: AwsRequest) -> Result<AwsResponse, ApiError> {
+    use actions as a;
+    let head = &request.head;
     match route.operation {
-        Operation::CreateFunction => actions::create_function::call(control, request).await,
-        Operation::DeleteFunction => actions::delete_function::call(control, route, &request.head).await,
-        Operation::UpdateFunctionCode => actions::update_function_code::call(control, route, request).await,
-        Operation::UpdateFunctionConfiguration => {
-            actions::update_function_configuration::call(control, route, request).await
+        Operation::CreateAlias => a::create_alias::call(control, route, request).await,
+        Operation::CreateFunction => a::create_function::call(control, request).await,
+        Operation::DeleteAlias => a::delete_alias::call(control, route, head).await,
+        Operation::DeleteFunction => a::delete_function::call(control, route, head).await,
+        Operation::GetAlias => a::get_alias::call(control, route, head).await,
+        Operation::GetFunction => a::get_function::call(control, route, head).await,
+        Operation::GetFunctionConfiguration => {
+            a::get_function_configuration::call(control, route, head).await
         }
-        Operation::GetFunction
-        | Operation::GetFunctionConfiguration
-        | Operation::Invoke
-        | Operation::ListFunctions => Err(ApiError::Service("not a change".to_owned())),
+        Operation::Invoke => a::invoke::call(control, route, request).await,
+        Operation::ListAliases => a::list_aliases::call(control, route, head).await,
+        Operation::ListFunctions => a::list_functions::call(control, head).await,
+        Operation::ListTags => a::list_tags::call(control, route, head).await,
+        Operation::ListVersionsByFunction => a::list_versions_by_function::call(control, route, head).await,
+        Operation::PublishVersion => a::publish_version::call(control, route, request).await,
+        Operation::TagResource => a::tag_resource::call(control, route, request).await,
+        Operation::UntagResource => a::untag_resource::call(control, route, head).await,
+        Operation::UpdateAlias => a::update_alias::call(control, route, request).await,
+        Operation::UpdateFunctionCode => a::update_function_code::call(control, route, request).await,
+        Operation::UpdateFunctionConfiguration => {
+            a::update_function_configuration::call(control, route, request).await
+        }
+    }
+}
+
+fn route(head: &RequestHead) -> Routed {
+    Operation::route(&head.method, &head.path, |name, value| head.query.get(name) == Some(value))
+}
+
+/// The name of the operation that a request asks for, for errors.
+fn name(head: &RequestHead) -> &'static str {
+    match route(head) {
+        Routed::Offered(route) => route.operation.name(),
+        Routed::Unoffered(unoffered) => unoffered.name,
+        Routed::Unknown => "requested",
     }
 }
 
@@ -81,27 +100,25 @@ impl AwsService for LambdaService {
     }
 
     fn body_limit(&self, head: &RequestHead) -> usize {
-        match Operation::route(&head.method, &head.path).map(|r| r.operation) {
-            Some(Operation::CreateFunction | Operation::UpdateFunctionCode) => PACKAGE_BODY,
-            Some(Operation::Invoke) if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
-            Some(Operation::Invoke) => limits::SYNC_PAYLOAD,
+        let Routed::Offered(route) = route(head) else { return SETTINGS_BODY };
+        match route.operation {
+            Operation::CreateFunction | Operation::UpdateFunctionCode => PACKAGE_BODY,
+            Operation::Invoke if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
+            Operation::Invoke => limits::SYNC_PAYLOAD,
             _ => SETTINGS_BODY,
         }
     }
 
     fn refuse(&self, head: &RequestHead, why: Refusal) -> AwsResponse {
-        let operation = Operation::route(&head.method, &head.path).map(|r| r.operation);
         error_response(&match why {
             Refusal::NotSigned => ApiError::MissingAuthenticationToken,
             Refusal::BodyTooLarge { limit } => {
                 let text = |name: &str| {
                     format!("Request must be smaller than {limit} bytes for the {name} operation")
                 };
-                match operation {
-                    Some(Operation::Invoke) => ApiError::RequestTooLarge(text("InvokeFunction")),
-                    operation => {
-                        ApiError::RequestEntityTooLarge(text(operation.map_or("requested", Operation::name)))
-                    }
+                match name(head) {
+                    "Invoke" => ApiError::RequestTooLarge(text("InvokeFunction")),
+                    name => ApiError::RequestEntityTooLarge(text(name)),
                 }
             }
         })
@@ -109,9 +126,14 @@ impl AwsService for LambdaService {
 
     fn call(self: Arc<Self>, request: AwsRequest) -> ServiceFuture {
         Box::pin(async move {
-            match Operation::route(&request.head.method, &request.head.path) {
-                Some(route) => self.answer(route, request).await,
-                None => error_response(&unknown_operation(&request.head.method, &request.head.path)),
+            match route(&request.head) {
+                Routed::Offered(route) => self.answer(route, request).await,
+                Routed::Unoffered(Unoffered { name, reason, .. }) => {
+                    error_response(&ApiError::NotOffered { name, reason })
+                }
+                Routed::Unknown => {
+                    error_response(&unknown_operation(&request.head.method, &request.head.path))
+                }
             }
         })
     }
@@ -119,7 +141,7 @@ impl AwsService for LambdaService {
 
 fn unknown_operation(method: &Method, path: &str) -> ApiError {
     ApiError::UnknownOperation(format!(
-        "lambd does not offer the operation {method} {path}; see docs/compatibility.md for those it offers"
+        "the Lambda API has no operation {method} {path}; see docs/compatibility.md for those that there are"
     ))
 }
 

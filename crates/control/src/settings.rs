@@ -42,11 +42,7 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
             violations.pattern(handler, "handler", patterns::HANDLER);
         }
     }
-    if let Some(description) = &s.description
-        && description.chars().count() > 256
-    {
-        violations.too_long(description, "description", 256);
-    }
+    check_description(s.description.as_deref(), violations);
     if let Some(timeout) = s.timeout {
         violations.range(timeout, "timeout", Timeout::MIN, Timeout::MAX);
     }
@@ -78,6 +74,34 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
             patterns::ENVIRONMENT_KEY
         );
         violations.custom(bad, "environment.variables", &constraint);
+    }
+}
+
+/// Checks a description: of a function, a version or an alias (API-078).
+pub(crate) fn check_description(description: Option<&str>, violations: &mut Violations) {
+    if let Some(description) = description
+        && description.chars().count() > 256
+    {
+        violations.too_long(description, "description", 256);
+    }
+}
+
+/// Checks the processor architecture against the model.
+pub(crate) fn check_architectures(architectures: Option<&Vec<String>>, violations: &mut Violations) {
+    let Some(list) = architectures else { return };
+    if list.len() != 1 {
+        let shown = format!("[{}]", list.join(", "));
+        match list.is_empty() {
+            true => violations.too_short(&shown, "architectures", 1),
+            false => violations.too_long(&shown, "architectures", 1),
+        }
+    }
+    if list.iter().any(|one| !matches!(one.as_str(), "x86_64" | "arm64")) {
+        violations.custom(
+            &format!("[{}]", list.join(", ")),
+            "architectures",
+            "Member must satisfy constraint: [Member must satisfy enum value set: [x86_64, arm64]]",
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 
 use lambd_api::ApiError;
 use lambd_api::requests::{CreateFunction, FunctionCode, Settings, UpdateFunctionCode};
+use lambd_store::functions::machine_architecture;
 
 /// Refuses the settings of a version that have no effect here.
 pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
@@ -36,8 +37,8 @@ pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
 pub(crate) fn create(request: &CreateFunction) -> Result<(), ApiError> {
     first_of([
         (request.package_type.as_deref().is_some_and(|p| p != "Zip"), "PackageType Image"),
-        (not_x86_64(request.architectures.as_ref()), "architectures other than x86_64"),
-        (request.publish || request.publish_to.is_some(), "publishing versions (Publish)"),
+        (is_foreign(request.architectures.as_ref()), FOREIGN),
+        (request.publish_to.is_some(), PUBLISH_TO),
         (request.code_signing_config_arn.is_some(), "CodeSigningConfigArn"),
         (request.tenancy_config.is_some(), "TenancyConfig"),
     ])
@@ -46,8 +47,8 @@ pub(crate) fn create(request: &CreateFunction) -> Result<(), ApiError> {
 /// Refuses what only `UpdateFunctionCode` can ask for.
 pub(crate) fn update_code(request: &UpdateFunctionCode) -> Result<(), ApiError> {
     first_of([
-        (not_x86_64(request.architectures.as_ref()), "architectures other than x86_64"),
-        (request.publish || request.publish_to.is_some(), "publishing versions (Publish)"),
+        (is_foreign(request.architectures.as_ref()), FOREIGN),
+        (request.publish_to.is_some(), PUBLISH_TO),
     ])
 }
 
@@ -61,9 +62,18 @@ pub(crate) fn code(code: &FunctionCode) -> Result<(), ApiError> {
     ])
 }
 
-fn not_x86_64(architectures: Option<&Vec<String>>) -> bool {
-    architectures.is_some_and(|a| a.iter().any(|a| a != "x86_64"))
+/// Refuses what only `PublishVersion` can ask for.
+pub(crate) fn publish(publish_to: Option<&str>) -> Result<(), ApiError> {
+    first_of([(publish_to.is_some(), PUBLISH_TO)])
 }
+
+/// Code for another processor does not run here.
+fn is_foreign(architectures: Option<&Vec<String>>) -> bool {
+    architectures.is_some_and(|a| a.iter().any(|a| *a != machine_architecture()))
+}
+
+const FOREIGN: &str = "other architectures than that of its machine (Architectures)";
+const PUBLISH_TO: &str = "managed instances (PublishTo)";
 
 fn first_of<const N: usize>(rules: [(bool, &str); N]) -> Result<(), ApiError> {
     match rules.iter().find(|(asked, _)| *asked) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lambd_types::invocation::{Event, LogType};
-use lambd_types::{Clock, FunctionKey, RequestId};
+use lambd_types::{Clock, FunctionTarget, RequestId};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -45,16 +45,16 @@ struct Inner {
 
 /// Events of this daemon that are being processed; the store still has them. Only the dispatcher adds.
 #[derive(Default)]
-struct InFlight(HashMap<String, FunctionKey>);
+struct InFlight(HashMap<String, FunctionTarget>);
 
 impl InFlight {
-    fn of_function(&self, key: &FunctionKey) -> usize {
-        self.0.values().filter(|other| other.scope == key.scope && other.name == key.name).count()
+    fn of_function(&self, target: &FunctionTarget) -> usize {
+        self.0.values().filter(|other| other.scope == target.scope && other.name == target.name).count()
     }
 
     fn busy(&self, per_function: usize) -> Busy {
-        let full = self.0.values().filter(|key| self.of_function(key) >= per_function);
-        let functions: HashSet<_> = full.map(|key| (key.scope.clone(), key.name.clone())).collect();
+        let full = self.0.values().filter(|target| self.of_function(target) >= per_function);
+        let functions: HashSet<_> = full.map(|target| (target.scope.clone(), target.name.clone())).collect();
         Busy {
             events: self.0.keys().cloned().map(RequestId::from_stored).collect(),
             functions: functions.into_iter().collect(),
@@ -86,9 +86,9 @@ impl AsyncQueue {
     }
 
     /// Accepts an event: when this resolves it is on disk (CORE-252, CORE-253).
-    pub async fn push(&self, key: FunctionKey, event: Event) -> Result<(), QueueError> {
+    pub async fn push(&self, target: FunctionTarget, event: Event) -> Result<(), QueueError> {
         let accepted_at = self.inner.clock.now();
-        let queued = QueuedEvent { key, event, accepted_at, function_errors: 0, system_errors: 0 };
+        let queued = QueuedEvent { target, event, accepted_at, function_errors: 0, system_errors: 0 };
         self.inner.store.push(queued).await.map_err(QueueError)?;
         self.inner.changed.notify_one();
         Ok(())
@@ -168,8 +168,8 @@ impl Inner {
             }
             for queued in due {
                 let mut in_flight = self.in_flight();
-                if in_flight.of_function(&queued.key) < per_function {
-                    in_flight.0.insert(queued.event.request_id.to_string(), queued.key.clone());
+                if in_flight.of_function(&queued.target) < per_function {
+                    in_flight.0.insert(queued.event.request_id.to_string(), queued.target.clone());
                     tokio::spawn(self.clone().process(queued));
                 }
             }
@@ -198,7 +198,7 @@ impl Inner {
 
     /// `None` when the function is gone.
     async fn attempt(&self, queued: &QueuedEvent) -> Option<Attempt> {
-        let function = match self.functions.snapshot(&queued.key).await {
+        let function = match self.functions.snapshot(&queued.target).await {
             Ok(function) => function?,
             Err(error) => {
                 tracing::error!(%error, "cannot look up the function of an event");
@@ -217,7 +217,7 @@ impl Inner {
 
     async fn settle(&self, mut queued: QueuedEvent, attempt: Option<Attempt>) -> Result<(), PortError> {
         let id = queued.event.request_id.clone();
-        let name = queued.key.name.clone();
+        let name = queued.target.name.clone();
         let Some(attempt) = attempt else {
             tracing::warn!(request_id = %id, function = %name, "dropped an event of a deleted function");
             return self.store.remove(id).await;

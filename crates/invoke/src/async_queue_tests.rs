@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicUsize;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::{FunctionError, Outcome};
-use lambd_types::{FunctionKey, FunctionSnapshot, ManualClock, RequestId, RevisionId, UnixMillis};
+use lambd_types::{FunctionSnapshot, ManualClock, RequestId, RevisionId, UnixMillis};
 
 use super::*;
 use crate::ports::{Delivery, Instance, Instances};
@@ -31,7 +31,7 @@ impl EventStore for Memory {
         let events = self.events.lock().unwrap();
         let free = |e: &QueuedEvent| {
             !busy.events.contains(&e.event.request_id)
-                && !busy.functions.contains(&(e.key.scope.clone(), e.key.name.clone()))
+                && !busy.functions.contains(&(e.target.scope.clone(), e.target.name.clone()))
         };
         let due = events.iter().filter(|(e, at)| *at <= now && free(e)).take(limit).map(|(e, _)| e.clone());
         let due = due.collect();
@@ -68,10 +68,13 @@ struct World {
 }
 
 impl Functions for World {
-    fn snapshot(&self, key: &FunctionKey) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>> {
+    fn snapshot(
+        &self,
+        target: &FunctionTarget,
+    ) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>> {
         let snapshot = FunctionSnapshot {
             revision: RevisionId::from_stored("1".into()),
-            ..(*fixtures::function(key.clone())).clone()
+            ..(*fixtures::function(fixtures::key(target.name.as_str()))).clone()
         };
         Box::pin(async move { Ok(Some(Arc::new(snapshot))) })
     }
@@ -131,7 +134,7 @@ fn setup() -> Setup {
 
 impl Setup {
     async fn push(&self, function: &str, payload: &'static str) {
-        self.queue.push(fixtures::key(function), fixtures::event(payload)).await.unwrap();
+        self.queue.push(fixtures::target(function), fixtures::event(payload)).await.unwrap();
     }
 
     fn runs(&self) -> usize {

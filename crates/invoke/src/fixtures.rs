@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lambd_types::invocation::Event;
 use lambd_types::{
-    AccountId, EphemeralStorage, FunctionKey, FunctionName, FunctionSnapshot, MemorySize, Region, RequestId,
-    RevisionId, Scope, Sha256Digest, Timeout, Version,
+    AccountId, EphemeralStorage, FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, MemorySize,
+    Qualifier, Region, RequestId, RevisionId, Scope, Sha256Digest, Timeout, Version,
 };
 
 /// The unpublished version of a function in the default account and region.
@@ -19,6 +19,11 @@ pub(crate) fn key(name: &str) -> FunctionKey {
 }
 
 /// A snapshot of it with a revision of its own.
+pub(crate) fn target(name: &str) -> FunctionTarget {
+    let FunctionKey { scope, name, version } = key(name);
+    FunctionTarget { scope, name, qualifier: Qualifier::Version(version) }
+}
+
 pub(crate) fn function(key: FunctionKey) -> Arc<FunctionSnapshot> {
     Arc::new(FunctionSnapshot {
         key,

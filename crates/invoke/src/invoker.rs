@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionName, FunctionSnapshot, Scope};
+use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -80,6 +80,12 @@ impl Invoker {
     /// The function is gone: its idle instances are stopped, busy ones after their event.
     pub fn remove(&self, scope: &Scope, name: &FunctionName) {
         let old = self.inner.pools().remove(scope, name);
+        self.inner.retire(old);
+    }
+
+    /// One version is gone, in the same way.
+    pub fn remove_version(&self, key: &FunctionKey) {
+        let old = self.inner.pools().remove_version(key);
         self.inner.retire(old);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, RequestId, Scope, UnixMillis};
+use lambd_types::{FunctionName, FunctionSnapshot, FunctionTarget, RequestId, Scope, UnixMillis};
 
 use crate::InvokeError;
 
@@ -37,10 +37,13 @@ pub struct Delivery {
     pub reusable: bool,
 }
 
-/// Finds the current state of a version, for events that waited.
+/// Finds what an event that waited runs on now. An alias is looked up anew for each attempt.
 pub trait Functions: Send + Sync + 'static {
-    /// `None` when the function was deleted.
-    fn snapshot(&self, key: &FunctionKey) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>>;
+    /// `None` when the function, its version or its alias was deleted; an error when it cannot run now.
+    fn snapshot(
+        &self,
+        target: &FunctionTarget,
+    ) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>>;
 }
 
 /// A neighbour failed.
@@ -56,8 +59,8 @@ pub struct PortError {
 /// An asynchronous event in the durable queue.
 #[derive(Debug, Clone)]
 pub struct QueuedEvent {
-    /// The version to invoke.
-    pub key: FunctionKey,
+    /// What to invoke.
+    pub target: FunctionTarget,
     /// The event itself; its request id names it in the queue.
     pub event: Event,
     /// When it was accepted.

@@ -3,8 +3,8 @@
 //! A sandbox has two identities, the **init's** and the **function's**. What they are on the host
 //! depends on who runs the daemon:
 //!
-//! - **root**: each sandbox gets two host uids of its own, so that no sandbox can signal, trace or
-//!   share per-user limits with another, and none owns any file of the host;
+//! - **root**: each sandbox gets two host uids of its own (see `ids`), so that no sandbox can signal, trace
+//!   or share per-user limits with another, and none owns any file of the host;
 //! - **an ordinary user**, or a root without the rights to change ids: the function has the daemon's
 //!   own, and the init shares it.
 //!
@@ -12,7 +12,6 @@
 //! 990 (function, as on AWS). Without, the function has its host ids, and the init stays what the
 //! daemon is: it needs the second id to send signals to all processes of the first, see `tree`.
 
-use std::collections::HashSet;
 use std::io;
 
 use rustix::process::{Gid, Uid};
@@ -28,44 +27,6 @@ pub(crate) const FUNCTION_GID: u32 = 990;
 /// The function's user name, as on AWS.
 pub(crate) const FUNCTION_USER: &str = "sbx_user1051";
 
-/// Host ids that sandboxes may get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    first: u32,
-    count: u32,
-}
-
-/// Where to look for free host ids, best first.
-const WINDOWS: [Window; 2] = [
-    // The range that systemd's "Users, Groups, UIDs and GIDs" documents as unused and free for such
-    // purposes, as far as it stays below 2^31, beyond which some programs read a negative number.
-    Window { first: 0x7000_0000, count: 0x1000_0000 },
-    // What a container that maps only 65,536 ids has: the upper part of those for ordinary users.
-    Window { first: 40_000, count: 20_000 },
-];
-
-/// What a process needs to give ids to another.
-const TO_GIVE_IDS: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID);
-
-/// What it needs besides where the other is in the same user namespace: to give files to it, and to send
-/// signals to it.
-const TO_SERVE_IDS: CapabilitySet = CapabilitySet::CHOWN.union(CapabilitySet::KILL);
-
-/// How ids of this process's user namespace are given to sandboxes.
-pub(crate) enum HostIds {
-    /// Two ids per sandbox.
-    Pairs {
-        /// Where they come from.
-        window: Window,
-        /// First ids of living sandboxes.
-        used: HashSet<u32>,
-        /// Which pair of the window to try next.
-        next: u32,
-    },
-    /// The daemon's own ids, shared by all sandboxes.
-    Own,
-}
-
 /// The ids of one sandbox on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lease {
@@ -75,61 +36,6 @@ pub(crate) enum Lease {
     Own,
     /// The daemon's own as root of the sandbox, for a runtime that gives the function its id.
     OwnAsRoot,
-}
-
-impl HostIds {
-    /// Decides by the rights of this process and by what its own user namespace maps (a container's
-    /// root may be root of a few ids only).
-    pub(crate) fn detect() -> Self {
-        let Some(window) = window() else { return Self::Own };
-        // Two daemons on one host should not hand out the same ids; a start that depends on the
-        // process id keeps them apart without a shared lock.
-        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-        Self::Pairs { window, used: HashSet::new(), next: pid.wrapping_mul(0x9E37_79B1) % (window.count / 2) }
-    }
-
-    /// Takes ids for one more sandbox.
-    pub(crate) fn take(&mut self) -> Lease {
-        match self {
-            Self::Own => Lease::Own,
-            Self::Pairs { window, used, next } => loop {
-                // Ends because there are more pairs than sandboxes that fit into a machine.
-                let first = window.first + 2 * *next;
-                *next = (*next + 1) % (window.count / 2);
-                if used.insert(first) {
-                    return Lease::Pair { first };
-                }
-            },
-        }
-    }
-
-    /// Gives the ids of a sandbox back that has no process any more.
-    pub(crate) fn give_back(&mut self, lease: Lease) {
-        if let (Self::Pairs { used, .. }, Lease::Pair { first }) = (self, lease) {
-            used.remove(&first);
-        }
-    }
-}
-
-/// The host ids that sandboxes of this process can have for themselves.
-fn window() -> Option<Window> {
-    if !has_capabilities(TO_GIVE_IDS) {
-        return None;
-    }
-    let map = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
-    let (uids, gids) = (map("/proc/self/uid_map"), map("/proc/self/gid_map"));
-    WINDOWS.into_iter().find(|window| map_covers(&uids, *window) && map_covers(&gids, *window))
-}
-
-fn has_capabilities(needed: CapabilitySet) -> bool {
-    rustix::thread::capabilities(None).is_ok_and(|own| own.effective.contains(needed))
-}
-
-/// Whether sandboxes at the level `process` get user ids of their own, with which they can neither reach the
-/// daemon's files nor each other's processes.
-#[must_use]
-pub fn has_ids_for_sandboxes() -> bool {
-    window().is_some() && has_capabilities(TO_SERVE_IDS)
 }
 
 impl Lease {
@@ -191,15 +97,6 @@ impl Lease {
             }
         }
     }
-}
-
-fn map_covers(text: &str, window: Window) -> bool {
-    text.lines().any(|line| {
-        let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let [inside, _, count] = numbers[..] else { return false };
-        let first = u64::from(window.first);
-        inside <= first && inside + count >= first + u64::from(window.count)
-    })
 }
 
 /// Becomes the init's identity inside the new user namespace; capabilities stay.
@@ -321,40 +218,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_distinct_until_given_back() {
-        let window = Window { first: 100, count: 20 };
-        let mut ids = HostIds::Pairs { window, used: HashSet::new(), next: 9 };
-        let (a, b) = (ids.take(), ids.take());
-        assert_eq!((a, b), (Lease::Pair { first: 118 }, Lease::Pair { first: 100 }));
-        let rewind = |ids: &mut HostIds| match ids {
-            HostIds::Pairs { next, .. } => *next = 0,
-            HostIds::Own => unreachable!(),
-        };
-        rewind(&mut ids);
-        assert_eq!(ids.take(), Lease::Pair { first: 102 }, "the pair at 100 is in use");
-        ids.give_back(b);
-        rewind(&mut ids);
-        assert_eq!(ids.take(), Lease::Pair { first: 100 });
-    }
-
-    #[test]
     fn maps_name_two_ids_for_a_pair() {
         let lease = Lease::Pair { first: 1_879_048_202 };
         assert_eq!(lease.uid_map(), "0 1879048202 1\n993 1879048203 1\n");
         assert_eq!(lease.gid_map(), "0 1879048202 1\n990 1879048203 1\n");
         assert_eq!(lease.function_ids(Level::Process), (1_879_048_203, 1_879_048_203));
-    }
-
-    #[test]
-    fn a_container_with_few_ids_covers_the_second_window_only() {
-        let covered = |map: &str| WINDOWS.map(|window| map_covers(map, window));
-        assert_eq!(covered("         0          0 4294967295\n"), [true, true]);
-        assert_eq!(covered("         0     100000      65536\n"), [false, true]);
-        assert_eq!(
-            covered("         0       1000          1\n         1     100000      65536\n"),
-            [false, true]
-        );
-        assert_eq!(covered("         0       1000          1\n"), [false, false]);
-        assert_eq!(covered(""), [false, false]);
     }
 }

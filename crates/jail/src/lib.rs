@@ -17,6 +17,7 @@
 //! | [`fds`]      | file descriptors: passing them along, closing the rest                   |
 //! | `spawner`    | the loop that turns a request into a process in new namespaces           |
 //! | `identity`   | user and group ids, capabilities                                         |
+//! | `ids`        | which ids of the host sandboxes get, so that no two share any            |
 //! | `init`       | the first process of a sandbox: what all levels share, then waiting      |
 //! | `namespaces` | the isolation level of that name: the order of its steps                 |
 //! | `process`    | the isolation level of that name                                         |
@@ -42,7 +43,7 @@
 //! What it deliberately does not know: Lambda, runtimes, limits' origin, cgroup directories (it is
 //! told which files to write), asynchronous I/O.
 //!
-//! Oldest kernel: Linux 5.12, because of `mount_setattr(2)`.
+//! Oldest kernel: Linux 5.12, because of `mount_setattr(2)`; 5.9 at the level `process`.
 
 mod bpf;
 mod calls;
@@ -52,6 +53,7 @@ pub mod fds;
 mod filter;
 mod function;
 mod identity;
+mod ids;
 mod init;
 mod landlock;
 mod mounts;
@@ -72,7 +74,7 @@ mod uplink;
 pub mod volume;
 
 pub use error::StepError;
-pub use identity::has_ids_for_sandboxes;
+pub use ids::has_ids_for_sandboxes;
 pub use volume::private_mounts;
 
 /// `argv[0]` that turns the binary into the spawner.

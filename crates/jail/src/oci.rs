@@ -37,8 +37,9 @@ use crate::protocol::{self, Event, JailSpec, OciRuntime};
 use crate::sys::{self, Reaped};
 use crate::{fds, mounts, namespaces};
 
-/// Directories that may be covered, because neither a runtime nor what it needs is below them.
-const STAGES: &[&str] = &["/mnt", "/media", "/srv", "/tmp"];
+/// Directories that may be covered, because neither a runtime nor what it needs is below them. `/tmp` first: what
+/// crun and runc put there for a moment, a copy of themselves, would stay on the host if they were killed.
+const STAGES: &[&str] = &["/tmp", "/var/tmp", "/mnt", "/media", "/srv"];
 
 /// Size of the tmpfs. Runtimes copy the configuration, about 50 KiB, into their state.
 const STAGE_OPTIONS: &std::ffi::CStr = c"size=4m,nr_inodes=1024,mode=700";

@@ -20,7 +20,8 @@ use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
 
 use crate::error::{Step, StepError};
 use crate::filter::{Filters, Surroundings};
-use crate::identity::{self, HostIds, Lease};
+use crate::identity::Lease;
+use crate::ids::{self, HostIds};
 use crate::init::{self, Init};
 use crate::oci::Policy;
 use crate::phases::Phases;
@@ -97,7 +98,7 @@ impl Spawner {
             policy: OnceCell::new(),
             landlock_abi: sys::landlock_abi(),
             ids: HostIds::detect(),
-            ids_without_namespace: identity::has_ids_for_sandboxes(),
+            ids_without_namespace: ids::has_ids_for_sandboxes(),
             sandboxes: HashMap::new(),
             freezers: HashMap::new(),
             uplinks: Uplinks::default(),
@@ -197,9 +198,9 @@ impl Spawner {
         let mut tasks = open_tasks(&request.cgroup.v1_tasks_files)?;
         let (released, release) = pipe_with(PipeFlags::CLOEXEC).step("create pipe")?;
         let lease = match request.level {
-            Level::Oci => self.ids.take().for_runtime(),
+            Level::Oci => self.ids.take()?.for_runtime(),
             Level::Process if !self.ids_without_namespace => Lease::Own,
-            Level::Namespaces | Level::Process => self.ids.take(),
+            Level::Namespaces | Level::Process => self.ids.take()?,
         };
         let filter = self.filters.get(Surroundings::of(request, lease, self.landlock_abi));
         let policy = (request.level == Level::Oci).then(|| self.policy.get_or_init(|| Policy::new(filter)));

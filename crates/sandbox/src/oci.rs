@@ -50,8 +50,15 @@ const KNOWN: &[Known] = &[
 /// A trial container starts in milliseconds, a virtual machine in seconds.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the trial container prints: a program that runs nothing may well end with success.
-const TRIAL_OUTPUT: &str = "a trial container of lambd";
+/// What the trial container prints of itself, see proc_pid_status(5).
+const TRIAL: &str = "while read -r line; do echo \"$line\"; done </proc/self/status";
+
+/// Lines of that in every container.
+const USER: &str = "Uid:\t993";
+
+/// The same in those that the host's kernel runs: a runtime can be built without seccomp, and then says nothing.
+const RESTRICTIONS: &[&str] =
+    &["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"];
 
 /// Of what a failed trial printed, so much is told.
 const LONGEST_MESSAGE: usize = 300;
@@ -168,7 +175,7 @@ fn try_out(runtime: &OciRuntime, spawner: &Path) -> Result<(), String> {
         };
         let spawner = Spawner::start_with_program(spawner, options).map_err(with_cause)?;
         let tried = match spawner.spawn(trial()).await {
-            Ok(sandbox) => end_of(sandbox).await,
+            Ok(sandbox) => end_of(sandbox).await.and_then(|status| check(runtime, &status)),
             Err(error) => Err(with_cause(error)),
         };
         spawner.shutdown().await;
@@ -180,7 +187,7 @@ fn trial() -> SandboxSpec {
     SandboxSpec {
         id: "trial".into(),
         command: "/bin/sh".into(),
-        args: vec!["-c".into(), format!("echo {TRIAL_OUTPUT}")],
+        args: vec!["-c".into(), TRIAL.into()],
         cwd: "/".into(),
         memory_bytes: 256 << 20,
         tmp_bytes: 1 << 20,
@@ -188,26 +195,40 @@ fn trial() -> SandboxSpec {
     }
 }
 
-async fn end_of(mut sandbox: Sandbox) -> Result<(), String> {
+/// What the trial printed, if it ended well.
+async fn end_of(mut sandbox: Sandbox) -> Result<String, String> {
     let output = sandbox.take_output();
     let Ok(status) = tokio::time::timeout(TRIAL_TIMEOUT, sandbox.exited()).await else {
         return Err(format!("it did not end within {TRIAL_TIMEOUT:?}"));
     };
     let said = said(&output);
     let status = match status {
-        ExitStatus::Exited(0) if said.contains(TRIAL_OUTPUT) => return Ok(()),
+        ExitStatus::Exited(0) => return Ok(said),
         ExitStatus::Exited(code) => format!("exit code {code}"),
         ExitStatus::NotStarted(error) => error.to_string(),
         other => format!("{other:?}"),
     };
-    Err(if said.is_empty() { status } else { format!("{status}: {said}") })
+    Err(if said.is_empty() { status } else { format!("{status}: {}", on_one_line(&said)) })
 }
 
-/// What was printed, on one line.
+fn check(runtime: &OciRuntime, status: &str) -> Result<(), String> {
+    if !status.contains(USER) {
+        return Err(format!("it did not run a program as user 993, but said: {}", on_one_line(status)));
+    }
+    let missing = RESTRICTIONS.iter().find(|line| !status.contains(*line));
+    match missing.filter(|_| runtime.detaches) {
+        Some(line) => Err(format!("its program was not restricted: no {:?} in its status", line)),
+        None => Ok(()),
+    }
+}
+
 fn said(output: &OwnedFd) -> String {
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 8192];
     let length = rustix::io::read(output, &mut buffer).unwrap_or(0);
-    let text = String::from_utf8_lossy(&buffer[..length]);
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+fn on_one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ").chars().take(LONGEST_MESSAGE).collect()
 }

@@ -7,6 +7,9 @@ use lambd_jail::protocol;
 use crate::error::SandboxError;
 
 /// What a sandbox is asked to be.
+///
+/// At [`Isolation::Process`](crate::Isolation::Process) nothing is mounted: paths are those of the host, the
+/// sources of binds may be read where they are, and their targets and the links are not made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxSpec {
     /// Name of the sandbox, for messages; letters, digits, `-`, `_` and `.` only, at most 128.
@@ -32,7 +35,9 @@ pub struct SandboxSpec {
     /// memory (see [`LimitsInForce`](crate::LimitsInForce) for that, and for machines where the limit
     /// holds for each process only).
     pub memory_bytes: u64,
-    /// Size limit of `/tmp` in bytes. Rounded up to whole blocks of 4096.
+    /// Size limit of `/tmp` in bytes, rounded up to whole blocks of 4096; or of the directory in its place, see
+    /// [`Prepared::tmp`](crate::Prepared::tmp). There it holds for each file at once, and a sandbox that is
+    /// over it in total is killed within a second.
     pub tmp_bytes: u64,
     /// Which network it sees.
     pub network: Network,

@@ -137,6 +137,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     ));
     control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));
 
+    let left = control.resume().await.map_err(part)?;
+    if left > 0 {
+        tracing::info!(versions = left, "going on with what was left to do");
+    }
+
     let (stop_serving, stopped) = oneshot::channel::<()>();
     let stopped = async move {
         let _ = stopped.await;

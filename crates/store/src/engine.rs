@@ -71,8 +71,11 @@ pub struct Store {
     dir: DataDir,
 }
 
-const MAIN_MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/main/0001.sql"), include_str!("../migrations/main/0002.sql")];
+const MAIN_MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/main/0001.sql"),
+    include_str!("../migrations/main/0002.sql"),
+    include_str!("../migrations/main/0003.sql"),
+];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
 
 impl Store {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lambd_types::invocation::Event;
-use lambd_types::{AccountId, FunctionKey, FunctionName, Region, RequestId, Scope, UnixMillis, Version};
+use lambd_types::{AccountId, FunctionName, FunctionTarget, Qualifier, Region, RequestId, Scope, UnixMillis};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -11,8 +11,8 @@ use crate::{Store, StoreError};
 /// An accepted event.
 #[derive(Debug, Clone)]
 pub struct EventRow {
-    /// The version to invoke.
-    pub key: FunctionKey,
+    /// What to invoke.
+    pub target: FunctionTarget,
     /// The event; its request id is the row's identity.
     pub event: Event,
     /// When it was accepted.
@@ -30,10 +30,10 @@ impl Store {
     pub async fn push_event(&self, row: &EventRow) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO async_event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")
             .bind(row.event.request_id.as_str())
-            .bind(row.key.scope.account.as_str())
-            .bind(row.key.scope.region.as_str())
-            .bind(row.key.name.as_str())
-            .bind(row.key.version.to_string())
+            .bind(row.target.scope.account.as_str())
+            .bind(row.target.scope.region.as_str())
+            .bind(row.target.name.as_str())
+            .bind(row.target.qualifier.to_string())
             .bind(&row.event.invoked_arn)
             .bind(&row.event.trace_id)
             .bind(row.event.payload.as_ref())
@@ -112,13 +112,13 @@ fn decode(row: &SqliteRow) -> Result<EventRow, StoreError> {
     let damaged = |detail: String| StoreError::Damaged { what: "asynchronous event", detail };
     let text = |column: &str| row.get::<String, _>(column);
     Ok(EventRow {
-        key: FunctionKey {
+        target: FunctionTarget {
             scope: Scope {
                 account: AccountId::parse(&text("account")).ok_or_else(|| damaged(text("account")))?,
                 region: Region::parse(&text("region")).ok_or_else(|| damaged(text("region")))?,
             },
             name: FunctionName::parse(&text("name")).map_err(|e| damaged(e.to_string()))?,
-            version: Version::parse(&text("version")).ok_or_else(|| damaged(text("version")))?,
+            qualifier: Qualifier::parse(&text("qualifier")).map_err(|e| damaged(e.to_string()))?,
         },
         event: Event {
             request_id: RequestId::from_stored(text("request_id")),
@@ -141,10 +141,10 @@ mod tests {
 
     fn row(id: &str, due: i64) -> EventRow {
         EventRow {
-            key: FunctionKey {
+            target: FunctionTarget {
                 scope: Scope { account: AccountId::default_local(), region: Region::default_local() },
                 name: FunctionName::parse("f").unwrap(),
-                version: Version::Latest,
+                qualifier: Qualifier::parse("PROD").unwrap(),
             },
             event: Event {
                 request_id: RequestId::from_stored(id.into()),
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(ids(store.due_events(UnixMillis(30), 10, &[], &[]).await.unwrap()), ["early", "middle"]);
         let busy = [RequestId::from_stored("early".into())];
         assert_eq!(ids(store.due_events(UnixMillis(30), 10, &busy, &[]).await.unwrap()), ["middle"]);
-        let function = [(row("x", 0).key.scope, row("x", 0).key.name)];
+        let function = [(row("x", 0).target.scope, row("x", 0).target.name)];
         assert_eq!(ids(store.due_events(UnixMillis(30), 10, &[], &function).await.unwrap()), [] as [&str; 0]);
         assert_eq!(store.next_event_due(UnixMillis(30)).await.unwrap(), Some(UnixMillis(50)));
         let again = EventRow { function_errors: 1, ..row("early", 40) };
@@ -186,6 +186,7 @@ mod tests {
         store.remove_event(&RequestId::from_stored("middle".into())).await.unwrap();
         assert_eq!(ids(store.due_events(UnixMillis(30), 10, &[], &[]).await.unwrap()), [] as [&str; 0]);
         let due = store.due_events(UnixMillis(40), 10, &[], &[]).await.unwrap();
+        assert_eq!(due[0].target, row("early", 0).target, "the alias is kept");
         assert_eq!((due[0].function_errors, &due[0].event.payload[..]), (1, &b"{\"a\":1}"[..]));
     }
 }

@@ -1,11 +1,19 @@
-//! Function versions and their tags.
+//! Functions: the row of `$LATEST`, those of published versions, tags.
+
+mod condition;
+mod tags;
+mod versions;
 
 use std::collections::BTreeMap;
 
-use lambd_types::{FunctionKey, FunctionName, RevisionId, Scope, Sha256Digest, UnixMillis, Version};
+use lambd_types::{
+    Condition, FunctionKey, FunctionName, RevisionId, Scope, Sha256Digest, UnixMillis, Version,
+};
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, Transaction};
+
+pub use versions::VersionDeleted;
 
 use crate::{Store, StoreError};
 
@@ -31,6 +39,18 @@ pub struct Configuration {
     pub environment: Option<BTreeMap<String, String>>,
     /// Log group.
     pub log_group: String,
+    /// Processor architecture, as the API names it.
+    #[serde(default = "machine_architecture")]
+    pub architecture: String,
+}
+
+/// The architecture of this machine in the words of the API; that of all versions that say nothing else.
+pub fn machine_architecture() -> String {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+    .to_owned()
 }
 
 /// One version of a function.
@@ -38,16 +58,57 @@ pub struct Configuration {
 pub struct FunctionRow {
     /// Which one.
     pub key: FunctionKey,
-    /// Changes on every update.
+    /// Changes with everything that a client can see.
     pub revision: RevisionId,
+    /// Changes with code and configuration alone; what runs is told apart by it.
+    pub build: RevisionId,
     /// Digest of its package.
     pub code: Sha256Digest,
     /// Bytes of its package.
     pub code_size: u64,
     /// Last change.
     pub last_modified: UnixMillis,
+    /// Settings. Those of a published version are `$LATEST`'s of that time, to the letter.
+    pub configuration: Configuration,
+    /// The description that a version was published with, instead of the configuration's.
+    pub published_description: Option<String>,
+    /// Its state.
+    pub condition: Condition,
+    /// What runs while an update is in progress.
+    pub in_force: Option<InForce>,
+    /// The highest number that was published so far; counted on the row of `$LATEST`.
+    pub last_version: u64,
+}
+
+/// The code and configuration that an update is to replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// See [`FunctionRow::build`].
+    pub build: RevisionId,
+    /// Digest of the package.
+    pub code: Sha256Digest,
+    /// Bytes of the package.
+    pub code_size: u64,
     /// Settings.
     pub configuration: Configuration,
+}
+
+/// [`InForce`] as stored.
+#[derive(Serialize, Deserialize)]
+struct StoredInForce {
+    build: String,
+    code: String,
+    code_size: u64,
+    configuration: Configuration,
+}
+
+/// One row of a change.
+#[derive(Debug, Clone, Copy)]
+pub enum RowChange<'a> {
+    /// A version that must not exist.
+    Insert(&'a FunctionRow),
+    /// A version that must still have this revision.
+    Update(&'a FunctionRow, &'a RevisionId),
 }
 
 /// What an update by revision did.
@@ -68,44 +129,50 @@ pub struct ListPosition {
     pub version: String,
 }
 
-const COLUMNS: &str =
-    "account, region, name, version, revision, code_sha256, code_size, last_modified, configuration";
+const COLUMNS: &str = "account, region, name, version, revision, code_sha256, code_size, last_modified, \
+     configuration, build, published_description, condition, in_force, last_version";
 
 impl Store {
-    /// Adds a function's `$LATEST` with its tags. `false` when the name is taken.
+    /// Adds a function: its `$LATEST`, what is published with it, and its tags. `false` when the name is taken.
     pub async fn insert_function(
         &self,
-        row: &FunctionRow,
+        rows: &[FunctionRow],
         tags: &BTreeMap<String, String>,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
-        let inserted = sqlx::query("INSERT INTO function VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING")
-            .bind(row.key.scope.account.as_str())
-            .bind(row.key.scope.region.as_str())
-            .bind(row.key.name.as_str())
-            .bind(row.key.version.to_string())
-            .bind(row.revision.as_str())
-            .bind(row.code.to_base64())
-            .bind(row.code_size as i64)
-            .bind(row.last_modified.0)
-            .bind(encode(&row.configuration)?)
-            .execute(&mut *transaction)
-            .await?;
-        if inserted.rows_affected() == 0 {
-            return Ok(false);
+        for row in rows {
+            if !insert(&mut transaction, row).await? {
+                return Ok(false);
+            }
         }
-        for (key, value) in tags {
-            sqlx::query("INSERT INTO function_tag VALUES (?,?,?,?,?)")
-                .bind(row.key.scope.account.as_str())
-                .bind(row.key.scope.region.as_str())
-                .bind(row.key.name.as_str())
-                .bind(key)
-                .bind(value)
-                .execute(&mut *transaction)
-                .await?;
+        if let Some(row) = rows.first() {
+            tags::insert(&mut transaction, &row.key.scope, &row.key.name, tags).await?;
         }
         transaction.commit().await?;
         Ok(true)
+    }
+
+    /// Changes several versions: all of them, or none.
+    pub async fn change_functions(&self, changes: &[RowChange<'_>]) -> Result<Updated, StoreError> {
+        let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
+        for change in changes {
+            let applied = match change {
+                RowChange::Insert(row) => insert(&mut transaction, row).await?,
+                RowChange::Update(row, expected) => update(&mut transaction, row, expected).await?,
+            };
+            if !applied {
+                return Ok(Updated::Stale);
+            }
+        }
+        transaction.commit().await?;
+        Ok(Updated::Yes)
+    }
+
+    /// The versions that have work left to do.
+    pub async fn unsettled_functions(&self) -> Result<Vec<FunctionRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM function WHERE unsettled = 1");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&self.main).await?;
+        rows.iter().map(decode).collect()
     }
 
     /// One version.
@@ -123,37 +190,13 @@ impl Store {
         row.as_ref().map(decode).transpose()
     }
 
-    /// Replaces a version's row if its revision is still `expected`.
-    pub async fn update_function(
-        &self,
-        row: &FunctionRow,
-        expected: &RevisionId,
-    ) -> Result<Updated, StoreError> {
-        let done = sqlx::query(
-            "UPDATE function SET revision = ?, code_sha256 = ?, code_size = ?, last_modified = ?, configuration = ?
-             WHERE account = ? AND region = ? AND name = ? AND version = ? AND revision = ?",
-        )
-        .bind(row.revision.as_str())
-        .bind(row.code.to_base64())
-        .bind(row.code_size as i64)
-        .bind(row.last_modified.0)
-        .bind(encode(&row.configuration)?)
-        .bind(row.key.scope.account.as_str())
-        .bind(row.key.scope.region.as_str())
-        .bind(row.key.name.as_str())
-        .bind(row.key.version.to_string())
-        .bind(expected.as_str())
-        .execute(&self.main)
-        .await?;
-        Ok(if done.rows_affected() == 1 { Updated::Yes } else { Updated::Stale })
-    }
-
-    /// Deletes all versions and tags of a function. `false` when there is none.
+    /// Deletes all versions, aliases and tags of a function. `false` when there is none.
     pub async fn delete_function(&self, scope: &Scope, name: &FunctionName) -> Result<bool, StoreError> {
         let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
         let mut deleted = 0;
         for sql in [
             "DELETE FROM function_tag WHERE account = ? AND region = ? AND name = ?",
+            "DELETE FROM function_alias WHERE account = ? AND region = ? AND name = ?",
             "DELETE FROM function WHERE account = ? AND region = ? AND name = ?",
         ] {
             deleted = sqlx::query(sql)
@@ -196,22 +239,6 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
-    /// The tags of a function.
-    pub async fn function_tags(
-        &self,
-        scope: &Scope,
-        name: &FunctionName,
-    ) -> Result<BTreeMap<String, String>, StoreError> {
-        let rows =
-            sqlx::query("SELECT key, value FROM function_tag WHERE account = ? AND region = ? AND name = ?")
-                .bind(scope.account.as_str())
-                .bind(scope.region.as_str())
-                .bind(name.as_str())
-                .fetch_all(&self.main)
-                .await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-    }
-
     /// Bytes of all packages of an account and region, versions counted.
     pub async fn code_size(&self, scope: &Scope) -> Result<u64, StoreError> {
         let sql = "SELECT COALESCE(SUM(code_size), 0) FROM function WHERE account = ? AND region = ?";
@@ -225,8 +252,9 @@ impl Store {
 
     /// Deletes the packages that no version refers to. Only to be called before anything is served.
     pub async fn collect_packages(&self) -> Result<usize, StoreError> {
-        let used: Vec<String> =
-            sqlx::query_scalar("SELECT DISTINCT code_sha256 FROM function").fetch_all(&self.main).await?;
+        let sql = "SELECT code_sha256 FROM function
+                   UNION SELECT json_extract(in_force, '$.code') FROM function WHERE in_force IS NOT NULL";
+        let used: Vec<String> = sqlx::query_scalar(sql).fetch_all(&self.main).await?;
         let used = used.iter().filter_map(|text| Sha256Digest::from_base64(text)).collect();
         self.packages()
             .retain(used)
@@ -235,8 +263,85 @@ impl Store {
     }
 }
 
+async fn insert(transaction: &mut Transaction<'_, Sqlite>, row: &FunctionRow) -> Result<bool, StoreError> {
+    let sql = format!(
+        "INSERT INTO function ({COLUMNS}, unsettled) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"
+    );
+    let done = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(row.key.scope.account.as_str())
+        .bind(row.key.scope.region.as_str())
+        .bind(row.key.name.as_str())
+        .bind(row.key.version.to_string())
+        .bind(row.revision.as_str())
+        .bind(row.code.to_base64())
+        .bind(row.code_size as i64)
+        .bind(row.last_modified.0)
+        .bind(encode(&row.configuration)?)
+        .bind(row.build.as_str())
+        .bind(&row.published_description)
+        .bind(condition::encode(&row.condition).map_err(|e| damaged(e.to_string()))?)
+        .bind(encode_in_force(row)?)
+        .bind(row.last_version as i64)
+        .bind(row.condition.is_unsettled())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn update(
+    transaction: &mut Transaction<'_, Sqlite>,
+    row: &FunctionRow,
+    expected: &RevisionId,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE function SET revision = ?, code_sha256 = ?, code_size = ?, last_modified = ?, configuration = ?,
+         build = ?, published_description = ?, condition = ?, in_force = ?, last_version = ?, unsettled = ?
+         WHERE account = ? AND region = ? AND name = ? AND version = ? AND revision = ?",
+    )
+    .bind(row.revision.as_str())
+    .bind(row.code.to_base64())
+    .bind(row.code_size as i64)
+    .bind(row.last_modified.0)
+    .bind(encode(&row.configuration)?)
+    .bind(row.build.as_str())
+    .bind(&row.published_description)
+    .bind(condition::encode(&row.condition).map_err(|e| damaged(e.to_string()))?)
+    .bind(encode_in_force(row)?)
+    .bind(row.last_version as i64)
+    .bind(row.condition.is_unsettled())
+    .bind(row.key.scope.account.as_str())
+    .bind(row.key.scope.region.as_str())
+    .bind(row.key.name.as_str())
+    .bind(row.key.version.to_string())
+    .bind(expected.as_str())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 fn encode(configuration: &Configuration) -> Result<String, StoreError> {
     serde_json::to_string(configuration).map_err(|e| damaged(e.to_string()))
+}
+
+fn encode_in_force(row: &FunctionRow) -> Result<Option<String>, StoreError> {
+    let Some(in_force) = &row.in_force else { return Ok(None) };
+    let stored = StoredInForce {
+        build: in_force.build.to_string(),
+        code: in_force.code.to_base64(),
+        code_size: in_force.code_size,
+        configuration: in_force.configuration.clone(),
+    };
+    serde_json::to_string(&stored).map(Some).map_err(|e| damaged(e.to_string()))
+}
+
+fn decode_in_force(text: &str) -> Result<InForce, StoreError> {
+    let stored: StoredInForce = serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
+    Ok(InForce {
+        build: RevisionId::from_stored(stored.build),
+        code: Sha256Digest::from_base64(&stored.code).ok_or_else(|| damaged(stored.code))?,
+        code_size: stored.code_size,
+        configuration: stored.configuration,
+    })
 }
 
 fn decode(row: &SqliteRow) -> Result<FunctionRow, StoreError> {
@@ -256,6 +361,11 @@ fn decode(row: &SqliteRow) -> Result<FunctionRow, StoreError> {
         code_size: row.get::<i64, _>("code_size") as u64,
         last_modified: UnixMillis(row.get("last_modified")),
         configuration: serde_json::from_str(&text("configuration")).map_err(|e| damaged(e.to_string()))?,
+        build: RevisionId::from_stored(text("build")),
+        published_description: row.get("published_description"),
+        condition: condition::decode(&text("condition")).ok_or_else(|| damaged(text("condition")))?,
+        in_force: row.get::<Option<String>, _>("in_force").as_deref().map(decode_in_force).transpose()?,
+        last_version: row.get::<i64, _>("last_version") as u64,
     })
 }
 
@@ -264,5 +374,4 @@ fn damaged(detail: String) -> StoreError {
 }
 
 #[cfg(test)]
-#[path = "functions_tests.rs"]
 mod tests;

@@ -8,6 +8,7 @@
 //! Callers see tables as modules with typed rows; no SQL leaves this crate. It must not know rules of
 //! functions (what may change, what is valid): it stores what it is given, atomically.
 
+pub mod aliases;
 mod datadir;
 mod engine;
 pub mod events;

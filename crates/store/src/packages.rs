@@ -1,4 +1,4 @@
-//! Deployment packages: verified, stored under their digest, unpacked once.
+//! Deployment packages: inspected, stored under their digest, unpacked once.
 //!
 //! `packages/<sha256>.zip` is what was uploaded, synced to disk before anything refers to it.
 //! `unpacked/<boot id>/<sha256>/`, here or elsewhere, is a cache of its content, shared read-only by all instances. It is
@@ -8,7 +8,7 @@
 mod unpack;
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufReader, Read, Seek, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub use unpack::{PackageError, UnpackLimits};
 
 use crate::StoreError;
 
-/// A package that is stored and unpacked.
+/// A package that is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredPackage {
     /// Its digest.
@@ -76,33 +76,41 @@ impl Packages {
         Ok(Self { dirs: Arc::new(dirs) })
     }
 
-    /// Verifies, stores and unpacks a zip. When it fails, nothing of it remains.
+    /// Inspects and stores a zip; it is on disk when this resolves, and not unpacked yet. When it fails, nothing
+    /// of it remains.
     pub async fn add(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
             let digest = Sha256Digest::of(&zip);
             let stored = StoredPackage { digest, size: zip.len() as u64 };
             let target = dirs.zip(digest);
-            if target.exists() && dirs.directory(digest).exists() {
-                return Ok(stored);
+            unpack::inspect(&zip, limits)?;
+            if !target.exists() {
+                dirs.write_synced(&zip, &target)
+                    .map_err(|source| PackageError::Io { path: target, source })?;
             }
-            let made = dirs.unpack(&zip, digest, limits)?;
-            let written = if target.exists() { Ok(()) } else { dirs.write_synced(&zip, &target) };
-            if written.is_err() && made {
-                let _ = remove_tree(&dirs.directory(digest));
-            }
-            written.map_err(|source| PackageError::Io { path: target, source })?;
             Ok(stored)
         })
         .await
     }
 
-    /// Checks a zip as [`Self::add`] would, and keeps nothing.
+    /// Unpacks a stored package, unless that was done before. When it fails, nothing unpacked remains.
+    pub async fn prepare(&self, digest: Sha256Digest, limits: UnpackLimits) -> Result<(), PackageError> {
+        let dirs = self.dirs.clone();
+        blocking(move || match dirs.directory(digest).is_dir() {
+            true => Ok(()),
+            false => dirs.unpack_stored(digest, limits),
+        })
+        .await
+    }
+
+    /// Checks a zip as [`Self::add`] and [`Self::prepare`] would, and keeps nothing.
     pub async fn check(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
             let incoming = Incoming::new(&dirs.unpacking);
-            unpack::unpack(&zip, &incoming.0, limits)?;
+            unpack::inspect(&zip, limits)?;
+            unpack::unpack(io::Cursor::new(&zip), &incoming.0, limits)?;
             Ok(StoredPackage { digest: Sha256Digest::of(&zip), size: zip.len() as u64 })
         })
         .await
@@ -116,10 +124,8 @@ impl Packages {
         }
         let dirs = self.dirs.clone();
         blocking(move || {
-            let path = dirs.zip(digest);
-            let zip = fs::read(&path).map_err(|source| PackageError::Io { path, source })?;
             // It was within the limits when it was accepted; they may have been lowered since.
-            dirs.unpack(&zip, digest, UnpackLimits::NONE)?;
+            dirs.unpack_stored(digest, UnpackLimits::NONE)?;
             Ok(dirs.directory(digest))
         })
         .await
@@ -166,14 +172,25 @@ impl Dirs {
         self.unpacked.join(digest.to_hex())
     }
 
-    /// `false` when another request unpacked the same package in the meantime.
-    fn unpack(&self, zip: &[u8], digest: Sha256Digest, limits: UnpackLimits) -> Result<bool, PackageError> {
+    fn unpack_stored(&self, digest: Sha256Digest, limits: UnpackLimits) -> Result<(), PackageError> {
+        let path = self.zip(digest);
+        let zip = File::open(&path).map_err(|source| PackageError::Io { path, source })?;
+        self.unpack(BufReader::with_capacity(64 * 1024, zip), digest, limits)
+    }
+
+    fn unpack(
+        &self,
+        zip: impl Read + Seek,
+        digest: Sha256Digest,
+        limits: UnpackLimits,
+    ) -> Result<(), PackageError> {
         let incoming = Incoming::new(&self.unpacking);
         unpack::unpack(zip, &incoming.0, limits)?;
         let target = self.directory(digest);
         match fs::rename(&incoming.0, &target) {
-            Ok(()) => Ok(true),
-            Err(_) if target.is_dir() => Ok(false),
+            Ok(()) => Ok(()),
+            // Another task unpacked the same package in the meantime.
+            Err(_) if target.is_dir() => Ok(()),
             Err(source) => Err(PackageError::Io { path: target, source }),
         }
     }

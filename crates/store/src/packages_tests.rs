@@ -28,10 +28,23 @@ fn nothing_left(dir: &tempfile::TempDir, packages: &Packages) {
     }
 }
 
+/// Refused by what the archive says about itself, before anything is stored.
 async fn refused(zip: Bytes, limits: UnpackLimits) -> PackageError {
     let (dir, packages) = open();
     let error = packages.add(zip, limits).await.unwrap_err();
     nothing_left(&dir, &packages);
+    error
+}
+
+/// Refused when it is unpacked; nothing that was unpacked remains.
+async fn fails(zip: Bytes, limits: UnpackLimits) -> PackageError {
+    let (dir, packages) = open();
+    assert!(packages.check(zip.clone(), limits).await.unwrap_err().is_bad_package(), "both find it");
+    let stored = packages.add(zip, limits).await.unwrap();
+    let error = packages.prepare(stored.digest, limits).await.unwrap_err();
+    for empty in [dir.path().join("incoming"), packages.dirs.unpacked.clone()] {
+        assert_eq!(fs::read_dir(&empty).unwrap().count(), 0, "{} is not empty", empty.display());
+    }
     error
 }
 
@@ -93,7 +106,6 @@ async fn links_that_leave_the_package_are_refused() {
 /// A link made through another link must not reach beyond the package, whatever the texts say.
 #[tokio::test]
 async fn links_through_links_are_refused() {
-    let (dir, packages) = open();
     let link = |w: &mut ZipWriter<_>, name: &str, target: &str| {
         w.add_symlink(name, target, SimpleFileOptions::default()).unwrap();
     };
@@ -102,9 +114,12 @@ async fn links_through_links_are_refused() {
         link(w, "a/a/a/a/l", "../../../..");
         link(w, "l/made/owned", "../x");
     });
-    assert!(packages.add(climbing, UnpackLimits::default()).await.unwrap_err().is_bad_package());
-    assert!(!dir.path().join("unpacked/made").exists() && !dir.path().join("made").exists());
-    nothing_left(&dir, &packages);
+    assert!(refused(climbing.clone(), UnpackLimits::default()).await.is_bad_package());
+    // Nor when it comes to unpacking without having been inspected.
+    let dir = tempfile::tempdir().unwrap();
+    let unpacked = unpack::unpack(io::Cursor::new(climbing), &dir.path().join("in"), UnpackLimits::NONE);
+    assert!(unpacked.unwrap_err().is_bad_package());
+    assert!(!dir.path().join("made").exists() && !dir.path().join("owned").exists());
     for target in ["x/../../y", "x/.."] {
         let error = refused(zip_of(|w| link(w, "d/l", target)), UnpackLimits::default()).await;
         assert!(matches!(error, PackageError::UnsafeLink { .. }), "{target}: {error}");
@@ -149,7 +164,7 @@ async fn bombs_are_refused_by_declared_and_by_actual_size() {
     while let Some(at) = lying.windows(4).position(|w| w == size) {
         lying[at..at + 4].copy_from_slice(&100u32.to_le_bytes());
     }
-    assert!(refused(lying.into(), limits).await.is_bad_package());
+    assert!(fails(lying.into(), limits).await.is_bad_package());
 
     let entries = zip_of(|w| (0..11).for_each(|i| file(w, &format!("f{i}"), 0o644, b"")));
     assert!(matches!(refused(entries, limits).await, PackageError::TooManyEntries { limit: 10 }));

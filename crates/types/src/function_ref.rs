@@ -68,7 +68,7 @@ mod tests {
         assert_eq!((bare.name.as_str(), bare.account, bare.qualifier), ("my-function", None, None));
 
         let qualified = FunctionRef::parse("my-function:v1").unwrap();
-        assert_eq!(qualified.qualifier, Some(Qualifier::Alias("v1".into())));
+        assert_eq!(qualified.qualifier, Qualifier::parse("v1").ok());
 
         let partial = FunctionRef::parse("123456789012:function:my-function:1").unwrap();
         assert_eq!(partial.account.unwrap().as_str(), "123456789012");

@@ -77,13 +77,44 @@ impl fmt::Display for Version {
     }
 }
 
+/// The name of an alias: `(?!^[0-9]+$)([a-zA-Z0-9-_]{1,128})`, so not all digits (API-054).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AliasName(String);
+
+impl AliasName {
+    /// Longest name.
+    pub const MAX: usize = 128;
+
+    /// Checks pattern and length.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.len() > Self::MAX {
+            return Err(NameError::TooLong(text.to_owned(), Self::MAX));
+        }
+        if is_word(text) && !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(NameError::Pattern(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AliasName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What a caller may append to a function's name: a version or an alias (CORE-008, API-052).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Qualifier {
     /// `$LATEST` or a number.
     Version(Version),
-    /// An alias name: a word that is not all digits (API-054).
-    Alias(String),
+    /// An alias.
+    Alias(AliasName),
 }
 
 impl Qualifier {
@@ -98,10 +129,7 @@ impl Qualifier {
         if let Some(version) = Version::parse(text) {
             return Ok(Self::Version(version));
         }
-        if is_word(text) && !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Ok(Self::Alias(text.to_owned()));
-        }
-        Err(NameError::Pattern(text.to_owned()))
+        AliasName::parse(text).map(Self::Alias)
     }
 }
 
@@ -109,7 +137,7 @@ impl fmt::Display for Qualifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(v) => v.fmt(f),
-            Self::Alias(a) => f.write_str(a),
+            Self::Alias(a) => a.fmt(f),
         }
     }
 }
@@ -132,7 +160,7 @@ mod tests {
     fn qualifiers_are_versions_or_aliases() {
         assert_eq!(Qualifier::parse("$LATEST"), Ok(Qualifier::Version(Version::Latest)));
         assert_eq!(Qualifier::parse("7"), Ok(Qualifier::Version(Version::Published(7))));
-        assert_eq!(Qualifier::parse("PROD"), Ok(Qualifier::Alias("PROD".into())));
+        assert_eq!(Qualifier::parse("PROD"), AliasName::parse("PROD").map(Qualifier::Alias));
         assert!(Qualifier::parse("").is_err());
         assert!(Qualifier::parse("$OTHER").is_err());
         assert!(Qualifier::parse(&"9".repeat(40)).is_err(), "a number that no version can have");

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::{
-    EphemeralStorage, FunctionName, MemorySize, NetworkPolicy, RevisionId, Scope, Sha256Digest, Timeout,
-    Version,
+    EphemeralStorage, FunctionName, MemorySize, NetworkPolicy, Qualifier, RevisionId, Scope, Sha256Digest,
+    Timeout, Version,
 };
 
 /// What names one function version in the whole system.
@@ -19,13 +19,24 @@ pub struct FunctionKey {
     pub version: Version,
 }
 
+/// A function as an event names it: by a version, or by an alias, which leads somewhere else tomorrow.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FunctionTarget {
+    /// Account and region.
+    pub scope: Scope,
+    /// The function.
+    pub name: FunctionName,
+    /// The version or alias.
+    pub qualifier: Qualifier,
+}
+
 /// An immutable copy of everything that running a version needs. A change of `$LATEST` makes a new
 /// snapshot with a new revision; instances of the old one finish their event and are retired.
 #[derive(Debug, Clone)]
 pub struct FunctionSnapshot {
     /// Which function and version.
     pub key: FunctionKey,
-    /// Changes with every update; instances are pooled by it.
+    /// Changes with the code and the settings; instances are pooled by it.
     pub revision: RevisionId,
     /// Unqualified ARN.
     pub arn: String,

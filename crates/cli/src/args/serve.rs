@@ -232,6 +232,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::args::value::IsolationChoice;
     use crate::args::{Cli, Command};
 
     fn serve(line: &str) -> ServeFlags {
@@ -248,6 +249,7 @@ mod tests {
         assert_eq!(args.listen.to_string(), "127.0.0.1:4566");
         assert_eq!(args.region, Region::default_local());
         assert_eq!(args.account, AccountId::default_local());
+        assert_eq!(args.isolation, IsolationChoice::Auto);
         assert_eq!(args.runtime_substitution, RuntimeSubstitution::Nearest);
         assert!(args.data.ends_with("lambd"));
         assert_eq!((args.network, args.allow_host_network), (NetworkChoice::Auto, false));
@@ -263,6 +265,14 @@ mod tests {
             denied("lambd serve --deny-network 10.0.0.0/8 --deny-network fd00::/8,192.0.2.1"),
             ["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"]
         );
+    }
+
+    #[test]
+    fn an_isolation_level_can_be_demanded() {
+        let only = |name: &str| IsolationChoice::Only(name.to_owned());
+        assert_eq!(serve("lambd serve --isolation namespaces").for_serve().isolation, only("namespaces"));
+        let dev = serve("lambd dev . --isolation process").for_dev(Path::new("/x"));
+        assert_eq!(dev.isolation, only("process"));
     }
 
     #[test]

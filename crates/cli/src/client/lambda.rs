@@ -23,6 +23,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct FunctionConfiguration {
     pub(crate) function_name: String,
+    pub(crate) function_arn: String,
     pub(crate) runtime: Option<String>,
     pub(crate) handler: Option<String>,
     pub(crate) description: Option<String>,
@@ -90,6 +91,12 @@ struct CreateBody<'a> {
     tags: &'a BTreeMap<String, String>,
     #[serde(flatten)]
     configuration: &'a FunctionChange,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tags<'a> {
+    tags: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -177,6 +184,32 @@ impl Client {
         Ok(found.tags.unwrap_or_default())
     }
 
+    /// `TagResource` and `UntagResource`: gives a function exactly these tags.
+    pub(crate) async fn replace_tags(
+        &self,
+        arn: &str,
+        current: &BTreeMap<String, String>,
+        wanted: &BTreeMap<String, String>,
+    ) -> Result<(), ClientError> {
+        let path = format!("/2017-03-31/tags/{}", utf8_percent_encode(arn, SEGMENT));
+        let gone = current.keys().filter(|key| !wanted.contains_key(*key));
+        let keys: Vec<String> =
+            gone.map(|key| format!("tagKeys={}", utf8_percent_encode(key, SEGMENT))).collect();
+        if !keys.is_empty() {
+            self.done(Method::DELETE, &format!("{path}?{}", keys.join("&")), Bytes::new()).await?;
+        }
+        if !wanted.is_empty() {
+            self.done(Method::POST, &path, encoded(&Tags { tags: wanted })?).await?;
+        }
+        Ok(())
+    }
+
+    /// A call whose answer has no body.
+    async fn done(&self, method: Method, path: &str, body: Bytes) -> Result<(), ClientError> {
+        let response = self.send("lambda", method, path, JSON, body).await?;
+        if response.status().is_success() { Ok(()) } else { Err(ClientError::refused(&response)) }
+    }
+
     /// `CreateFunction`.
     pub(crate) async fn create_function(&self, new: NewFunction<'_>) -> Result<(), ClientError> {
         let body = CreateBody {
@@ -206,8 +239,7 @@ impl Client {
 
     /// `DeleteFunction`.
     pub(crate) async fn delete_function(&self, name: &str) -> Result<(), ClientError> {
-        let response = self.send("lambda", Method::DELETE, &function_path(name), &[], Bytes::new()).await?;
-        if response.status().is_success() { Ok(()) } else { Err(ClientError::refused(&response)) }
+        self.done(Method::DELETE, &function_path(name), Bytes::new()).await
     }
 
     /// Waits until a function can be invoked and its last update is in force.

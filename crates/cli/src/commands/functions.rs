@@ -8,7 +8,7 @@ use crate::client::{Client, ClientError, FunctionConfiguration};
 use crate::console::{Console, bytes_text, table};
 use crate::failure::{Exit, Failure};
 
-const HEADER: [&str; 7] = ["NAME", "RUNTIME", "MEMORY", "TIMEOUT", "STATE", "CODE", "LAST MODIFIED"];
+const HEADER: [&str; 6] = ["NAME", "RUNTIME", "MEMORY", "TIMEOUT", "CODE", "LAST MODIFIED"];
 
 pub(crate) async fn run(args: FunctionsArgs, console: &Console) -> Result<Exit, Failure> {
     let client = Client::from_flags(&args.client)?;
@@ -33,7 +33,6 @@ fn row(function: &Value) -> Result<Vec<String>, ClientError> {
         f.runtime.unwrap_or_else(|| "-".into()),
         format!("{} MB", f.memory_size),
         format!("{} s", f.timeout),
-        f.state.unwrap_or_else(|| "Active".into()),
         bytes_text(f.code_size),
         f.last_modified,
     ])

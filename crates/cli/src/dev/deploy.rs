@@ -89,21 +89,18 @@ impl Target {
         zip: Vec<u8>,
     ) -> Result<Change, ClientError> {
         let (client, name) = (&self.client, spec.name.as_str());
-        let create = async |change| {
+        let Some(current) = client.function(name).await? else {
             let new = NewFunction { name, configuration: wanted, tags: &spec.tags, zip: &zip };
             client.create_function(new).await?;
             client.wait_until_ready(name).await?;
-            Ok(change)
+            return Ok(Change::Created);
         };
-        let Some(current) = client.function(name).await? else {
-            return create(Change::Created).await;
-        };
-        if client.tags(name).await? != spec.tags {
-            // Tags are given with the creation. Logs belong to the name, so they are kept.
-            client.delete_function(name).await?;
-            return create(Change::Updated).await;
-        }
         let mut change = Change::None;
+        let tags = client.tags(name).await?;
+        if tags != spec.tags {
+            client.replace_tags(&current.function_arn, &tags, &spec.tags).await?;
+            change = Change::Updated;
+        }
         if current.code_sha256 != Sha256Digest::of(&zip).to_base64() {
             client.update_code(name, &zip).await?;
             client.wait_until_ready(name).await?;

@@ -159,7 +159,6 @@ async fn saves_are_deployed_and_broken_ones_are_not() {
     captured.out_with("↻ new  ").await;
     assert_eq!(stub.state().functions["hello"].configuration["Handler"], "app.other");
 
-    // Tags can only be given with the creation.
     assert_eq!(stub.state().functions["hello"].tags, serde_json::json!({}));
     let manifest = "runtime = \"python\"\nhandler = \"app.other\"\nnetwork = \"none\"\n";
     write(dir.path(), "hello/lambd.toml", manifest);

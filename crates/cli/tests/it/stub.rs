@@ -108,6 +108,10 @@ impl Stub {
         if header("x-amz-target") == "Logs_20140328.FilterLogEvents" {
             return state.filter(&json);
         }
+        if let Some(arn) = parts.uri.path().strip_prefix("/2017-03-31/tags/") {
+            assert_eq!(parts.method, "POST", "{target}");
+            return state.tag(arn, &json);
+        }
         let path = parts.uri.path().strip_prefix("/2015-03-31/functions").unwrap().trim_matches('/');
         let segments: Vec<&str> = path.split('/').collect();
         match (parts.method.as_str(), segments.as_slice()) {
@@ -143,6 +147,8 @@ impl State {
         let mut configuration = body.clone();
         configuration.as_object_mut().unwrap().remove("Code");
         let tags = configuration.as_object_mut().unwrap().remove("Tags").unwrap_or_default();
+        configuration["FunctionArn"] =
+            format!("arn:aws:lambda:us-east-1:000000000000:function:{name}").into();
         configuration["LastModified"] = "2026-01-31T12:00:00.000+0000".into();
         let mut function = Function { configuration, tags, zip: Vec::new(), pending: 0 };
         function.set_code(zip);
@@ -178,6 +184,17 @@ impl State {
     fn function(&mut self, name: &str) -> Response<Full<Bytes>> {
         let Some(function) = self.functions.get(name) else { return not_found(name) };
         ok(200, json!({"Configuration": function.configuration, "Tags": function.tags}))
+    }
+
+    fn tag(&mut self, arn: &str, body: &Value) -> Response<Full<Bytes>> {
+        let name = arn.rsplit("%3A").next().unwrap();
+        let Some(function) = self.functions.get_mut(name) else { return not_found(name) };
+        if function.tags.is_null() {
+            function.tags = json!({});
+        }
+        let tags = function.tags.as_object_mut().unwrap();
+        tags.extend(body["Tags"].as_object().unwrap().clone());
+        Response::builder().status(204).body(Full::default()).unwrap()
     }
 
     fn delete(&mut self, name: &str) -> Response<Full<Bytes>> {

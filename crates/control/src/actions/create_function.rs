@@ -4,18 +4,14 @@ use http::StatusCode;
 use lambd_api::requests::{self, CreateFunction, Settings};
 use lambd_api::{ApiError, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
-use lambd_store::functions::{Configuration, FunctionRow};
-use lambd_types::{EphemeralStorage, FunctionKey, MemorySize, RevisionId, Timeout, Version};
+use lambd_store::functions::{Configuration, FunctionRow, machine_architecture};
+use lambd_types::{EphemeralStorage, MemorySize, RevisionId, Timeout};
 
-use super::packages;
-use crate::Control;
+use super::{packages, tagging};
 use crate::context::store_error;
-use crate::functions::{self, Target};
+use crate::functions::{self, Named, Target};
 use crate::service::success;
-use crate::{settings, tags, unsupported};
-
-/// Tags of a function at most (CORE-240).
-const TAGS_MAX: usize = 50;
+use crate::{Control, condition, publication, settings, unsupported};
 
 pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsResponse, ApiError> {
     let body: CreateFunction = requests::parse(&request.body)?;
@@ -26,27 +22,37 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
     check_values(control, &body)?;
 
     let zip = packages::zip_of(control, body.code.unwrap_or_default())?;
-    let key = FunctionKey { scope: scope.clone(), name: target.name.clone(), version: Version::Latest };
+    let key = target.latest();
     if control.store().function(&key).await.map_err(store_error)?.is_some() {
         return Err(already_exists(&target));
     }
     let package = packages::store(control, scope, zip).await?;
     let mut configuration = defaults(&target);
     settings::apply(&body.settings, &mut configuration);
-    let row = FunctionRow {
+    let mut row = FunctionRow {
         key,
         revision: RevisionId::random(),
+        build: RevisionId::random(),
         code: package.digest,
         code_size: package.size,
         last_modified: control.clock().now(),
         configuration,
+        published_description: None,
+        condition: condition::created(),
+        in_force: None,
+        last_version: 0,
     };
+    let version = body.publish.then(|| publication::publish(&mut row, None, None).row());
+    let rows: Vec<FunctionRow> = [row].into_iter().chain(version).collect();
     let _changes = control.changes().await;
-    if !control.store().insert_function(&row, &body.tags.unwrap_or_default()).await.map_err(store_error)? {
+    if !control.store().insert_function(&rows, &body.tags.unwrap_or_default()).await.map_err(store_error)? {
         return Err(already_exists(&target));
     }
-    control.publish_change(&row).await?;
-    success(StatusCode::CREATED, &functions::describe(&row, false))
+    control.publish_change(&rows.iter().collect::<Vec<_>>()).await?;
+    control.prepare(&rows[0]);
+    // The version where there is one, but with the function's ARN, as the service does it.
+    let shown = rows.last().unwrap_or(&rows[0]);
+    success(StatusCode::CREATED, &functions::describe(shown, Named::Unqualified))
 }
 
 /// The constraints of the API model.
@@ -66,6 +72,7 @@ fn check(body: &CreateFunction) -> Result<(), ApiError> {
     {
         violations.enumeration(package_type, "packageType", &["Image", "Zip"]);
     }
+    settings::check_architectures(body.architectures.as_ref(), &mut violations);
     settings::check(&body.settings, &mut violations);
     violations.into_result()
 }
@@ -84,24 +91,7 @@ fn check_values(control: &Control, body: &CreateFunction) -> Result<(), ApiError
     if let Some(environment) = &body.settings.environment {
         settings::check_environment(environment)?;
     }
-    match &body.tags {
-        Some(tags) if tags.len() > TAGS_MAX => {
-            Err(ApiError::InvalidParameterValue(format!("A function can have at most {TAGS_MAX} tags.")))
-        }
-        Some(tags) => match tags.iter().find(|(key, value)| !is_tag(key, value)) {
-            Some((key, _)) => Err(ApiError::InvalidParameterValue(format!(
-                "The tag {key:?} is invalid: a key has 1 to 128 characters and does not begin with aws:, a value has \
-                 at most 256 characters."
-            ))),
-            None => tags::check(tags, &control.options().network),
-        },
-        None => Ok(()),
-    }
-}
-
-/// CORE-240.
-fn is_tag(key: &str, value: &str) -> bool {
-    (1..=128).contains(&key.chars().count()) && !key.starts_with("aws:") && value.chars().count() <= 256
+    body.tags.as_ref().map_or(Ok(()), |tags| tagging::check(control, tags))
 }
 
 fn defaults(target: &Target) -> Configuration {
@@ -115,6 +105,7 @@ fn defaults(target: &Target) -> Configuration {
         ephemeral_storage: EphemeralStorage::default().get(),
         environment: None,
         log_group: format!("/aws/lambda/{}", target.name),
+        architecture: machine_architecture(),
     }
 }
 

@@ -1,10 +1,12 @@
-//! `DeleteFunction` (API-108). The log group stays (CORE-038).
+//! `DeleteFunction` (API-108): a whole function, or one version. The log group stays (CORE-038).
 
 use http::StatusCode;
 use lambd_api::{ApiError, Route};
 use lambd_http::{AwsResponse, RequestHead, empty};
-use lambd_types::{Qualifier, Version};
+use lambd_store::functions::VersionDeleted;
+use lambd_types::{FunctionKey, Qualifier, Version};
 
+use super::lookup;
 use crate::Control;
 use crate::context::store_error;
 use crate::functions::Target;
@@ -14,14 +16,20 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = Target::of(head, &route.function_name)?;
-    match target.qualifier {
+    let target = Target::of(head, route.function_name())?;
+    match &target.qualifier {
         None => {}
+        Some(Qualifier::Version(version @ Version::Published(_))) => {
+            return delete_version(control, &target, *version).await;
+        }
         Some(Qualifier::Version(Version::Latest)) => {
             let text = "$LATEST version cannot be deleted without deleting the function.";
             return Err(ApiError::InvalidParameterValue(text.to_owned()));
         }
-        Some(_) => return Err(target.not_found()),
+        Some(Qualifier::Alias(_)) => {
+            let text = "Deletion of aliases is not currently supported.";
+            return Err(ApiError::InvalidParameterValue(text.to_owned()));
+        }
     }
     let _changes = control.changes().await;
     if !control.store().delete_function(&target.scope, &target.name).await.map_err(store_error)? {
@@ -29,4 +37,26 @@ pub(crate) async fn call(
     }
     control.publish_removal(&target.scope, &target.name);
     Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// A version that does not exist is as good as deleted.
+async fn delete_version(
+    control: &Control,
+    target: &Target,
+    version: Version,
+) -> Result<AwsResponse, ApiError> {
+    let function = Target { qualifier: None, ..target.clone() };
+    let _changes = control.changes().await;
+    lookup::exists(control, &function).await?;
+    let key = FunctionKey { version, ..target.latest() };
+    match control.store().delete_version(&key).await.map_err(store_error)? {
+        VersionDeleted::Yes | VersionDeleted::Absent => {
+            control.publish_version_removal(&key);
+            Ok(empty(StatusCode::NO_CONTENT))
+        }
+        VersionDeleted::Aliased(aliases) => Err(ApiError::ResourceConflict(format!(
+            "Unable to delete version because the following aliases reference it: [{}]",
+            aliases.join(", ")
+        ))),
+    }
 }

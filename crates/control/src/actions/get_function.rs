@@ -5,8 +5,9 @@ use lambd_api::responses::{FunctionCodeLocation, GetFunction};
 use lambd_api::{ApiError, Route};
 use lambd_http::{AwsResponse, RequestHead};
 
+use super::lookup;
 use crate::context::store_error;
-use crate::functions::{self, Target};
+use crate::functions::{self, Named, Target};
 use crate::service::success;
 use crate::{Control, download};
 
@@ -15,12 +16,11 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = Target::of(head, &route.function_name)?;
-    let row = control.store().function(&target.key()?).await.map_err(store_error)?;
-    let row = row.ok_or_else(|| target.not_found())?;
+    let target = Target::of(head, route.function_name())?;
+    let row = lookup::row(control, &target).await?;
     let tags = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;
     let answer = GetFunction {
-        configuration: functions::describe(&row, target.qualifier.is_some()),
+        configuration: functions::describe(&row, Named::as_asked(&target)),
         code: FunctionCodeLocation {
             repository_type: "S3",
             location: download::link(control, head.host(), row.code),

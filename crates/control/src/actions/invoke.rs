@@ -9,12 +9,12 @@ use http_body_util::Full;
 use lambd_api::{ApiError, Route, ThrottleReason, Violations};
 use lambd_http::{AwsRequest, AwsResponse, RequestHead, empty};
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionKey, limits, random};
+use lambd_types::{Version, limits, random};
 
-use crate::Control;
 use crate::context::service_error;
 use crate::functions::Target;
 use crate::ports::EngineError;
+use crate::{Control, Found, condition};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InvocationType {
@@ -34,15 +34,19 @@ pub(crate) async fn call(
     request: AwsRequest,
 ) -> Result<AwsResponse, ApiError> {
     let AwsRequest { head, body } = request;
-    let target = Target::of(&head, &route.function_name)?;
+    let target = Target::of(&head, route.function_name())?;
     let (invocation_type, log_type) = types(&head)?;
     let client_context = client_context(&head)?;
     check_content_type(&head)?;
     check_json(&body)?;
 
-    let key = target.key()?;
-    let function = control.snapshot(&key).await.map_err(|e| service_error(&e))?;
-    let function = function.ok_or_else(|| target.not_found())?;
+    let asked = target.function();
+    let function = match control.resolve(&asked).await.map_err(|e| service_error(&e))? {
+        None => return Err(target.not_found()),
+        Some(Found::NotReady(state)) => return Err(condition::not_ready(state)),
+        Some(Found::Ready(function)) => function,
+    };
+    let version = function.key.version;
     let event = Event {
         request_id: head.request_id.clone(),
         // A function called without a payload gets an empty object.
@@ -53,14 +57,14 @@ pub(crate) async fn call(
     };
     let engine = control.engine()?;
     match invocation_type {
-        InvocationType::DryRun => Ok(executed(empty(StatusCode::NO_CONTENT), &key)),
+        InvocationType::DryRun => Ok(executed(empty(StatusCode::NO_CONTENT), version)),
         InvocationType::Event => {
-            engine.enqueue(key, event).await.map_err(engine_error)?;
+            engine.enqueue(asked, event).await.map_err(engine_error)?;
             Ok(empty(StatusCode::ACCEPTED))
         }
         InvocationType::RequestResponse => {
             let outcome = engine.invoke(function, event, log_type).await.map_err(engine_error)?;
-            Ok(executed(answer(outcome), &key))
+            Ok(executed(answer(outcome), version))
         }
     }
 }
@@ -171,8 +175,8 @@ fn trace_id(head: &RequestHead) -> String {
     }
 }
 
-fn executed(mut response: AwsResponse, key: &FunctionKey) -> AwsResponse {
-    if let Ok(version) = HeaderValue::from_str(&key.version.to_string()) {
+fn executed(mut response: AwsResponse, version: Version) -> AwsResponse {
+    if let Ok(version) = HeaderValue::from_str(&version.to_string()) {
         response.headers_mut().insert(HeaderName::from_static("x-amz-executed-version"), version);
     }
     response

@@ -26,14 +26,19 @@ pub(super) fn zip_of(control: &Control, code: FunctionCode) -> Result<Bytes, Api
     Ok(zip.into())
 }
 
-/// Verifies, stores and unpacks a package for an account.
-pub(super) async fn store(control: &Control, scope: &Scope, zip: Bytes) -> Result<StoredPackage, ApiError> {
-    let options = control.options();
+/// Refuses what the account's storage has no room for.
+pub(super) async fn check_storage(control: &Control, scope: &Scope, size: u64) -> Result<(), ApiError> {
     let stored = control.store().code_size(scope).await.map_err(store_error)?;
-    if stored + zip.len() as u64 > options.total_code_size {
+    if stored + size > control.options().total_code_size {
         return Err(ApiError::CodeStorageExceeded("Code storage limit exceeded.".to_owned()));
     }
-    control.store().packages().add(zip, options.unpack).await.map_err(package_error)
+    Ok(())
+}
+
+/// Inspects and stores a package for an account; it is unpacked later.
+pub(super) async fn store(control: &Control, scope: &Scope, zip: Bytes) -> Result<StoredPackage, ApiError> {
+    check_storage(control, scope, zip.len() as u64).await?;
+    control.store().packages().add(zip, control.options().unpack).await.map_err(package_error)
 }
 
 /// Verifies a package and keeps nothing.

@@ -2,12 +2,15 @@
 
 use http::StatusCode;
 use lambd_api::requests::{self, UpdateFunctionCode};
-use lambd_api::{ApiError, Route};
+use lambd_api::{ApiError, Route, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
 
+use super::revision::{Effect, Wanted};
 use super::{packages, revision};
+use crate::condition::{self, Change};
+use crate::functions::{self, Named};
 use crate::service::success;
-use crate::{Control, functions, unsupported};
+use crate::{Control, settings, unsupported};
 
 pub(crate) async fn call(
     control: &Control,
@@ -15,21 +18,30 @@ pub(crate) async fn call(
     request: AwsRequest,
 ) -> Result<AwsResponse, ApiError> {
     let body: UpdateFunctionCode = requests::parse(&request.body)?;
-    let target = revision::target(&request.head, &route.function_name)?;
+    let target = revision::target(&request.head, route.function_name())?;
+    let mut violations = Violations::default();
+    settings::check_architectures(body.architectures.as_ref(), &mut violations);
+    violations.into_result()?;
     unsupported::update_code(&body)?;
-    let expected = body.revision_id.as_deref().filter(|r| !r.is_empty());
+    let expected = revision::expected(body.revision_id.as_ref());
     let current = revision::latest(control, &target, expected).await?;
+    condition::check_change(&current.condition, Change::Code, &target.unqualified_arn())?;
     let zip = packages::zip_of(control, body.code)?;
     if body.dry_run {
         packages::check(control, zip).await?;
-        return success(StatusCode::OK, &functions::describe(&current, false));
+        return success(StatusCode::OK, &functions::describe(&current, Named::Unqualified));
     }
     let package = packages::store(control, &target.scope, zip).await?;
-    let row = revision::update(control, &target, expected, |row| {
+    let wanted = Wanted { expected, change: Change::Code, publish: body.publish };
+    let changed = revision::update(control, &target, wanted, |row| {
         row.code = package.digest;
         row.code_size = package.size;
-        Ok(())
+        Effect::Package
     })
     .await?;
-    success(StatusCode::OK, &functions::describe(&row, false))
+    let answer = match &changed.published {
+        Some(version) => functions::describe(version, Named::Version),
+        None => functions::describe(&changed.latest, Named::Unqualified),
+    };
+    success(StatusCode::OK, &answer)
 }

@@ -5,9 +5,11 @@ use lambd_api::requests::{self, UpdateFunctionConfiguration};
 use lambd_api::{ApiError, Route, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
 
-use super::revision;
+use super::revision::{self, Effect, Wanted};
+use crate::condition::Change;
+use crate::functions::{self, Named};
 use crate::service::success;
-use crate::{Control, functions, settings, unsupported};
+use crate::{Control, settings, unsupported};
 
 pub(crate) async fn call(
     control: &Control,
@@ -15,7 +17,7 @@ pub(crate) async fn call(
     request: AwsRequest,
 ) -> Result<AwsResponse, ApiError> {
     let body: UpdateFunctionConfiguration = requests::parse(&request.body)?;
-    let target = revision::target(&request.head, &route.function_name)?;
+    let target = revision::target(&request.head, route.function_name())?;
     let mut violations = Violations::default();
     settings::check(&body.settings, &mut violations);
     violations.into_result()?;
@@ -26,11 +28,13 @@ pub(crate) async fn call(
     if let Some(environment) = &body.settings.environment {
         settings::check_environment(environment)?;
     }
-    let expected = body.revision_id.as_deref().filter(|r| !r.is_empty());
-    let row = revision::update(control, &target, expected, |row| {
+    let expected = revision::expected(body.revision_id.as_ref());
+    let wanted = Wanted { expected, change: Change::Other, publish: false };
+    let changed = revision::update(control, &target, wanted, |row| {
         settings::apply(&body.settings, &mut row.configuration);
-        Ok(())
+        // Nothing has to be made ready: the next event has them.
+        Effect::Settings
     })
     .await?;
-    success(StatusCode::OK, &functions::describe(&row, false))
+    success(StatusCode::OK, &functions::describe(&changed.latest, Named::Unqualified))
 }

@@ -66,6 +66,10 @@ impl<T> Pools<T> {
 
     /// Makes `revision` the current one of a version and returns the idle instances of the one before.
     pub(crate) fn supersede(&mut self, key: &FunctionKey, revision: &RevisionId) -> Vec<T> {
+        // What a client sees has changed, but not what runs.
+        if self.versions.get(key).is_some_and(|version| version.revision == *revision) {
+            return Vec::new();
+        }
         let version = Version { revision: revision.clone(), idle: Vec::new() };
         let old = self.versions.insert(key.clone(), version);
         old.into_iter().flat_map(|v| v.idle).map(|idle| idle.instance).collect()
@@ -75,6 +79,12 @@ impl<T> Pools<T> {
     pub(crate) fn remove(&mut self, scope: &Scope, name: &FunctionName) -> Vec<T> {
         let gone = self.versions.extract_if(|key, _| key.scope == *scope && key.name == *name);
         gone.flat_map(|(_, v)| v.idle).map(|idle| idle.instance).collect()
+    }
+
+    /// Forgets one version and returns its idle instances.
+    pub(crate) fn remove_version(&mut self, key: &FunctionKey) -> Vec<T> {
+        let gone = self.versions.remove(key);
+        gone.into_iter().flat_map(|v| v.idle).map(|idle| idle.instance).collect()
     }
 
     /// Returns the instances that were idle for longer than `limit`.
@@ -159,6 +169,7 @@ mod tests {
         assert_eq!(pools.put(&key, &first, "busy until now", now), Some("busy until now"));
         assert_eq!(pools.take(&key, &first), None);
         assert_eq!(pools.put(&key, &second, "fresh", now), None);
+        assert_eq!(pools.supersede(&key, &second), [] as [&str; 0], "it is the current one already");
         assert_eq!(pools.take(&key, &second), Some("fresh"));
     }
 
@@ -171,6 +182,8 @@ mod tests {
         }
         assert_eq!(pools.remove(&key("a").scope, &key("a").name), ["a"]);
         assert_eq!(pools.put(&key("a"), &revision, "late", now), Some("late"));
-        assert_eq!(pools.drain(), ["b"]);
+        assert_eq!(pools.remove_version(&key("b")), ["b"]);
+        assert_eq!(pools.put(&key("b"), &revision, "late", now), Some("late"));
+        assert_eq!(pools.drain(), [] as [&str; 0]);
     }
 }

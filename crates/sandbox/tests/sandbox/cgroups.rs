@@ -243,16 +243,18 @@ struct Leftovers {
 
 impl Leftovers {
     fn make(options: &SpawnerOptions) -> Self {
-        let mut ended = Command::new("true").spawn().expect("it starts");
-        ended.wait().expect("it ends");
+        // Whatever belongs to a dead daemon may be removed at any time, so it dies when all is made.
+        let mut daemon = sleeping();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.id())).expect("readable");
+        let start = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(19)).expect("a time");
         let namespace = std::fs::read_link("/proc/self/ns/pid").expect("readable");
         let namespace: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-        let name = format!("{namespace}-{}-1-0/left-behind", ended.id());
+        let name = format!("{namespace}-{}-{start}-0/left-behind", daemon.id());
         let mut left = Self { directories: Vec::new(), processes: Vec::new() };
         for parent in groups_named(&options.cgroup_parent) {
             let directory = parent.join(&name);
             std::fs::create_dir_all(&directory).expect("make a leftover");
-            let process = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("it starts");
+            let process = sleeping();
             write(&directory.join("cgroup.procs"), &process.id().to_string());
             for (file, state) in [("freezer.state", "FROZEN"), ("cgroup.freeze", "1")] {
                 if directory.join(file).exists() {
@@ -262,6 +264,7 @@ impl Leftovers {
             left.directories.push(directory);
             left.processes.push(process);
         }
+        daemon.kill().and_then(|()| daemon.wait()).expect("it dies");
         left
     }
 
@@ -275,6 +278,19 @@ impl Leftovers {
             eventually("the dead daemon's directory is gone", || !daemon.exists()).await;
         }
     }
+}
+
+impl Drop for Leftovers {
+    /// Of a test that failed: a process that lives on keeps the test program's output open.
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+        }
+    }
+}
+
+fn sleeping() -> Child {
+    Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("it starts")
 }
 
 fn write(file: &Path, value: &str) {

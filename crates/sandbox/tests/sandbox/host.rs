@@ -1,16 +1,16 @@
 //! The daemon and the spawner as processes: what happens when they die, and who may run them.
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use lambd_sandbox::{EnforcedBy, ExitStatus, LimitsInForce, Sandbox, SandboxError};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{eventually, exited, group_of, helper, is_alive, script, start, tree};
-
-const NOBODY: u32 = 65534;
+use crate::support::{
+    NOBODY, as_ordinary_user, as_ordinary_user_by, eventually, exited, group_of, helper, hold, hold_by,
+    is_alive, is_root, script, start, tree,
+};
 
 #[tokio::test]
 async fn sandboxes_die_with_the_spawner() {
@@ -28,7 +28,7 @@ async fn sandboxes_die_with_the_spawner() {
 
 #[tokio::test]
 async fn everything_dies_with_the_daemon() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000 & sleep 1000", None);
+    let (mut daemon, [spawner, init]) = hold(&["hold", "sleep 1000 & sleep 1000"]);
     eventually("the sandbox runs", || tree(init).len() >= 3).await;
     let processes = tree(init);
     daemon.kill().expect("kill -9");
@@ -38,7 +38,7 @@ async fn everything_dies_with_the_daemon() {
 
 #[tokio::test]
 async fn the_process_list_shows_who_is_who() {
-    let (mut daemon, [spawner, init]) = hold("sleep 1000", None);
+    let (mut daemon, [spawner, init]) = hold(&["hold", "sleep 1000"]);
     let name = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let command_line = std::fs::read_to_string(format!("/proc/{spawner}/cmdline")).expect("readable");
     assert_eq!((name(spawner).trim(), command_line.as_str()), ("lambd-spawner", "lambd-spawner\0"));
@@ -64,6 +64,29 @@ async fn an_ordinary_user_can_run_sandboxes() {
     );
     assert!(output.contains("Read-only file system") && output.contains("tmp\n"), "{output}");
     assert!(output.contains("/proc/1/environ: Permission denied"), "{output}");
+}
+
+/// Root's sandboxes have user ids that no other daemon's have: the daemon holds a lock of theirs as long as it lives.
+#[tokio::test]
+async fn user_ids_of_sandboxes_are_locked() {
+    let (mut daemon, [spawner, init]) = hold(&["hold", "sleep 1000"]);
+    let map = std::fs::read_to_string(format!("/proc/{init}/uid_map")).expect("readable");
+    let id: u32 = map.split_ascii_whitespace().nth(1).and_then(|id| id.parse().ok()).expect("a map of ids");
+    if is_root() {
+        let entries = std::fs::read_dir("/run/lambd/uids").expect("readable").flatten();
+        let blocks = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let block = blocks.filter(|first| *first <= id).max().expect("the sandbox's block");
+        let file = File::open(format!("/run/lambd/uids/{block}")).expect("opens");
+        assert!(matches!(file.try_lock(), Err(TryLockError::WouldBlock)), "{block} for {id}");
+        daemon.kill().expect("kill -9");
+        daemon.wait().expect("it ends");
+        eventually("the spawner is dead", || !is_alive(spawner)).await;
+        file.try_lock().expect("nobody's");
+    } else {
+        assert_eq!(id, rustix::process::geteuid().as_raw());
+        daemon.kill().expect("kill -9");
+        daemon.wait().expect("it ends");
+    }
 }
 
 /// An empty sandbox may wait for days: it must neither keep a file system of the host from being released
@@ -96,7 +119,7 @@ async fn a_delegated_group_limits_the_sandboxes_of_an_ordinary_user() {
     // The shell stays in the group, as the one does in which a user starts the daemon.
     let text = enter + "\"$@\"; status=$?; cat /proc/self/cgroup; exit $status";
     let takes_160_mib = "/usr/bin/python3 -c 'bytearray(160 << 20)'; echo status $?";
-    let (output, status) = as_ordinary_user_in(&["sh", "-c", &text, "sh"], &["run", takes_160_mib]);
+    let (output, status) = as_ordinary_user_by(&["sh", "-c", &text, "sh"], &["run", takes_160_mib]);
     assert!(status.contains("status: Exited(0)"), "{status}");
     if groups.is_empty() {
         assert!(status.contains("limits: memory: rlimit"), "{status}");
@@ -130,7 +153,8 @@ async fn a_service_of_root_stays_in_the_group_it_was_given() {
         }
     }
     let enter: String = groups.iter().map(|g| format!("echo $$ > {}/cgroup.procs; ", g.display())).collect();
-    let (mut daemon, [_, init]) = hold_in(&["sh", "-c", &(enter + "exec \"$@\""), "sh"], "sleep 1000", None);
+    let (mut daemon, [_, init]) =
+        hold_by(&["sh", "-c", &(enter + "exec \"$@\""), "sh"], &["hold", "sleep 1000"]);
     for group in &groups {
         let of_sandbox =
             ["memory", "pids", "freezer", "cpu"].map(|name| group_of(init, name).expect("it runs"));
@@ -178,69 +202,6 @@ fn delegate(sandbox: &Sandbox) -> Vec<PathBuf> {
     groups
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("kill -9");
-}
-
-/// Starts a daemon with one sandbox; returns process ids of its spawner and of the sandbox's init.
-pub(crate) fn hold(text: &str, environment: Option<(&str, &str)>) -> (Child, [i32; 2]) {
-    hold_in(&["env"], text, environment)
-}
-
-/// The same by way of another command.
-fn hold_in(prefix: &[&str], text: &str, environment: Option<(&str, &str)>) -> (Child, [i32; 2]) {
-    let mut daemon = Command::new(prefix[0])
-        .args(&prefix[1..])
-        .arg(helper())
-        .args(["hold", text])
-        .envs(environment)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the helper starts");
-    let lines = BufReader::new(daemon.stdout.take().expect("piped")).lines();
-    let line = lines
-        .map_while(Result::ok)
-        .find(|line| line.starts_with("pids: "))
-        .expect("it announces the sandbox");
-    let pids: Vec<i32> = line.split(' ').skip(1).map(|word| word.parse().expect("a pid")).collect();
-    (daemon, pids.try_into().expect("two pids"))
-}
-
-/// Runs the helper as an unprivileged user, by way of setpriv(1) when the tests run as root. Returns
-/// what the sandbox wrote, and what the helper said about it.
-pub(crate) fn as_ordinary_user(args: &[&str]) -> (String, String) {
-    as_ordinary_user_in(&["env"], args)
-}
-
-/// The same by way of another command.
-pub(crate) fn as_ordinary_user_in(prefix: &[&str], args: &[&str]) -> (String, String) {
-    let directory = tempfile::tempdir().expect("temporary directory");
-    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
-    let program = directory.path().join("helper");
-    // By cp(1), not by this process: a child that another test forks while the file is open for writing
-    // here would keep it open, and the kernel executes no such file.
-    let copied = Command::new("cp").arg(helper()).arg(&program).status().expect("cp runs");
-    assert!(copied.success(), "copy the helper to where the user can read it");
-    let mut command = Command::new(prefix[0]);
-    command.args(&prefix[1..]);
-    if is_root() {
-        let nobody = NOBODY.to_string();
-        command.args(["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
-    }
-    let output = command
-        .arg(&program)
-        .args(args)
-        .current_dir("/")
-        .output()
-        .expect("setpriv (package util-linux) is needed as root");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let (about, of_sandbox): (Vec<&str>, Vec<&str>) =
-        text.lines().partition(|line| line.starts_with("limits:") || line.starts_with("status:"));
-    (of_sandbox.join("\n") + "\n", about.join("\n"))
 }

@@ -183,9 +183,24 @@ pub(crate) fn tree(pid: i32) -> Vec<i32> {
     std::iter::once(pid).chain(children(pid).into_iter().flat_map(tree)).collect()
 }
 
-/// Starts a daemon with one sandbox; returns process ids of its spawner and of the sandbox's init.
+/// An ordinary user, whom every machine has: nobody.
+pub(crate) const NOBODY: u32 = 65534;
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Starts the helper as a daemon that holds one sandbox; returns process ids of its spawner and of the
+/// sandbox's init.
 pub(crate) fn hold(args: &[&str]) -> (Child, [i32; 2]) {
-    let mut daemon = Command::new(helper())
+    hold_by(&["env"], args)
+}
+
+/// The same by way of another command.
+pub(crate) fn hold_by(prefix: &[&str], args: &[&str]) -> (Child, [i32; 2]) {
+    let mut daemon = Command::new(prefix[0])
+        .args(&prefix[1..])
+        .arg(helper())
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -205,6 +220,11 @@ pub(crate) fn hold(args: &[&str]) -> (Child, [i32; 2]) {
 ///
 /// The argument `TMP` stands for a directory that this user may make, beside a file `secret` of this user.
 pub(crate) fn as_ordinary_user(args: &[&str]) -> (String, String) {
+    as_ordinary_user_by(&["env"], args)
+}
+
+/// The same by way of another command.
+pub(crate) fn as_ordinary_user_by(prefix: &[&str], args: &[&str]) -> (String, String) {
     let directory = tempfile::tempdir().expect("temporary directory");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
     let program = directory.path().join("helper");
@@ -212,25 +232,26 @@ pub(crate) fn as_ordinary_user(args: &[&str]) -> (String, String) {
     // here would keep it open, and the kernel executes no such file.
     let copied = Command::new("cp").arg(helper()).arg(&program).status().expect("cp runs");
     assert!(copied.success(), "copy the helper to where the user can read it");
-    let mut command = if rustix::process::geteuid().is_root() {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
-        command
-    } else {
-        Command::new(&program)
-    };
     let home = directory.path().join("home");
     std::fs::create_dir(&home).expect("mkdir");
     std::fs::write(home.join("secret"), "the secret").expect("write");
-    if rustix::process::geteuid().is_root() {
+    let mut command = Command::new(prefix[0]);
+    command.args(&prefix[1..]);
+    if is_root() {
         for path in [&home, &home.join("secret")] {
-            std::os::unix::fs::chown(path, Some(65534), Some(65534)).expect("chown");
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("chown");
         }
+        let nobody = NOBODY.to_string();
+        command.args(["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
     }
     let tmp = home.join("tmp").display().to_string();
     let args = args.iter().map(|arg| if *arg == "TMP" { tmp.as_str() } else { arg });
-    let output =
-        command.args(args).current_dir("/").output().expect("setpriv (package util-linux) is needed as root");
+    let output = command
+        .arg(&program)
+        .args(args)
+        .current_dir("/")
+        .output()
+        .expect("setpriv (package util-linux) is needed as root");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let (about, of_sandbox): (Vec<&str>, Vec<&str>) =

@@ -13,8 +13,9 @@ use lambd_sandbox::{
 use rustix::mount::MountFlags;
 use tempfile::TempDir;
 
-use crate::host::as_ordinary_user;
-use crate::support::{Finished, MIB, eventually, finish, helper, script, start, start_with};
+use crate::support::{
+    Finished, MIB, as_ordinary_user, eventually, finish, helper, script, start, start_with,
+};
 
 /// A spawner whose sandboxes have `/tmp` on disk, in a mount namespace of this test's own.
 async fn start_on_disk(directory: &Path) -> Spawner {

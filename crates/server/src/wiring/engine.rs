@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use lambd_control::ports::{Engine, EngineError};
 use lambd_invoke::{AsyncQueue, InvokeError, Invoker};
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope};
+use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Scope};
 
 pub(crate) struct InvokeEngine {
     pub(crate) invoker: Invoker,
@@ -23,14 +23,18 @@ impl Engine for InvokeEngine {
         Box::pin(async move { self.invoker.invoke(function, event, log_type).await.map_err(translate) })
     }
 
-    fn enqueue(&self, key: FunctionKey, event: Event) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>> {
         Box::pin(async move {
-            self.queue.push(key, event).await.map_err(|error| EngineError::Fault(error.to_string()))
+            self.queue.push(target, event).await.map_err(|error| EngineError::Fault(error.to_string()))
         })
     }
 
     fn supersede(&self, function: &FunctionSnapshot) {
         self.invoker.supersede(function);
+    }
+
+    fn remove_version(&self, key: &FunctionKey) {
+        self.invoker.remove_version(key);
     }
 
     fn remove(&self, scope: &Scope, name: &FunctionName) {

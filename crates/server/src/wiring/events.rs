@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lambd_control::Control;
+use lambd_control::{Control, Found};
 use lambd_invoke::ports::{Busy, EventStore, Functions, PortError, QueuedEvent};
 use lambd_observe::LogWriter;
 use lambd_store::events::EventRow;
 use lambd_store::{Store, StoreError};
-use lambd_types::{FunctionKey, FunctionSnapshot, RequestId, UnixMillis};
+use lambd_types::{FunctionSnapshot, FunctionTarget, RequestId, UnixMillis};
 
 pub(crate) struct StoredEvents {
     pub(crate) store: Arc<Store>,
@@ -51,13 +51,13 @@ impl EventStore for StoredEvents {
 }
 
 fn row(event: QueuedEvent, due_at: UnixMillis) -> EventRow {
-    let QueuedEvent { key, event, accepted_at, function_errors, system_errors } = event;
-    EventRow { key, event, accepted_at, due_at, function_errors, system_errors }
+    let QueuedEvent { target, event, accepted_at, function_errors, system_errors } = event;
+    EventRow { target, event, accepted_at, due_at, function_errors, system_errors }
 }
 
 fn queued(row: EventRow) -> QueuedEvent {
-    let EventRow { key, event, accepted_at, due_at: _, function_errors, system_errors } = row;
-    QueuedEvent { key, event, accepted_at, function_errors, system_errors }
+    let EventRow { target, event, accepted_at, due_at: _, function_errors, system_errors } = row;
+    QueuedEvent { target, event, accepted_at, function_errors, system_errors }
 }
 
 fn port_error(error: StoreError) -> PortError {
@@ -67,11 +67,18 @@ fn port_error(error: StoreError) -> PortError {
 pub(crate) struct ControlFunctions(pub(crate) Control);
 
 impl Functions for ControlFunctions {
-    fn snapshot(&self, key: &FunctionKey) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>> {
-        let key = key.clone();
+    fn snapshot(
+        &self,
+        target: &FunctionTarget,
+    ) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>> {
+        let target = target.clone();
         Box::pin(async move {
-            let found = self.0.snapshot(&key).await;
-            found.map_err(|error| PortError { text: error.to_string(), disk_full: false })
+            let failed = |text: String| PortError { text, disk_full: false };
+            match self.0.resolve(&target).await.map_err(|error| failed(error.to_string()))? {
+                None => Ok(None),
+                Some(Found::Ready(function)) => Ok(Some(function)),
+                Some(Found::NotReady(state)) => Err(failed(format!("the function is {}", state.as_str()))),
+            }
         })
     }
 }

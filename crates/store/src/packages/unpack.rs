@@ -1,8 +1,8 @@
 //! Unpacking an archive that a stranger made.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Seek};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
@@ -12,6 +12,10 @@ use zip::result::ZipError;
 
 /// Deepest path in a package: removing a tree takes an open file a level.
 const DEPTH_MAX: usize = 100;
+/// Longest name of one file or directory.
+const NAME_MAX: usize = 255;
+/// Longest path of an entry: the kernel's limit, less where packages are unpacked.
+const PATH_MAX: usize = 3500;
 /// Longest target of a link, PATH_MAX without its end.
 const LINK_MAX: u64 = 4095;
 
@@ -91,13 +95,53 @@ impl PackageError {
     }
 }
 
-/// Unpacks `zip` into the new directory `target`. On failure `target` may be half-written; the caller
-/// removes it.
-pub(super) fn unpack(zip: &[u8], target: &Path, limits: UnpackLimits) -> Result<(), PackageError> {
+/// Checks what an archive says about itself, which costs little however large it is: that it is one, the names
+/// and kinds of its entries, where its links lead, the sizes that it declares. Whether its content is what it
+/// declares shows only when it is unpacked.
+pub(super) fn inspect(zip: &[u8], limits: UnpackLimits) -> Result<(), PackageError> {
     if has_more_entries(zip, limits.entries) {
         return Err(PackageError::TooManyEntries { limit: limits.entries });
     }
-    let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(not_a_zip)?;
+    let mut archive = open(Cursor::new(zip))?;
+    let (mut kinds, mut declared) = (HashMap::new(), 0_u64);
+    for index in 0..archive.len() {
+        // Raw: nothing is decompressed.
+        let entry = archive.by_index_raw(index).map_err(not_a_zip)?;
+        let name = entry.name().map_err(not_a_zip)?.into_owned();
+        let path = safe_path(&name).ok_or(PackageError::UnsafePath { entry: name.clone() })?;
+        if path.as_os_str().len() > PATH_MAX || path.components().any(|p| p.as_os_str().len() > NAME_MAX) {
+            return Err(PackageError::NotAZip(format!("no file can be called {name}")));
+        }
+        if entry.encrypted() {
+            return Err(PackageError::NotAZip(format!("entry {name:?} is encrypted")));
+        }
+        declared = declared.saturating_add(entry.size());
+        if declared > limits.bytes {
+            return Err(PackageError::TooLarge { limit: limits.bytes });
+        }
+        let (is_dir, is_link) = (entry.is_dir(), entry.is_symlink());
+        drop(entry);
+        if is_link {
+            let mut entry = archive.by_index(index).map_err(not_a_zip)?;
+            link_target(&path, &name, &mut entry)?;
+        }
+        if kinds.insert(path, is_dir).is_some_and(|was_dir| !(was_dir && is_dir)) {
+            return Err(PackageError::NotAZip(format!("entry {name:?} occurs twice")));
+        }
+    }
+    // Only directories have something below them.
+    for path in kinds.keys() {
+        let mut above = path.ancestors().skip(1);
+        if let Some(not_a_dir) = above.find(|above| kinds.get(*above).is_some_and(|is_dir| !is_dir)) {
+            let shown = not_a_dir.display();
+            return Err(PackageError::NotAZip(format!("{shown} is two different things")));
+        }
+    }
+    Ok(())
+}
+
+fn open<R: Read + Seek>(zip: R) -> Result<ZipArchive<R>, PackageError> {
+    let archive = ZipArchive::new(zip).map_err(not_a_zip)?;
     if archive.is_empty() {
         return Err(PackageError::NotAZip("it has no entry".into()));
     }
@@ -105,9 +149,15 @@ pub(super) fn unpack(zip: &[u8], target: &Path, limits: UnpackLimits) -> Result<
     if archive.has_duplicate_names() {
         return Err(PackageError::NotAZip("a name occurs twice".into()));
     }
+    Ok(archive)
+}
+
+/// Unpacks `zip`, which was inspected, into the new directory `target`. On failure `target` may be
+/// half-written; the caller removes it.
+pub(super) fn unpack(zip: impl Read + Seek, target: &Path, limits: UnpackLimits) -> Result<(), PackageError> {
+    let mut archive = open(zip)?;
     make_dir(target, 0o755)?;
     let mut writer = Unpacker { target, limits, written: 0, links: Vec::new(), directories: Vec::new() };
-    let mut seen = HashSet::new();
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(not_a_zip)?;
         let name = entry.name().map_err(not_a_zip)?.into_owned();
@@ -117,15 +167,9 @@ pub(super) fn unpack(zip: &[u8], target: &Path, limits: UnpackLimits) -> Result<
         if entry.is_dir() {
             writer.directory(&path, mode.unwrap_or(0o755))?;
         } else if entry.is_symlink() {
-            writer.link(path, &name, &mut entry)?;
+            let link_target = link_target(&path, &name, &mut entry)?;
+            writer.links.push((path, link_target));
         } else {
-            // Nor two names of one file.
-            if !seen.insert(path.clone()) {
-                return Err(PackageError::NotAZip(format!("entry {name:?} occurs twice")));
-            }
-            if entry.size() > limits.bytes {
-                return Err(PackageError::TooLarge { limit: limits.bytes });
-            }
             writer.file(&path, mode.unwrap_or(0o644), &mut entry)?;
         }
     }
@@ -187,20 +231,6 @@ impl Unpacker<'_> {
         file.set_permissions(fs::Permissions::from_mode(mode)).map_err(io)
     }
 
-    fn link(&mut self, path: PathBuf, name: &str, content: &mut impl Read) -> Result<(), PackageError> {
-        let mut target = String::new();
-        let broken = |e: io::Error| PackageError::NotAZip(e.to_string());
-        let length = content.take(LINK_MAX + 1).read_to_string(&mut target).map_err(broken)?;
-        if length as u64 > LINK_MAX || target.contains('\0') {
-            return Err(PackageError::NotAZip(format!("the target of link {name:?} is no path")));
-        }
-        if !stays_inside(&path, Path::new(&target)) {
-            return Err(PackageError::UnsafeLink { entry: name.to_owned(), target });
-        }
-        self.links.push((path, target.into()));
-        Ok(())
-    }
-
     fn finish(self) -> Result<(), PackageError> {
         // All directories are made before the first link, so that none is made through a link; a link in
         // the place of such a directory then finds it taken.
@@ -218,6 +248,20 @@ impl Unpacker<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads where a link leads, and refuses what leads out of the package.
+fn link_target(path: &Path, name: &str, content: &mut impl Read) -> Result<PathBuf, PackageError> {
+    let mut target = String::new();
+    let broken = |e: io::Error| PackageError::NotAZip(e.to_string());
+    let length = content.take(LINK_MAX + 1).read_to_string(&mut target).map_err(broken)?;
+    if length as u64 > LINK_MAX || target.contains('\0') {
+        return Err(PackageError::NotAZip(format!("the target of link {name:?} is no path")));
+    }
+    if !stays_inside(path, Path::new(&target)) {
+        return Err(PackageError::UnsafeLink { entry: name.to_owned(), target });
+    }
+    Ok(target.into())
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), PackageError> {

@@ -1,0 +1,98 @@
+//! The operations that lambd offers.
+
+use http::Method;
+
+/// Whether an operation leaves things as they are. Changes run to their end even if the client hangs up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It only looks.
+    Read,
+    /// It changes something.
+    Change,
+    /// It runs a function.
+    Invoke,
+}
+
+/// What is known of an operation.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) effect: Effect,
+    pub(super) method: Method,
+    /// The path, with labels in braces and perhaps a pair of the query that belongs to it.
+    pub(super) path: &'static str,
+    /// What a user should know, for docs/compatibility.md.
+    pub(super) state: &'static str,
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident: $effect:ident $method:ident $path:literal, $state:literal;)+) => {
+        /// Every operation of the Lambda API that lambd offers. Adding one: a line in `operation/offered.rs`
+        /// instead of the one in `operation/unoffered.rs`, its shapes in `requests` and `responses`, a file
+        /// in `control/actions`, and `cargo xtask generate`; the compiler names the rest.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Operation {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Operation {
+            /// All of them, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            pub(super) fn row(self) -> Row {
+                match self {
+                    $(Self::$name => Row {
+                        name: stringify!($name),
+                        effect: Effect::$effect,
+                        method: Method::$method,
+                        path: $path,
+                        state: $state,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    /// API-103.
+    CreateAlias: Change POST "/2015-03-31/functions/{FunctionName}/aliases", "with weighted routing";
+    /// API-105.
+    CreateFunction: Change POST "/2015-03-31/functions", "zip uploads, `Publish`; see the settings below";
+    /// API-106.
+    DeleteAlias: Change DELETE "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "yes";
+    /// API-108.
+    DeleteFunction: Change DELETE "/2015-03-31/functions/{FunctionName}", "whole functions and single versions";
+    /// API-114.
+    GetAlias: Read GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "yes";
+    /// API-116.
+    GetFunction: Read GET "/2015-03-31/functions/{FunctionName}", "with a download link valid for ten minutes";
+    /// API-118.
+    GetFunctionConfiguration: Read GET "/2015-03-31/functions/{FunctionName}/configuration", "yes";
+    /// API-125.
+    Invoke: Invoke POST "/2015-03-31/functions/{FunctionName}/invocations",
+        "`RequestResponse`, `Event`, `DryRun`, `LogType=Tail`, client context; versions and aliases";
+    /// API-127.
+    ListAliases: Read GET "/2015-03-31/functions/{FunctionName}/aliases", "of one version too, with paging";
+    /// API-130.
+    ListFunctions: Read GET "/2015-03-31/functions", "with paging, `FunctionVersion=ALL`";
+    /// API-134.
+    ListTags: Read GET "/2017-03-31/tags/{Resource}", "of functions";
+    /// API-135.
+    ListVersionsByFunction: Read GET "/2015-03-31/functions/{FunctionName}/versions", "with paging";
+    /// API-137.
+    PublishVersion: Change POST "/2015-03-31/functions/{FunctionName}/versions",
+        "with `CodeSha256`, `RevisionId`, `Description`";
+    /// API-143.
+    TagResource: Change POST "/2017-03-31/tags/{Resource}", "of functions";
+    /// API-144.
+    UntagResource: Change DELETE "/2017-03-31/tags/{Resource}", "of functions";
+    /// API-145.
+    UpdateAlias: Change PUT "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "with `RevisionId`";
+    /// API-147.
+    UpdateFunctionCode: Change PUT "/2015-03-31/functions/{FunctionName}/code",
+        "zip uploads, `DryRun`, `Publish`, `RevisionId`";
+    /// API-148.
+    UpdateFunctionConfiguration: Change PUT "/2015-03-31/functions/{FunctionName}/configuration",
+        "with `RevisionId`; see the settings below";
+}

@@ -1,0 +1,127 @@
+//! What the actions on tags share (CORE-234..240).
+
+use std::collections::BTreeMap;
+
+use lambd_api::{ApiError, Route, Violations, patterns};
+use lambd_http::RequestHead;
+
+use super::lookup;
+use crate::Control;
+use crate::context::store_error;
+use crate::functions::{Target, violation};
+use crate::tags;
+
+/// Tags of a function at most.
+const TAGS_MAX: usize = 50;
+
+/// The function that the ARN of a path names. Nothing else has tags here.
+pub(super) async fn function(
+    control: &Control,
+    route: &Route,
+    head: &RequestHead,
+) -> Result<Target, ApiError> {
+    let arn = route.label("Resource");
+    if !arn.starts_with("arn:") || !arn.contains(":lambda:") {
+        return Err(not_taggable(arn));
+    }
+    if !arn.contains(":function:") {
+        let kinds = ["layer", "code-signing-config", "event-source-mapping", "capacity-provider"];
+        return match kinds.iter().any(|kind| arn.contains(&format!(":{kind}:"))) {
+            true => Err(ApiError::ResourceNotFound(format!("Resource not found: {arn}"))),
+            false => Err(not_taggable(arn)),
+        };
+    }
+    let target = Target::parse(&head.caller.scope, arn).map_err(|error| match error {
+        ApiError::Validation(_) => not_taggable(arn),
+        other => other,
+    })?;
+    if target.qualifier.is_some() {
+        return Err(ApiError::InvalidParameterValue(
+            "Tags on function aliases and versions are not supported. Please specify a function ARN."
+                .to_owned(),
+        ));
+    }
+    lookup::exists(control, &target).await?;
+    Ok(target)
+}
+
+fn not_taggable(arn: &str) -> ApiError {
+    let mut violations = Violations::default();
+    violations.pattern(arn, "resource", patterns::TAGGABLE);
+    violation(violations)
+}
+
+/// Refuses tags that no function can have.
+pub(super) fn check(control: &Control, tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    check_limits(tags)?;
+    tags::check(tags, &control.options().network)
+}
+
+fn check_limits(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    if tags.len() > TAGS_MAX {
+        return Err(ApiError::InvalidParameterValue("Number of tags exceeds resource tag limit.".to_owned()));
+    }
+    match tags.iter().find(|(key, value)| !is_tag(key, value)) {
+        Some((key, _)) => Err(ApiError::InvalidParameterValue(format!(
+            "The tag {key:?} is invalid: a key has 1 to 128 characters and does not begin with aws:, a value has at \
+             most 256 characters."
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn is_tag(key: &str, value: &str) -> bool {
+    (1..=128).contains(&key.chars().count()) && !key.starts_with("aws:") && value.chars().count() <= 256
+}
+
+/// Replaces the tags of a function by what `change` makes of them.
+pub(super) async fn change(
+    control: &Control,
+    target: &Target,
+    change: impl FnOnce(&mut BTreeMap<String, String>),
+) -> Result<(), ApiError> {
+    let _changes = control.changes().await;
+    // It may have been deleted while this waited.
+    lookup::exists(control, target).await?;
+    let before = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;
+    let mut tags = before.clone();
+    change(&mut tags);
+    self::check(control, &tags)?;
+    if tags != before {
+        let replaced = control.store().replace_function_tags(&target.scope, &target.name, &tags).await;
+        replaced.map_err(store_error)?;
+        if tags::network(&tags) != tags::network(&before) {
+            // Instances keep the network that they were started with.
+            control.publish_removal(&target.scope, &target.name);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CORE-240.
+    #[test]
+    fn tags_have_limits() {
+        let long = |n: usize| "k".repeat(n);
+        for (key, value, good) in [
+            ("k".to_owned(), String::new(), true),
+            (long(128), long(256), true),
+            (String::new(), "v".into(), false),
+            (long(129), "v".into(), false),
+            ("k".into(), long(257), false),
+            ("aws:k".into(), "v".into(), false),
+            ("AWS:k".into(), "v".into(), true),
+        ] {
+            assert_eq!(is_tag(&key, &value), good, "{key}={value}");
+        }
+        let many = |n: usize| (0..n).map(|n| (n.to_string(), String::new())).collect::<BTreeMap<_, _>>();
+        assert!(check_limits(&many(50)).is_ok());
+        assert_eq!(
+            check_limits(&many(51)).unwrap_err().to_string(),
+            "Number of tags exceeds resource tag limit."
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! What changes leave to do behind their answer: unpacking the package.
+//!
+//! The row says that work is left, and what runs meanwhile. So whatever happens to the daemon, the work is done
+//! by it or by the next one, and a version ends up active or failed.
+
+use std::time::Duration;
+
+use lambd_store::StoreError;
+use lambd_store::functions::{FunctionRow, RowChange, Updated};
+use lambd_store::packages::PackageError;
+use lambd_types::{FunctionKey, Reason, ReasonCode, RevisionId, Sha256Digest};
+
+use crate::{Control, condition};
+
+/// Wait after the store failed.
+const AFTER_FAULT: Duration = Duration::from_secs(1);
+
+/// The work that one change left: a package to unpack for `$LATEST`, for a version, or for both.
+#[derive(Debug, Clone)]
+struct Work {
+    /// Any version of the function.
+    function: FunctionKey,
+    build: RevisionId,
+    code: Sha256Digest,
+}
+
+impl Work {
+    fn of(row: &FunctionRow) -> Self {
+        Self { function: row.key.clone(), build: row.build.clone(), code: row.code }
+    }
+
+    fn includes(&self, row: &FunctionRow) -> bool {
+        row.key.scope == self.function.scope && row.key.name == self.function.name && row.build == self.build
+    }
+}
+
+impl Control {
+    /// Does the work that the change of `row`, and of versions published with it, left.
+    pub(crate) fn prepare(&self, row: &FunctionRow) {
+        tokio::spawn(finish(self.clone(), Work::of(row)));
+    }
+
+    /// Does what an earlier daemon left. Returns how many versions wait for it.
+    pub async fn resume(&self) -> Result<usize, StoreError> {
+        let rows = self.store().unsettled_functions().await?;
+        for row in &rows {
+            self.prepare(row);
+        }
+        Ok(rows.len())
+    }
+}
+
+async fn finish(control: Control, work: Work) {
+    // The semaphore is never closed.
+    let _room = control.unpacking().acquire().await;
+    let unpacked = control.store().packages().prepare(work.code, control.options().unpack).await;
+    let outcome = unpacked.map_err(reason);
+    if let Err(reason) = &outcome {
+        tracing::warn!(function = %work.function.name, reason = %reason.text, "a package cannot be unpacked");
+    }
+    while let Err(error) = settle(&control, &work, &outcome).await {
+        tracing::error!(function = %work.function.name, %error, "cannot record the state of a function; trying again");
+        tokio::time::sleep(AFTER_FAULT).await;
+    }
+}
+
+/// Records the outcome with all versions that waited for it, and makes them what runs.
+async fn settle(control: &Control, work: &Work, outcome: &Result<(), Reason>) -> Result<(), StoreError> {
+    let _changes = control.changes().await;
+    loop {
+        let waiting = control.store().unsettled_functions().await?;
+        let before: Vec<FunctionRow> = waiting.into_iter().filter(|row| work.includes(row)).collect();
+        let after: Vec<FunctionRow> = before.iter().map(|row| settled(row, outcome)).collect();
+        let changes: Vec<RowChange<'_>> =
+            after.iter().zip(&before).map(|(row, old)| RowChange::Update(row, &old.revision)).collect();
+        if changes.is_empty() {
+            // Deleted meanwhile.
+            return Ok(());
+        }
+        if control.store().change_functions(&changes).await? == Updated::Yes {
+            let rows: Vec<&FunctionRow> = after.iter().collect();
+            // It tells its failure itself; the versions are then loaded when they are needed.
+            let _ = control.publish_change(&rows).await;
+            return Ok(());
+        }
+    }
+}
+
+/// A row after its work. What could not be replaced is again what the row says.
+fn settled(row: &FunctionRow, outcome: &Result<(), Reason>) -> FunctionRow {
+    let mut after = row.clone();
+    after.revision = RevisionId::random();
+    after.condition = condition::settled(&row.condition, outcome.clone());
+    if let Some(before) = after.in_force.take()
+        && outcome.is_err()
+    {
+        (after.build, after.code, after.code_size) = (before.build, before.code, before.code_size);
+        after.configuration = before.configuration;
+    }
+    after
+}
+
+fn reason(error: PackageError) -> Reason {
+    let code = if error.is_bad_package() {
+        ReasonCode::InvalidZipFileException
+    } else {
+        tracing::error!(%error, "a package cannot be unpacked");
+        ReasonCode::InternalError
+    };
+    Reason { code, text: format!("The package cannot be unpacked: {error}.") }
+}

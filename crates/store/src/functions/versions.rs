@@ -1,0 +1,77 @@
+//! Published versions.
+
+use lambd_types::{FunctionKey, FunctionName, Scope, Version};
+
+use super::{COLUMNS, FunctionRow, decode};
+use crate::{Store, StoreError};
+
+/// What became of the deletion of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionDeleted {
+    /// It is gone.
+    Yes,
+    /// There was none.
+    Absent,
+    /// These aliases lead to it; it stays.
+    Aliased(Vec<String>),
+}
+
+impl Store {
+    /// Up to `limit` versions of a function, `$LATEST` first and then by number, after `after`.
+    pub async fn list_versions(
+        &self,
+        scope: &Scope,
+        name: &FunctionName,
+        after: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<FunctionRow>, StoreError> {
+        // '$LATEST' counts as 0.
+        let after = match after {
+            None => -1,
+            Some(Version::Latest) => 0,
+            Some(Version::Published(n)) => i64::try_from(n).unwrap_or(i64::MAX),
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM function WHERE account = ?1 AND region = ?2 AND name = ?3
+             AND CASE version WHEN '$LATEST' THEN 0 ELSE CAST(version AS INTEGER) END > ?4
+             ORDER BY CASE version WHEN '$LATEST' THEN 0 ELSE CAST(version AS INTEGER) END LIMIT ?5"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(scope.account.as_str())
+            .bind(scope.region.as_str())
+            .bind(name.as_str())
+            .bind(after)
+            .bind(limit as i64)
+            .fetch_all(&self.main)
+            .await?;
+        rows.iter().map(decode).collect()
+    }
+
+    /// Deletes one published version, unless an alias leads to it.
+    pub async fn delete_version(&self, key: &FunctionKey) -> Result<VersionDeleted, StoreError> {
+        let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
+        let aliases: Vec<String> = sqlx::query_scalar(
+            "SELECT alias FROM function_alias WHERE account = ?1 AND region = ?2 AND name = ?3
+             AND (version = ?4 OR additional_version = ?4) ORDER BY alias",
+        )
+        .bind(key.scope.account.as_str())
+        .bind(key.scope.region.as_str())
+        .bind(key.name.as_str())
+        .bind(key.version.to_string())
+        .fetch_all(&mut *transaction)
+        .await?;
+        if !aliases.is_empty() {
+            return Ok(VersionDeleted::Aliased(aliases));
+        }
+        let sql = "DELETE FROM function WHERE account = ? AND region = ? AND name = ? AND version = ?";
+        let deleted = sqlx::query(sql)
+            .bind(key.scope.account.as_str())
+            .bind(key.scope.region.as_str())
+            .bind(key.name.as_str())
+            .bind(key.version.to_string())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(if deleted.rows_affected() == 1 { VersionDeleted::Yes } else { VersionDeleted::Absent })
+    }
+}
