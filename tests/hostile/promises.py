@@ -200,6 +200,7 @@ PROMISES = {
     "forged_log_lines": DAEMON,
     # Packages and names.
     "malicious_package": DAEMON,
+    "size_that_lies": DAEMON,
     "odd_package_stays_inside": DAEMON,
     "archive_with_a_million_entries": DAEMON,
     "names_with_paths": DAEMON,
