@@ -107,6 +107,9 @@ class Run:
         }  # fmt: skip
         status, _, body = client.call("POST", "", json.dumps(document).encode())
         assert status == 201, body
+        while json.loads(body)["State"] == "Pending":
+            status, _, body = client.call("GET", f"/{name}/configuration")
+            assert status == 200, body
         for number in range(1 + int(chance * 3)):
             status, failed, body = client.call("POST", f"/{name}/invocations", b'{"n":%d}' % number)
             assert status == 200 or b"execution environment" in body, (status, body)
