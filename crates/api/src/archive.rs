@@ -21,15 +21,6 @@ pub enum ScanError {
     NotBase64,
 }
 
-/// What [`Scanner::finish`] returns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scanned {
-    /// The document without its archive.
-    pub document: Vec<u8>,
-    /// Whether there was one.
-    pub had_archive: bool,
-}
-
 /// See the documentation of the module.
 #[derive(Debug)]
 pub struct Scanner {
@@ -104,9 +95,14 @@ impl Scanner {
         Ok(())
     }
 
-    /// The end of the document. One that broke off inside the archive is left as no JSON.
-    pub fn finish(self) -> Scanned {
-        Scanned { document: self.rest, had_archive: self.had_archive }
+    /// Whether the archive has begun.
+    pub fn had_archive(&self) -> bool {
+        self.had_archive
+    }
+
+    /// The document without its archive. One that broke off inside the archive is left as no JSON.
+    pub fn finish(self) -> Vec<u8> {
+        self.rest
     }
 
     fn byte(&mut self, byte: u8, archive: &mut Vec<u8>) -> Result<(), ScanError> {
@@ -271,8 +267,8 @@ mod tests {
         for part in parts {
             scanner.push(part, &mut archive)?;
         }
-        let Scanned { document, had_archive } = scanner.finish();
-        Ok((String::from_utf8(document).unwrap(), had_archive.then_some(archive)))
+        let had_archive = scanner.had_archive();
+        Ok((String::from_utf8(scanner.finish()).unwrap(), had_archive.then_some(archive)))
     }
 
     /// The same however the document is cut into three parts.

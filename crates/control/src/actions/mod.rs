@@ -6,6 +6,8 @@ mod packages;
 mod revision;
 mod tagging;
 
+pub(crate) use packages::package_error;
+
 pub(crate) mod create_alias;
 pub(crate) mod create_function;
 pub(crate) mod delete_alias;
