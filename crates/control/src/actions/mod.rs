@@ -7,6 +7,8 @@ mod packages;
 mod revision;
 mod tagging;
 
+pub(crate) use packages::package_error;
+
 pub(crate) mod create_alias;
 pub(crate) mod create_event_source_mapping;
 pub(crate) mod create_function;
