@@ -62,7 +62,7 @@ pub(super) fn origin(kind: Kind, o: &MappingOrigin, now: f64) -> Result<(), ApiE
         return invalid("Queues must be specified for an Amazon MQ event source.");
     }
     let servers = o.self_managed_event_source.as_ref().and_then(|source| source.endpoints.as_ref());
-    if kind == Kind::SelfManagedKafka && servers.is_none_or(|servers| servers.is_empty()) {
+    if kind == Kind::SelfManagedKafka && servers.is_none_or(std::collections::BTreeMap::is_empty) {
         return invalid("SelfManagedEventSource must name its KAFKA_BOOTSTRAP_SERVERS.");
     }
     Ok(())
