@@ -82,10 +82,7 @@ impl Selection {
                 other => return Err(Error::usage(format!("test takes no argument {other:?}"))),
             }
         }
-        let suites = Suite::ALL
-            .into_iter()
-            .filter(|suite| only.is_empty() || only.contains(suite))
-            .collect();
+        let suites = Suite::ALL.into_iter().filter(|suite| only.is_empty() || only.contains(suite)).collect();
         Ok(Self { suites, filter })
     }
 
