@@ -268,7 +268,7 @@ def test_a_kill_at_any_point_loses_nothing(own_daemon):
         clients = [Client(own_daemon.url, n, SEED + turn, worlds[n], acknowledged) for n in range(CLIENTS)]
         for client in clients:
             client.start()
-        target = chance.randrange(20, 80)
+        target = chance.randrange(20, 60)
         with changed:
             enough = changed.wait_for(lambda: count >= target or not all(c.is_alive() for c in clients), 30)
         # Not at the moment of an answer: somewhere in the work on the next change.
