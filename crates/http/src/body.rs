@@ -32,11 +32,14 @@ pub struct RequestBody {
     body: Incoming,
     limit: usize,
     seen: usize,
+    /// What was read is somewhere until this is dropped: if not in memory, then on disk.
+    room: Room,
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 impl RequestBody {
-    pub(crate) fn new(body: Incoming, limit: usize) -> Self {
-        Self { body, limit, seen: 0 }
+    pub(crate) fn new(body: Incoming, limit: usize, room: Room) -> Self {
+        Self { body, limit, seen: 0, room, taken: None }
     }
 
     /// Longest body accepted, in bytes.
@@ -47,8 +50,8 @@ impl RequestBody {
     /// The next part; `None` after the last.
     ///
     /// # Errors
-    /// It is longer than its limit, which is known before the first part if the client has announced the length; or
-    /// it broke off.
+    /// It is longer than its limit, which is known before the first part if the client has announced the length; there
+    /// is no room for it; or it broke off.
     pub async fn part(&mut self) -> Result<Option<Bytes>, BodyError> {
         if self.seen as u64 + self.body.size_hint().lower() > self.limit as u64 {
             return Err(BodyError::TooLarge);
@@ -56,13 +59,18 @@ impl RequestBody {
         while let Some(frame) = self.body.frame().await {
             let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
             self.seen += data.len();
-            return if self.seen > self.limit { Err(BodyError::TooLarge) } else { Ok(Some(data)) };
+            if self.seen > self.limit {
+                return Err(BodyError::TooLarge);
+            }
+            let fits = self.room.take(data.len(), &mut self.taken);
+            return if fits { Ok(Some(data)) } else { Err(BodyError::NoRoom) };
         }
         Ok(None)
     }
 
     /// Reads what is left and throws it away, so that the client comes to read the answer.
     pub async fn discard(self) {
+        drop(self.taken);
         discard(self.body).await;
     }
 }

@@ -27,7 +27,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections from inside one sandbox.
 const CONFINED_CONNECTIONS: usize = 64;
 
-/// Bytes of request bodies from inside one sandbox that the daemon holds at a time: room for the largest
+/// Bytes of request bodies from inside one sandbox that the daemon holds at a time, in memory or on disk: room for the largest
 /// request that there is, a package of 50 MB in base64, and some smaller ones.
 const CONFINED_BODIES: usize = 96 * 1024 * 1024;
 
@@ -190,7 +190,10 @@ impl Server {
         }
         let limit = service.body_limit(&head);
         if service.reads_body(&head) {
-            return service.clone().call_with_body(head, RequestBody::new(body, limit)).await;
+            return service
+                .clone()
+                .call_with_body(head, RequestBody::new(body, limit, self.room.clone()))
+                .await;
         }
         match body::collect(body, limit, &self.room).await {
             Ok(body) => {
