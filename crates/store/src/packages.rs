@@ -5,6 +5,8 @@
 //! not synced, which is why it belongs to one boot of the machine: after a power cut it may be
 //! incomplete, and is made again from the zip.
 
+mod layers;
+mod merge;
 mod unpack;
 
 use std::fs::{self, File};
@@ -140,13 +142,19 @@ impl Packages {
         }
     }
 
-    /// Deletes the packages that `in_use` does not name and returns how many went. Only safe while
-    /// nothing is being added and no instance runs: at start.
-    pub(crate) async fn retain(&self, in_use: Vec<Sha256Digest>) -> io::Result<usize> {
+    /// Deletes the packages that neither `in_use` nor a list of layers names, and what was merged for other lists;
+    /// returns how many packages went. Only safe while nothing is being added and no instance runs: at start.
+    pub(crate) async fn retain(
+        &self,
+        mut in_use: Vec<Sha256Digest>,
+        layers: Vec<Vec<Sha256Digest>>,
+    ) -> io::Result<usize> {
+        in_use.extend(layers.iter().flatten());
         let dirs = self.dirs.clone();
         blocking(move || {
             let keep: std::collections::HashSet<String> =
                 in_use.into_iter().map(Sha256Digest::to_hex).collect();
+            dirs.retain_merged(&layers)?;
             let mut removed = 0;
             for entry in fs::read_dir(&dirs.packages)?.flatten() {
                 let path = entry.path();

@@ -106,6 +106,7 @@ fn defaults(target: &Target) -> Configuration {
         environment: None,
         log_group: format!("/aws/lambda/{}", target.name),
         architecture: machine_architecture(),
+        layers: Vec::new(),
     }
 }
 

@@ -29,6 +29,7 @@ fn row(name: &str) -> FunctionRow {
             environment: None,
             log_group: format!("/aws/lambda/{name}"),
             architecture: machine_architecture(),
+            layers: Vec::new(),
         },
         build: RevisionId::random(),
         published_description: None,
