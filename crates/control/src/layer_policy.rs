@@ -72,9 +72,8 @@ pub(crate) fn statement(grant: &Grant<'_>) -> String {
         None if grant.principal == "*" => Principal::Everybody("*".to_owned()),
         None => Principal::Account { arn: grant.principal.to_owned() },
     };
-    let condition = grant
-        .organization
-        .map(|id| Condition { string_equals: OfOrganization { id: id.to_owned() } });
+    let condition =
+        grant.organization.map(|id| Condition { string_equals: OfOrganization { id: id.to_owned() } });
     text(&Statement {
         sid: grant.id.to_owned(),
         effect: "Allow".to_owned(),
@@ -203,8 +202,7 @@ mod tests {
         let mut policy = None;
         let refused = (0..1000).find_map(|n: u32| {
             let id = n.to_string();
-            let text =
-                statement(&Grant { id: &id, principal: "*", organization: None, resource: RESOURCE });
+            let text = statement(&Grant { id: &id, principal: "*", organization: None, resource: RESOURCE });
             match add(policy.as_ref(), &id, text) {
                 Ok(longer) => policy = Some(longer),
                 Err(unchanged) => return Some(unchanged),

@@ -9,6 +9,7 @@ mod condition;
 mod context;
 mod download;
 mod functions;
+mod layer_policy;
 mod options;
 mod paging;
 pub mod ports;
@@ -20,6 +21,7 @@ mod settings;
 mod snapshots;
 mod tags;
 mod unsupported;
+mod uploads;
 
 pub use context::{Control, LookupError};
 pub use download::DownloadService;

@@ -1,5 +1,7 @@
 //! Settings of the rules.
 
+use lambd_outbound::Credentials;
+use lambd_outbound::s3::Objects;
 use lambd_store::packages::UnpackLimits;
 use lambd_types::{NetworkPolicy, NetworkRules, limits};
 
@@ -12,6 +14,10 @@ pub struct ControlOptions {
     pub code_size_zipped: u64,
     /// Bytes of all packages of an account and region.
     pub total_code_size: u64,
+    /// Where code in S3 is; without it, there is none.
+    pub objects: Option<Objects>,
+    /// What requests to it are signed with; without them, the account's number stands for a key.
+    pub objects_credentials: Option<Credentials>,
     /// Which networks functions may ask for.
     pub network: NetworkRules,
 }
@@ -22,6 +28,8 @@ impl Default for ControlOptions {
             unpack: UnpackLimits::default(),
             code_size_zipped: limits::CODE_SIZE_ZIPPED,
             total_code_size: limits::TOTAL_CODE_SIZE,
+            objects: None,
+            objects_credentials: None,
             network: NetworkRules::new(NetworkPolicy::None),
         }
     }

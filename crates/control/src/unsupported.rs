@@ -24,7 +24,6 @@ pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
         (log_format.is_some_and(|f| f != "Text") || log_level, "the JSON log format (LoggingConfig)"),
         (vpc, "VpcConfig"),
         (s.dead_letter_config.as_ref().is_some_and(|d| some(&d.target_arn)), "DeadLetterConfig"),
-        (s.layers.as_ref().is_some_and(|l| !l.is_empty()), "Layers"),
         (some(&s.kms_key_arn), "KMSKeyArn"),
         (s.file_system_configs.as_ref().is_some_and(|f| !f.is_empty()), "FileSystemConfigs"),
         (s.image_config.is_some(), "ImageConfig"),
@@ -52,11 +51,9 @@ pub(crate) fn update_code(request: &UpdateFunctionCode) -> Result<(), ApiError> 
     ])
 }
 
-/// Refuses sources of code other than a direct upload.
+/// Refuses sources of code other than a zip.
 pub(crate) fn code(code: &FunctionCode) -> Result<(), ApiError> {
     first_of([
-        (code.s3_bucket.is_some() || code.s3_key.is_some(), "code in S3 (S3Bucket); upload it as ZipFile"),
-        (code.s3_object_version.is_some(), "code in S3 (S3ObjectVersion); upload it as ZipFile"),
         (code.image_uri.is_some(), "container images (ImageUri)"),
         (code.source_kms_key_arn.is_some(), "encrypted packages (SourceKMSKeyArn)"),
     ])

@@ -141,7 +141,11 @@ mod tests {
 
     #[test]
     fn without_mounts_paths_are_those_of_the_host() {
-        let binds = [code(Path::new("/data/code/1")), layers(Path::new("/data/layers/1")), runtime("/data/python".into())];
+        let binds = [
+            code(Path::new("/data/code/1")),
+            layers(Path::new("/data/layers/1")),
+            runtime("/data/python".into()),
+        ];
         let links = [language("/home/me/python".into())];
         let inside = Layout::new(&View::OwnRoot, &binds, &links);
         assert_eq!(

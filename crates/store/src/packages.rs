@@ -5,18 +5,20 @@
 //! not synced, which is why it belongs to one boot of the machine: after a power cut it may be
 //! incomplete, and is made again from the zip.
 
+mod arriving;
 mod layers;
 mod merge;
 mod unpack;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, Write as _};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lambd_types::{Sha256Digest, random};
 
+pub use arriving::{Arrived, Arriving};
 pub use unpack::{PackageError, UnpackLimits};
 
 use crate::StoreError;
@@ -28,6 +30,8 @@ pub struct StoredPackage {
     pub digest: Sha256Digest,
     /// Bytes of the zip.
     pub size: u64,
+    /// Bytes of all that it unpacks to.
+    pub unpacked: u64,
 }
 
 /// The store of packages.
@@ -78,20 +82,60 @@ impl Packages {
         Ok(Self { dirs: Arc::new(dirs) })
     }
 
-    /// Inspects and stores a zip; it is on disk when this resolves, and not unpacked yet. When it fails, nothing
+    /// Begins to take in a package.
+    pub fn receive(&self) -> Arriving {
+        Arriving::new(&self.dirs)
+    }
+
+    /// Inspects and stores a package; it is on disk when this resolves, and not unpacked yet. When it fails, nothing
     /// of it remains.
-    pub async fn add(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
+    pub async fn add(&self, package: Arrived, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
-            let digest = Sha256Digest::of(&zip);
-            let stored = StoredPackage { digest, size: zip.len() as u64 };
-            let target = dirs.zip(digest);
-            unpack::inspect(&zip, limits)?;
-            if !target.exists() {
-                dirs.write_synced(&zip, &target)
-                    .map_err(|source| PackageError::Io { path: target, source })?;
+            let unpacked = unpack::inspect(&package.file, limits)?;
+            dirs.add(&package, unpacked)
+        })
+        .await
+    }
+
+    /// The same for a package that must be known to be whole when this resolves: it is unpacked as well.
+    pub async fn add_unpacked(
+        &self,
+        package: Arrived,
+        limits: UnpackLimits,
+    ) -> Result<StoredPackage, PackageError> {
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let unpacked = unpack::inspect(&package.file, limits)?;
+            if !dirs.directory(package.digest).is_dir() {
+                dirs.check_room(unpacked)?;
+                dirs.unpack(buffered(&package.file), package.digest, limits)?;
             }
-            Ok(stored)
+            dirs.add(&package, unpacked)
+        })
+        .await
+    }
+
+    /// Inspects a package and tells what it unpacks to, in bytes.
+    pub async fn inspect(
+        &self,
+        package: Arrived,
+        limits: UnpackLimits,
+    ) -> Result<(Arrived, u64), PackageError> {
+        blocking(move || {
+            let unpacked = unpack::inspect(&package.file, limits)?;
+            Ok((package, unpacked))
+        })
+        .await
+    }
+
+    /// What a stored package unpacks to, in bytes.
+    pub async fn unpacked_size(&self, digest: Sha256Digest) -> Result<u64, PackageError> {
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let path = dirs.zip(digest);
+            let zip = File::open(&path).map_err(|source| PackageError::Io { path, source })?;
+            unpack::inspect(&zip, UnpackLimits::NONE)
         })
         .await
     }
@@ -106,14 +150,14 @@ impl Packages {
         .await
     }
 
-    /// Checks a zip as [`Self::add`] and [`Self::prepare`] would, and keeps nothing.
-    pub async fn check(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
+    /// Checks a package as [`Self::add`] and [`Self::prepare`] would, and keeps nothing.
+    pub async fn check(&self, package: Arrived, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
             let incoming = Incoming::new(&dirs.unpacking);
-            unpack::inspect(&zip, limits)?;
-            unpack::unpack(io::Cursor::new(&zip), &incoming.0, limits)?;
-            Ok(StoredPackage { digest: Sha256Digest::of(&zip), size: zip.len() as u64 })
+            let unpacked = unpack::inspect(&package.file, limits)?;
+            unpack::unpack(buffered(&package.file), &incoming.0, limits)?;
+            Ok(StoredPackage { digest: package.digest, size: package.size, unpacked })
         })
         .await
     }
@@ -154,17 +198,16 @@ impl Packages {
         blocking(move || {
             let keep: std::collections::HashSet<String> =
                 in_use.into_iter().map(Sha256Digest::to_hex).collect();
-            dirs.retain_merged(&layers)?;
             let mut removed = 0;
             for entry in fs::read_dir(&dirs.packages)?.flatten() {
                 let path = entry.path();
                 let digest = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
                 if !keep.contains(digest) {
-                    remove_tree(&dirs.unpacked.join(digest))?;
                     fs::remove_file(&path)?;
                     removed += 1;
                 }
             }
+            dirs.retain_unpacked(&keep, &layers)?;
             Ok(removed)
         })
         .await
@@ -180,10 +223,20 @@ impl Dirs {
         self.unpacked.join(digest.to_hex())
     }
 
+    /// Stores a package that was inspected.
+    fn add(&self, package: &Arrived, unpacked: u64) -> Result<StoredPackage, PackageError> {
+        let target = self.zip(package.digest);
+        if !target.exists() {
+            self.check_room(unpacked)?;
+            self.keep(package, &target).map_err(|source| PackageError::Io { path: target, source })?;
+        }
+        Ok(StoredPackage { digest: package.digest, size: package.size, unpacked })
+    }
+
     fn unpack_stored(&self, digest: Sha256Digest, limits: UnpackLimits) -> Result<(), PackageError> {
         let path = self.zip(digest);
         let zip = File::open(&path).map_err(|source| PackageError::Io { path, source })?;
-        self.unpack(BufReader::with_capacity(64 * 1024, zip), digest, limits)
+        self.unpack(buffered(&zip), digest, limits)
     }
 
     fn unpack(
@@ -203,17 +256,30 @@ impl Dirs {
         }
     }
 
-    fn write_synced(&self, bytes: &[u8], target: &Path) -> io::Result<()> {
-        let incoming = Incoming::new(&self.incoming);
-        let mut file = File::create(&incoming.0)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&incoming.0, target)?;
+    /// Refuses at once what there would be no room for when it is unpacked behind the answer.
+    fn check_room(&self, bytes: u64) -> Result<(), PackageError> {
+        let path = &self.unpacking;
+        let stat = rustix::fs::statvfs(path)
+            .map_err(|error| PackageError::Io { path: path.clone(), source: error.into() })?;
+        if stat.f_bavail.saturating_mul(stat.f_frsize) < bytes {
+            return Err(PackageError::Io { path: path.clone(), source: io::ErrorKind::StorageFull.into() });
+        }
+        Ok(())
+    }
+
+    fn keep(&self, package: &Arrived, target: &Path) -> io::Result<()> {
+        package.file.sync_all()?;
+        fs::rename(&package.incoming.0, target)?;
         File::open(&self.packages)?.sync_all()
     }
 }
 
-/// A name in the incoming directory; whatever still has it at the end is removed.
+fn buffered(zip: &File) -> impl Read + Seek {
+    BufReader::with_capacity(64 * 1024, zip)
+}
+
+/// A name in an incoming directory; whatever still has it at the end is removed.
+#[derive(Debug)]
 struct Incoming(PathBuf);
 
 impl Incoming {

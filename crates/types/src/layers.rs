@@ -67,7 +67,11 @@ impl LayerKey {
     /// The layer's ARN.
     pub fn arn(&self) -> String {
         let Scope { account, region } = &self.scope;
-        format!("arn:{}:lambda:{region}:{account}:layer:{}", Partition::of(region.as_str()).as_str(), self.name)
+        format!(
+            "arn:{}:lambda:{region}:{account}:layer:{}",
+            Partition::of(region.as_str()).as_str(),
+            self.name
+        )
     }
 }
 

@@ -4,9 +4,10 @@ use http::StatusCode;
 use lambd_api::requests::{self, UpdateFunctionCode};
 use lambd_api::{ApiError, Route, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
+use lambd_store::packages::Arrived;
 
 use super::revision::{Effect, Wanted};
-use super::{packages, revision};
+use super::{layering, packages, revision};
 use crate::condition::{self, Change};
 use crate::functions::{self, Named};
 use crate::service::success;
@@ -16,27 +17,31 @@ pub(crate) async fn call(
     control: &Control,
     route: &Route,
     request: AwsRequest,
+    package: Option<Arrived>,
 ) -> Result<AwsResponse, ApiError> {
     let body: UpdateFunctionCode = requests::parse(&request.body)?;
     let target = revision::target(&request.head, route.function_name())?;
     let mut violations = Violations::default();
     settings::check_architectures(body.architectures.as_ref(), &mut violations);
+    packages::check(&body.code, "", &mut violations);
     violations.into_result()?;
     unsupported::update_code(&body)?;
     let expected = revision::expected(body.revision_id.as_ref());
     let current = revision::latest(control, &target, expected).await?;
     condition::check_change(&current.condition, Change::Code, &target.unqualified_arn())?;
-    let zip = packages::zip_of(control, body.code)?;
+    packages::check_source(control, &body.code, package.as_ref())?;
+    let package = packages::obtain(control, &target.scope, body.code, package).await?;
     if body.dry_run {
-        packages::check(control, zip).await?;
+        packages::try_out(control, package).await?;
         return success(StatusCode::OK, &functions::describe(&current, Named::Unqualified));
     }
-    let package = packages::store(control, &target.scope, zip).await?;
+    let package = packages::store(control, &target.scope, package, &current.configuration.layers).await?;
     let wanted = Wanted { expected, change: Change::Code, publish: body.publish };
     let changed = revision::update(control, &target, wanted, |row| {
         row.code = package.digest;
         row.code_size = package.size;
-        Effect::Package
+        layering::check_size(control, package.unpacked, &row.configuration.layers)?;
+        Ok(Effect::Package)
     })
     .await?;
     let answer = match &changed.published {

@@ -71,9 +71,7 @@ impl LaunchPlan {
         let in_root = matches!(root.map(|root| &root.contents), Some(Contents::Files { bootstrap: true }));
         let launcher = match found {
             None if in_root => Ok(Launcher::InRoot { runtime: None }),
-            None => {
-                Err(format!("Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap {OPT}/bootstrap]"))
-            }
+            None => Err(format!("Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap {OPT}/bootstrap]")),
             Some((meta, place)) if meta.is_dir() || meta.permissions().mode() & 0o111 == 0 => {
                 Err(format!("fork/exec {place}/bootstrap: permission denied"))
             }
@@ -258,7 +256,8 @@ mod tests {
         let launcher = |function: &FunctionSnapshot| LaunchPlan::custom(function, None).launcher;
         let bootstrap = |directory: &Path, mode: u32| {
             std::fs::write(directory.join("bootstrap"), "#!/bin/bash\n").unwrap();
-            std::fs::set_permissions(directory.join("bootstrap"), std::fs::Permissions::from_mode(mode)).unwrap();
+            std::fs::set_permissions(directory.join("bootstrap"), std::fs::Permissions::from_mode(mode))
+                .unwrap();
         };
         bootstrap(layers.path(), 0o755);
         assert!(launcher(&function).unwrap_err().starts_with("Couldn't find valid bootstrap(s)"));

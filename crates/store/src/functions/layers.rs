@@ -39,7 +39,8 @@ mod digest {
 impl Store {
     /// The packages of the layers of each version, in their order, and of what runs while an update is in progress.
     pub(super) async fn layer_lists(&self) -> Result<Vec<Vec<Sha256Digest>>, StoreError> {
-        let sql = "SELECT json_extract(configuration, '$.layers') AS layers FROM function WHERE layers IS NOT NULL
+        let sql =
+            "SELECT json_extract(configuration, '$.layers') AS layers FROM function WHERE layers IS NOT NULL
                    UNION SELECT json_extract(in_force, '$.configuration.layers') AS layers FROM function
                    WHERE layers IS NOT NULL";
         let lists: Vec<String> = sqlx::query_scalar(sql).fetch_all(&self.main).await?;

@@ -61,12 +61,17 @@ impl Dirs {
         Ok(target)
     }
 
-    /// Removes what was merged for lists other than these.
-    pub(super) fn retain_merged(&self, lists: &[Vec<Sha256Digest>]) -> io::Result<()> {
-        let keep: HashSet<PathBuf> = lists.iter().filter_map(|list| self.merged(list)).collect();
+    /// Removes unpacked content other than that of these packages and lists.
+    pub(super) fn retain_unpacked(
+        &self,
+        packages: &HashSet<String>,
+        lists: &[Vec<Sha256Digest>],
+    ) -> io::Result<()> {
+        let merged: HashSet<PathBuf> = lists.iter().filter_map(|list| self.merged(list)).collect();
         for entry in fs::read_dir(&self.unpacked)?.flatten() {
             let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with(MERGED) && !keep.contains(&path) {
+            let is_package = entry.file_name().to_str().is_some_and(|name| packages.contains(name));
+            if !is_package && !merged.contains(&path) {
                 remove_tree(&path)?;
             }
         }
