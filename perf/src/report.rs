@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::sandboxes::Sandboxes;
 use crate::stats::median;
 
@@ -19,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) memory: Vec<f64>,
     /// Making execution environments.
     pub(crate) sandboxes: Option<Sandboxes>,
+    /// The API of a daemon with many functions.
+    pub(crate) api: Option<Api>,
 }
 
 /// Something that echoes.
@@ -49,7 +52,14 @@ impl Target {
 
 impl Report {
     pub(crate) fn new(quick: bool) -> Self {
-        Self { quick, targets: Vec::new(), startup: Vec::new(), memory: Vec::new(), sandboxes: None }
+        Self {
+            quick,
+            targets: Vec::new(),
+            startup: Vec::new(),
+            memory: Vec::new(),
+            sandboxes: None,
+            api: None,
+        }
     }
 
     /// The table that people read.
@@ -85,6 +95,10 @@ impl Report {
             text.push('\n');
             text.push_str(&sandboxes.table());
         }
+        if let Some(api) = &self.api {
+            text.push('\n');
+            text.push_str(&api.table());
+        }
         if self.quick {
             text.push_str("(quick run: the shape is right, the numbers are rough)\n");
         }
@@ -115,6 +129,7 @@ impl Report {
             "targets": targets,
             "daemon_ready_ms": values(&self.startup),
             "idle_memory_mib": values(&self.memory),
+            "api": self.api.as_ref().map(Api::json),
             "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),
         });
         format!("{report:#}\n")

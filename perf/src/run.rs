@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::api::Api;
 use crate::client::Client;
 use crate::daemon::Daemon;
 use crate::error::Error;
@@ -37,6 +38,9 @@ pub(crate) fn run(options: &Options) -> Result<Report, Error> {
 
     eprintln!("making sandboxes ...");
     report.sandboxes = Some(Sandboxes::measure(&options.sandbox_helper)?);
+
+    eprintln!("making functions ...");
+    report.api = Some(Api::measure(&options.lambd, plan)?);
 
     let floor = Floor::start()?;
     let daemon = Daemon::start(&options.lambd)?;
