@@ -91,6 +91,9 @@ def test_life(lambda_, name):
     gone = ("ResourceNotFoundException", "The resource you requested does not exist.")
     assert error(lambda_.get_layer_version, LayerName=name, VersionNumber=2) == gone
     assert error(lambda_.get_layer_version_by_arn, Arn=layer_arn(name) + ":2") == gone
+    elsewhere = layer_arn(name).replace(REGION, "eu-west-1")
+    assert error(lambda_.get_layer_version_by_arn, Arn=elsewhere + ":1") == gone
+    assert error(lambda_.delete_layer_version, LayerName=elsewhere, VersionNumber=1) == gone
     assert lambda_.publish_layer_version(LayerName=name, Content={"ZipFile": content})["Version"] == 3, "CORE-215"
 
 

@@ -23,8 +23,7 @@ pub(super) async fn answer(
     head: &RequestHead,
     key: &LayerVersionKey,
 ) -> Result<AwsResponse, ApiError> {
-    let row = layering::usable(control, &head.caller.scope, key).await?;
-    let row = row
-        .ok_or_else(|| ApiError::ResourceNotFound("The resource you requested does not exist.".to_owned()))?;
+    layering::check_region(&head.caller.scope, &key.layer)?;
+    let row = layering::usable(control, &head.caller.scope, key).await?.ok_or_else(layering::not_found)?;
     success(StatusCode::OK, &layering::describe(control, head, &row))
 }

@@ -43,12 +43,22 @@ pub(super) fn version(head: &RequestHead, route: &Route) -> Result<LayerVersionK
     }
 }
 
-/// Refuses a layer of somebody else, for what only its owner may do.
+/// Refuses a layer of somebody else, or of another region, for what only its owner may do.
 pub(super) fn check_owner(head: &RequestHead, layer: &LayerKey, action: &str) -> Result<(), ApiError> {
+    check_region(&head.caller.scope, layer)?;
     match layer.scope.account == head.caller.scope.account {
         true => Ok(()),
         false => Err(denied(&head.caller.scope, action, &layer.arn())),
     }
+}
+
+/// A region knows its own layers only.
+pub(super) fn check_region(caller: &Scope, layer: &LayerKey) -> Result<(), ApiError> {
+    if layer.scope.region == caller.region { Ok(()) } else { Err(not_found()) }
+}
+
+pub(super) fn not_found() -> ApiError {
+    ApiError::ResourceNotFound("The resource you requested does not exist.".to_owned())
 }
 
 fn denied(caller: &Scope, action: &str, resource: &str) -> ApiError {

@@ -33,9 +33,6 @@ pub(crate) async fn call(
         return Err(ApiError::Service("a layer without a name passed the checks".to_owned()));
     };
     layering::check_owner(head, &layer, "PublishLayerVersion")?;
-    if layer.scope.region != head.caller.scope.region {
-        return Err(ApiError::ResourceNotFound("The resource you requested does not exist.".to_owned()));
-    }
     let content = body.content.unwrap_or_default();
     packages::check_source(control, &content, package.as_ref())?;
     let package = packages::obtain(control, &layer.scope, content, package).await?;
