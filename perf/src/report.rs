@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) startup: Vec<f64>,
     /// MiB of an idle daemon with its helpers.
     pub(crate) memory: Vec<f64>,
+    /// MiB beside that of programs that connect the sandboxes which it keeps ready.
+    pub(crate) uplinks: Vec<f64>,
     /// Making execution environments.
     pub(crate) sandboxes: Option<Sandboxes>,
     /// The API of a daemon with many functions.
@@ -57,6 +59,7 @@ impl Report {
             targets: Vec::new(),
             startup: Vec::new(),
             memory: Vec::new(),
+            uplinks: Vec::new(),
             sandboxes: None,
             api: None,
         }
@@ -91,6 +94,13 @@ impl Report {
         let _infallible = writeln!(text, "\ndaemon ready   {:>8.1} ms", median(&self.startup));
         let _infallible =
             writeln!(text, "idle memory    {:>8.1} MiB (Pss, daemon and helpers)", median(&self.memory));
+        let uplinks = median(&self.uplinks);
+        if uplinks > 0.0 {
+            let _infallible = writeln!(
+                text,
+                "               {uplinks:>8.1} MiB (Pss of pasta for the sandboxes kept ready)"
+            );
+        }
         if let Some(sandboxes) = &self.sandboxes {
             text.push('\n');
             text.push_str(&sandboxes.table());
@@ -129,6 +139,7 @@ impl Report {
             "targets": targets,
             "daemon_ready_ms": values(&self.startup),
             "idle_memory_mib": values(&self.memory),
+            "idle_uplinks_mib": values(&self.uplinks),
             "api": self.api.as_ref().map(Api::json),
             "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),
         });

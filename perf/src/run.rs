@@ -60,7 +60,10 @@ fn starts(program: &Path, plan: Plan, report: &mut Report) -> Result<(), Error> 
         report.startup.push(daemon.started_in().as_secs_f64() * 1e3);
         if start % plan.daemon_starts == 0 {
             std::thread::sleep(SETTLE);
-            report.memory.push(daemon.memory_bytes()? as f64 / (1024.0 * 1024.0));
+            let memory = daemon.memory()?;
+            let mebibytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+            report.memory.push(mebibytes(memory.own));
+            report.uplinks.push(mebibytes(memory.uplinks));
         }
         daemon.stop()?;
     }
