@@ -1,5 +1,8 @@
 """ListFunctions over several pages."""
 
+import concurrent.futures
+import threading
+
 import pytest
 
 from harness import packages
@@ -83,6 +86,41 @@ def test_pages_stay_whole_while_functions_come_and_go(crowd):
         lambda_.create_function(
             FunctionName=victim, Runtime=python_runtime(), Handler="app.handler", Role=ROLE, Code={"ZipFile": code}
         )
+
+
+def test_pages_stay_whole_while_others_race(crowd):
+    """API-007, API-008: those who page through the list while others create and delete see what stays exactly once,
+    in order."""
+    lambda_, other = boto(crowd.url, "lambda"), boto(crowd.url, "lambda")
+    code = packages.package({"app.py": "def handler(event, context): pass\n"})
+    staying = [f["FunctionName"] for page in lambda_.get_paginator("list_functions").paginate() for f in page["Functions"]]
+    stop, churned = threading.Event(), []
+
+    def churn():
+        while not stop.is_set():
+            # Among those that stay, so that pages shift under the reader.
+            passing = [f"{name}-passing" for name in staying[:: len(staying) // 6]]
+            for name in passing:
+                other.create_function(
+                    FunctionName=name, Runtime=python_runtime(), Handler="app.handler", Role=ROLE, Code={"ZipFile": code}
+                )
+            for name in passing:
+                other.delete_function(FunctionName=name)
+            churned.append(len(passing))
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        racing = pool.submit(churn)
+        try:
+            passes = 0
+            while passes < 10 or (len(churned) < 3 and not racing.done()):
+                pages = lambda_.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 3})
+                seen = [f["FunctionName"] for page in pages for f in page["Functions"]]
+                assert [name for name in seen if not name.endswith("-passing")] == staying
+                assert seen == sorted(set(seen))
+                passes += 1
+        finally:
+            stop.set()
+        racing.result()
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ class Cli:
         self.home = home
         self.program = str(Path(sys.executable).parent / "aws")
 
-    def run(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess:
-        """Runs ``aws ...`` in its home folder. By default it must succeed."""
-        environment = {
+    def environment(self) -> dict:
+        """What the command sees: nothing of this machine's configuration."""
+        return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "AWS_ACCESS_KEY_ID": KEY,
@@ -52,10 +52,13 @@ class Cli:
             "AWS_PAGER": "",
             "LC_ALL": "C.UTF-8",
         }
+
+    def run(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess:
+        """Runs ``aws ...`` in its home folder. By default it must succeed."""
         done = subprocess.run(
             [self.program, *arguments],
             cwd=self.home,
-            env=environment,
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -70,6 +73,32 @@ class Cli:
     def json(self, *arguments: str):
         """What the command prints, read as JSON."""
         return json.loads(self.run(*arguments, "--output", "json").stdout)
+
+
+class CliSession:
+    """The code of the ``aws`` command in one process for many commands, each of which takes some milliseconds."""
+
+    def __init__(self, cli: Cli):
+        runner = Path(__file__).with_name("cli_runner.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(runner)],
+            cwd=cli.home,
+            env=cli.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> dict:
+        """Runs one command; gives its ``status``, ``stdout`` and ``stderr``."""
+        print(json.dumps(arguments), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(30)
 
 
 @dataclass

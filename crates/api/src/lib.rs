@@ -6,6 +6,7 @@
 //! which settings are supported.
 
 mod error;
+pub mod mappings;
 mod marker;
 mod operation;
 mod violations;

@@ -10,6 +10,7 @@ mod context;
 mod download;
 mod functions;
 mod layer_policy;
+mod mappings;
 mod options;
 mod paging;
 pub mod ports;

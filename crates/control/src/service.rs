@@ -61,11 +61,16 @@ async fn dispatch(
             a::add_layer_version_permission::call(control, route, request).await
         }
         Operation::CreateAlias => a::create_alias::call(control, route, request).await,
+        Operation::CreateEventSourceMapping => a::create_event_source_mapping::call(control, request).await,
         Operation::CreateFunction => a::create_function::call(control, request, package).await,
         Operation::DeleteAlias => a::delete_alias::call(control, route, head).await,
+        Operation::DeleteEventSourceMapping => {
+            a::delete_event_source_mapping::call(control, route, head).await
+        }
         Operation::DeleteFunction => a::delete_function::call(control, route, head).await,
         Operation::DeleteLayerVersion => a::delete_layer_version::call(control, route, head).await,
         Operation::GetAlias => a::get_alias::call(control, route, head).await,
+        Operation::GetEventSourceMapping => a::get_event_source_mapping::call(control, route, head).await,
         Operation::GetFunction => a::get_function::call(control, route, head).await,
         Operation::GetFunctionConfiguration => {
             a::get_function_configuration::call(control, route, head).await
@@ -75,6 +80,7 @@ async fn dispatch(
         Operation::GetLayerVersionPolicy => a::get_layer_version_policy::call(control, route, head).await,
         Operation::Invoke => a::invoke::call(control, route, request).await,
         Operation::ListAliases => a::list_aliases::call(control, route, head).await,
+        Operation::ListEventSourceMappings => a::list_event_source_mappings::call(control, head).await,
         Operation::ListFunctions => a::list_functions::call(control, head).await,
         Operation::ListLayerVersions => a::list_layer_versions::call(control, route, head).await,
         Operation::ListLayers => a::list_layers::call(control, head).await,
@@ -90,6 +96,9 @@ async fn dispatch(
         Operation::TagResource => a::tag_resource::call(control, route, request).await,
         Operation::UntagResource => a::untag_resource::call(control, route, head).await,
         Operation::UpdateAlias => a::update_alias::call(control, route, request).await,
+        Operation::UpdateEventSourceMapping => {
+            a::update_event_source_mapping::call(control, route, request).await
+        }
         Operation::UpdateFunctionCode => {
             a::update_function_code::call(control, route, request, package).await
         }

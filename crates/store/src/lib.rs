@@ -16,6 +16,7 @@ pub mod functions;
 pub mod identity;
 pub mod layers;
 pub mod logs;
+pub mod mappings;
 pub mod packages;
 
 pub use datadir::{DataDir, DataDirError};

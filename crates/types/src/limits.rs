@@ -23,8 +23,10 @@ pub const LIST_FUNCTIONS_PAGE: usize = 50;
 pub const LAYERS: usize = 5;
 /// Items in one page of `ListLayers` and `ListLayerVersions` (API-131, API-132).
 pub const LIST_LAYERS_PAGE: usize = 50;
-/// Bytes of a resource policy (CORE-095).
+/// Bytes of a resource policy (CORE-077).
 pub const POLICY: usize = 20 * 1024;
+/// Items in one page of `ListEventSourceMappings`, whatever `MaxItems` says (API-628).
+pub const LIST_MAPPINGS_PAGE: usize = 100;
 /// Seconds that a download link from `GetFunction` stays valid: 10 minutes (API-116).
 pub const DOWNLOAD_LINK_SECONDS: u64 = 600;
 /// Seconds that an instance may take to initialise before the init phase is cut (RT-50).

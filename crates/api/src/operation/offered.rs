@@ -59,16 +59,23 @@ operations! {
     AddLayerVersionPermission: Change POST "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", "with `OrganizationId`, `RevisionId`";
     /// API-103.
     CreateAlias: Change POST "/2015-03-31/functions/{FunctionName}/aliases", "with weighted routing";
+    /// API-104.
+    CreateEventSourceMapping: Change POST "/2015-03-31/event-source-mappings",
+        "stored and validated for every kind of source; nothing is polled yet: see below";
     /// API-105.
     CreateFunction: Change POST "/2015-03-31/functions", "zip uploads, `Publish`; see the settings below";
     /// API-106.
     DeleteAlias: Change DELETE "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "yes";
+    /// API-107.
+    DeleteEventSourceMapping: Change DELETE "/2015-03-31/event-source-mappings/{UUID}", "yes";
     /// API-108.
     DeleteFunction: Change DELETE "/2015-03-31/functions/{FunctionName}", "whole functions and single versions";
     /// API-111.
     DeleteLayerVersion: Change DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", "functions that use it keep it";
     /// API-114.
     GetAlias: Read GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "yes";
+    /// API-115.
+    GetEventSourceMapping: Read GET "/2015-03-31/event-source-mappings/{UUID}", "yes";
     /// API-116.
     GetFunction: Read GET "/2015-03-31/functions/{FunctionName}", "with a download link valid for ten minutes";
     /// API-118.
@@ -84,6 +91,9 @@ operations! {
         "`RequestResponse`, `Event`, `DryRun`, `LogType=Tail`, client context; versions and aliases";
     /// API-127.
     ListAliases: Read GET "/2015-03-31/functions/{FunctionName}/aliases", "of one version too, with paging";
+    /// API-128.
+    ListEventSourceMappings: Read GET "/2015-03-31/event-source-mappings",
+        "by source, by function, with paging";
     /// API-130.
     ListFunctions: Read GET "/2015-03-31/functions", "with paging, `FunctionVersion=ALL`";
     /// API-132.
@@ -91,7 +101,7 @@ operations! {
     /// API-131.
     ListLayers: Read GET "/2018-10-31/layers", "filters, with paging";
     /// API-134.
-    ListTags: Read GET "/2017-03-31/tags/{Resource}", "of functions";
+    ListTags: Read GET "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
     /// API-135.
     ListVersionsByFunction: Read GET "/2015-03-31/functions/{FunctionName}/versions", "with paging";
     /// API-136.
@@ -102,11 +112,13 @@ operations! {
     /// API-141.
     RemoveLayerVersionPermission: Change DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}", "with `RevisionId`";
     /// API-143.
-    TagResource: Change POST "/2017-03-31/tags/{Resource}", "of functions";
+    TagResource: Change POST "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
     /// API-144.
-    UntagResource: Change DELETE "/2017-03-31/tags/{Resource}", "of functions";
+    UntagResource: Change DELETE "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
     /// API-145.
     UpdateAlias: Change PUT "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "with `RevisionId`";
+    /// API-146.
+    UpdateEventSourceMapping: Change PUT "/2015-03-31/event-source-mappings/{UUID}", "in force at once";
     /// API-147.
     UpdateFunctionCode: Change PUT "/2015-03-31/functions/{FunctionName}/code",
         "zip uploads, `DryRun`, `Publish`, `RevisionId`";

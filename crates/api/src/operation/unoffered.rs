@@ -14,7 +14,6 @@ pub struct Unoffered {
 
 const FLEET: &str = "lambd runs functions on its own machine, not on a fleet of managed instances";
 const DURABLE: &str = "durable executions are not there yet";
-const MAPPINGS: &str = "event source mappings are not there yet";
 const SIGNING: &str = "code signing is not there yet";
 const URLS: &str = "function URLs are not there yet";
 const CONCURRENCY: &str = "reserved and provisioned concurrency are not there yet";
@@ -41,11 +40,9 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("CheckpointDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint", DURABLE),
     row("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers", FLEET),
     row("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs", SIGNING),
-    row("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", MAPPINGS),
     row("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/{FunctionName}/url", URLS),
     row("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
     row("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
-    row("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/{UUID}", MAPPINGS),
     row("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
     row("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{FunctionName}/concurrency", CONCURRENCY),
     row("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
@@ -57,7 +54,6 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("GetDurableExecution", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}", DURABLE),
     row("GetDurableExecutionHistory", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/history", DURABLE),
     row("GetDurableExecutionState", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/state", DURABLE),
-    row("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", MAPPINGS),
     row("GetFunctionCodeSigningConfig", "GET", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
     row("GetFunctionConcurrency", "GET", "/2019-09-30/functions/{FunctionName}/concurrency", CONCURRENCY),
     row("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
@@ -72,7 +68,6 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", FLEET),
     row("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs", SIGNING),
     row("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", DURABLE),
-    row("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", MAPPINGS),
     row("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", EVENT_INVOKE),
     row("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", URLS),
     row("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", FLEET),
@@ -92,7 +87,6 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("StopDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/stop", DURABLE),
     row("UpdateCapacityProvider", "PUT", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
     row("UpdateCodeSigningConfig", "PUT", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
-    row("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", MAPPINGS),
     row("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
     row("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{FunctionName}/url", URLS),
 ];

@@ -7,7 +7,6 @@ use lambd_http::{AwsResponse, RequestHead};
 
 use super::tagging;
 use crate::Control;
-use crate::context::store_error;
 use crate::service::success;
 
 pub(crate) async fn call(
@@ -15,7 +14,7 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = tagging::function(control, route, head).await?;
-    let tags = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;
+    let resource = tagging::resource(control, route, head).await?;
+    let tags = tagging::tags(control, &resource).await?;
     success(StatusCode::OK, &ListTags { tags })
 }

@@ -19,11 +19,11 @@ pub(crate) async fn call(
         violations.missing("tags");
         return Err(crate::functions::violation(violations));
     };
-    let target = tagging::function(control, route, &request.head).await?;
+    let resource = tagging::resource(control, route, &request.head).await?;
     if tags.is_empty() {
         let text = "An error occurred and the request cannot be processed.";
         return Err(ApiError::InvalidParameterValue(text.to_owned()));
     }
-    tagging::change(control, &target, |all| all.extend(tags)).await?;
+    tagging::change(control, &resource, |all| all.extend(tags)).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -4,30 +4,45 @@ use std::collections::BTreeMap;
 
 use lambd_api::{ApiError, Route, Violations, patterns};
 use lambd_http::RequestHead;
+use lambd_store::mappings::MappingRow;
 
-use super::lookup;
+use super::{lookup, mapping};
 use crate::Control;
 use crate::context::store_error;
 use crate::functions::{Target, violation};
-use crate::tags;
+use crate::{mappings, tags};
 
 /// Tags of a function at most.
 const TAGS_MAX: usize = 50;
 
-/// The function that the ARN of a path names. Nothing else has tags here.
-pub(super) async fn function(
+/// What can have tags here.
+pub(super) enum Tagged {
+    /// A function as a whole.
+    Function(Target),
+    /// An event source mapping.
+    Mapping(MappingRow),
+}
+
+/// What the ARN of a path names.
+pub(super) async fn resource(
     control: &Control,
     route: &Route,
     head: &RequestHead,
-) -> Result<Target, ApiError> {
+) -> Result<Tagged, ApiError> {
     let arn = route.label("Resource");
     if !arn.starts_with("arn:") || !arn.contains(":lambda:") {
         return Err(not_taggable(arn));
     }
+    if let Some((_, uuid)) = arn.split_once(":event-source-mapping:") {
+        let scope = &head.caller.scope;
+        let found = control.store().mapping(scope, uuid).await.map_err(store_error)?;
+        let found = found.filter(|row| mappings::arn(scope, &row.uuid) == arn);
+        return found.map(Tagged::Mapping).ok_or_else(|| missing(arn));
+    }
     if !arn.contains(":function:") {
-        let kinds = ["layer", "code-signing-config", "event-source-mapping", "capacity-provider"];
+        let kinds = ["layer", "code-signing-config", "capacity-provider"];
         return match kinds.iter().any(|kind| arn.contains(&format!(":{kind}:"))) {
-            true => Err(ApiError::ResourceNotFound(format!("Resource not found: {arn}"))),
+            true => Err(missing(arn)),
             false => Err(not_taggable(arn)),
         };
     }
@@ -42,7 +57,21 @@ pub(super) async fn function(
         ));
     }
     lookup::exists(control, &target).await?;
-    Ok(target)
+    Ok(Tagged::Function(target))
+}
+
+/// The tags of a resource.
+pub(super) async fn tags(control: &Control, resource: &Tagged) -> Result<BTreeMap<String, String>, ApiError> {
+    match resource {
+        Tagged::Function(target) => {
+            control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)
+        }
+        Tagged::Mapping(row) => Ok(row.tags.clone()),
+    }
+}
+
+fn missing(arn: &str) -> ApiError {
+    ApiError::ResourceNotFound(format!("Resource not found: {arn}"))
 }
 
 fn not_taggable(arn: &str) -> ApiError {
@@ -57,7 +86,8 @@ pub(super) fn check(control: &Control, tags: &BTreeMap<String, String>) -> Resul
     tags::check(tags, &control.options().network)
 }
 
-fn check_limits(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+/// Refuses tags that nothing can have.
+pub(super) fn check_limits(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
     if tags.len() > TAGS_MAX {
         return Err(ApiError::InvalidParameterValue("Number of tags exceeds resource tag limit.".to_owned()));
     }
@@ -74,13 +104,39 @@ fn is_tag(key: &str, value: &str) -> bool {
     (1..=128).contains(&key.chars().count()) && !key.starts_with("aws:") && value.chars().count() <= 256
 }
 
-/// Replaces the tags of a function by what `change` makes of them.
+/// Replaces the tags of a resource by what `change` makes of them.
 pub(super) async fn change(
+    control: &Control,
+    resource: &Tagged,
+    change: impl FnOnce(&mut BTreeMap<String, String>),
+) -> Result<(), ApiError> {
+    let _changes = control.changes().await;
+    match resource {
+        Tagged::Function(target) => change_function(control, target, change).await,
+        Tagged::Mapping(row) => change_mapping(control, row, change).await,
+    }
+}
+
+async fn change_mapping(
+    control: &Control,
+    row: &MappingRow,
+    change: impl FnOnce(&mut BTreeMap<String, String>),
+) -> Result<(), ApiError> {
+    // It may have changed, or gone, while this waited.
+    let mut row = mapping::find(control, &row.scope, &row.uuid).await?;
+    change(&mut row.tags);
+    check_limits(&row.tags)?;
+    match control.store().update_mapping(&row).await.map_err(store_error)? {
+        true => Ok(()),
+        false => Err(mapping::missing()),
+    }
+}
+
+async fn change_function(
     control: &Control,
     target: &Target,
     change: impl FnOnce(&mut BTreeMap<String, String>),
 ) -> Result<(), ApiError> {
-    let _changes = control.changes().await;
     // It may have been deleted while this waited.
     lookup::exists(control, target).await?;
     let before = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;

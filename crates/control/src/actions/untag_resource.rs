@@ -18,7 +18,7 @@ pub(crate) async fn call(
         violations.missing("tagKeys");
         return Err(crate::functions::violation(violations));
     }
-    let target = tagging::function(control, route, head).await?;
-    tagging::change(control, &target, |all| all.retain(|key, _| !keys.contains(&key.as_str()))).await?;
+    let resource = tagging::resource(control, route, head).await?;
+    tagging::change(control, &resource, |all| all.retain(|key, _| !keys.contains(&key.as_str()))).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
