@@ -1,6 +1,6 @@
 //! Making one directory of several unpacked packages.
 
-use std::fs::{self, DirBuilder, FileType, Permissions};
+use std::fs::{self, DirBuilder, FileType};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::Path;
@@ -32,7 +32,7 @@ fn lay_over(from: &Path, onto: &Path) -> io::Result<()> {
             }
             lay_over(&source, &target)?;
             // Last, for what is in it is made before; the owner's right to write is in all of them.
-            fs::set_permissions(&target, Permissions::from(entry.metadata()?.permissions()))?;
+            fs::set_permissions(&target, entry.metadata()?.permissions())?;
         } else {
             make_room(&target, below, |_| false)?;
             place(&source, &target, kind)?;
@@ -61,6 +61,7 @@ fn place(source: &Path, target: &Path, kind: FileType) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::path::PathBuf;
 
