@@ -13,6 +13,9 @@ pub(crate) const OPT: &str = "/opt";
 /// A plan's host directories: (host path, path inside).
 pub(crate) type Binds = [(PathBuf, PathBuf)];
 
+/// The same, made here.
+type OwnBinds = Vec<(PathBuf, PathBuf)>;
+
 /// Paths that are in the environment and the command line of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -68,7 +71,7 @@ pub(crate) fn layers(directory: &Path) -> (PathBuf, PathBuf) {
 /// The same without what lies on other places below `/opt`, such as a toolchain in `/opt/python`: nothing can be
 /// mounted inside a read-only view. Directories on the way to such a place are taken apart. Links of theirs
 /// are made again.
-pub(crate) fn beside(binds: &Binds, symlinks: &Binds) -> (Vec<(PathBuf, PathBuf)>, Vec<(PathBuf, PathBuf)>) {
+pub(crate) fn beside(binds: &Binds, symlinks: &Binds) -> (OwnBinds, OwnBinds) {
     let (mut shown, mut links) = (Vec::new(), symlinks.to_vec());
     for (at, (source, target)) in binds.iter().enumerate() {
         let others: Vec<&Path> = binds[at + 1..].iter().map(|(_, other)| other.as_path()).collect();
@@ -81,13 +84,7 @@ pub(crate) fn beside(binds: &Binds, symlinks: &Binds) -> (Vec<(PathBuf, PathBuf)
     (shown, links)
 }
 
-fn take_apart(
-    source: &Path,
-    target: &Path,
-    others: &[&Path],
-    shown: &mut Vec<(PathBuf, PathBuf)>,
-    links: &mut Vec<(PathBuf, PathBuf)>,
-) {
+fn take_apart(source: &Path, target: &Path, others: &[&Path], shown: &mut OwnBinds, links: &mut OwnBinds) {
     if others.iter().any(|other| target.starts_with(other)) {
         return;
     }
