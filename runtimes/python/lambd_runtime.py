@@ -539,11 +539,11 @@ class _LoggingLoader:
 
 # ---------------------------------------------------------------- loading and serving
 
-def _prepare_path():
+def _prepare_path(opt):
     """Module search as on AWS: the code, then the layers, unless the user's own
     PYTHONPATH replaces the layers; `.pth` files count in all of these."""
-    python = "/opt/python/lib/python%d.%d/site-packages" % sys.version_info[:2]
-    layers = [python, "/opt/python"]
+    python = opt + "/python"
+    layers = [python + "/lib/python%d.%d/site-packages" % sys.version_info[:2], python]
     runtime = os.environ.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
     if os.environ.setdefault("PYTHONPATH", runtime) != runtime:
         layers = []
@@ -633,7 +633,8 @@ def main():
     json = Json()
     logging_import = _LoggingImport()
     logging_import.watch()
-    _prepare_path()
+    # Where layers are is an argument; functions see none, as on AWS.
+    _prepare_path(sys.argv.pop(1) if len(sys.argv) > 1 else "/opt")
     try:
         handler = _load(os.environ["_HANDLER"])
     except Exception as error:

@@ -175,6 +175,27 @@ def test_auto_chooses_the_level(place, contained):
     assert "! namespaces" in report.stdout and "try: " in report.stdout
 
 
+def test_layers(functions_there):
+    """CORE-208, CORE-216, RT-44: merged and found by the runtimes, though they are not at /opt."""
+    client = functions_there.client
+
+    def publish(layer, content):
+        answer = client.publish_layer_version(LayerName=layer, Content={"ZipFile": content})
+        return answer["LayerVersionArn"]
+
+    one, two = (
+        publish(word, packages.package({"python/word.py": f"WORD = {word!r}\n", f"python/{word}.py": ""}))
+        for word in ("one", "two")
+    )
+    source = "import word, one, two, sys\ndef handler(event, context):\n    return [word.WORD, sys.argv[1:]]\n"
+    functions_there.python("layered", source, Layers=[one, two])
+    assert functions_there.invoke("layered").good() == ["two", []]
+    answer = '  printf \'"%s"\' "$0" | curl -sS --data-binary @- "$URL/invocation/$ID/response" > /dev/null'
+    runtime = publish("runtime", packages.bash(answer))
+    functions_there.custom("layered-custom", packages.package({"function.sh": ""}), Layers=[runtime])
+    assert functions_there.invoke("layered-custom").good().endswith("/bootstrap")
+
+
 def test_a_demanded_level_that_does_not_work(other_place):
     """CORE-006: the start is refused with the reason and the remedy, and nothing falls back."""
     said = other_place.refuses("--isolation", "namespaces")

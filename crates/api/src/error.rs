@@ -48,6 +48,9 @@ pub enum ApiError {
     /// The account's storage for packages is full.
     #[error("{0}")]
     CodeStorageExceeded(String),
+    /// A resource policy is too large.
+    #[error("{0}")]
+    PolicyLengthExceeded(String),
     /// The payload of an `Invoke` is too large.
     #[error("{0}")]
     RequestTooLarge(String),
@@ -120,6 +123,9 @@ impl ApiError {
                 ("PreconditionFailedException", StatusCode::PRECONDITION_FAILED, Lower)
             }
             Self::CodeStorageExceeded(_) => ("CodeStorageExceededException", StatusCode::BAD_REQUEST, Lower),
+            Self::PolicyLengthExceeded(_) => {
+                ("PolicyLengthExceededException", StatusCode::BAD_REQUEST, Lower)
+            }
             Self::RequestTooLarge(_) => ("RequestTooLargeException", StatusCode::PAYLOAD_TOO_LARGE, Lower),
             Self::RequestEntityTooLarge(_) => {
                 ("RequestEntityTooLargeException", StatusCode::PAYLOAD_TOO_LARGE, Upper)

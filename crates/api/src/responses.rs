@@ -1,5 +1,7 @@
 //! Response bodies. Absent optional members are left out, as AWS does.
 
+pub mod layers;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -53,6 +55,9 @@ pub struct FunctionConfiguration {
     pub snap_start: SnapStartResponse,
     /// Logging.
     pub logging_config: LoggingConfigResponse,
+    /// Layers, left out when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<layers::Layer>,
 }
 
 /// The state of a version (API-081..084).

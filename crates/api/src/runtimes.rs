@@ -46,3 +46,8 @@ pub const CREATABLE: &[&str] = &[
 /// Identifiers that no function may be created with or changed to any more (RT-37).
 pub const DEPRECATED: &[&str] =
     &["nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "dotnetcore1.0", "dotnetcore2.0"];
+
+/// All identifiers that the API knows.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    CREATABLE.iter().chain(DEPRECATED).copied()
+}

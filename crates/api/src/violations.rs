@@ -18,6 +18,20 @@ pub mod patterns {
     pub const VERSION: &str = r"(\$LATEST(\.PUBLISHED)?|[0-9]+)";
     /// ARN of something that can have tags.
     pub const TAGGABLE: &str = r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)";
+    /// Layer name or ARN.
+    pub const LAYER_NAME: &str =
+        r"(arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+";
+    /// ARN of a layer version.
+    pub const LAYER_VERSION_ARN: &str =
+        r"arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+";
+    /// What a layer policy can allow.
+    pub const LAYER_ACTION: &str = "lambda:GetLayerVersion";
+    /// Whom a layer policy can allow it.
+    pub const LAYER_PRINCIPAL: &str = r"\d{12}|\*|arn:(aws[a-zA-Z-]*):iam::\d{12}:root";
+    /// Organisation.
+    pub const ORGANIZATION: &str = "o-[a-z0-9]{10,32}";
+    /// Statement of a layer policy.
+    pub const LAYER_STATEMENT: &str = "([a-zA-Z0-9-_]+)";
     /// Execution role.
     pub const ROLE: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
     /// Handler.

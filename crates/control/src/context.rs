@@ -147,8 +147,10 @@ impl Control {
             return Ok(Found::NotReady(row.condition.state));
         };
         let code_dir = self.store().packages().directory(running.code).await?;
+        let layers = running.configuration.layers.iter().map(|layer| layer.code).collect();
+        let layers_dir = self.store().packages().layers(layers).await?;
         let tags = self.store().function_tags(&row.key.scope, &row.key.name).await?;
-        Ok(Found::Ready(Arc::new(functions::snapshot(row, &running, &tags, code_dir))))
+        Ok(Found::Ready(Arc::new(functions::snapshot(row, &running, &tags, code_dir, layers_dir))))
     }
 
     /// The right to commit a change; see [`Self::publish_change`].

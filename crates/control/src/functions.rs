@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lambd_api::responses::layers::Layer;
 use lambd_api::responses::{
     EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration, FunctionState,
     LoggingConfigResponse, SnapStartResponse, TracingConfigResponse,
@@ -154,6 +155,7 @@ pub(crate) fn snapshot(
     running: &InForce,
     tags: &BTreeMap<String, String>,
     code_dir: PathBuf,
+    layers_dir: Option<PathBuf>,
 ) -> FunctionSnapshot {
     let configuration = &running.configuration;
     let network = tags::network(tags);
@@ -175,6 +177,7 @@ pub(crate) fn snapshot(
         environment: environment.into_iter().collect::<Vec<_>>().into(),
         code: running.code,
         code_dir,
+        layers_dir,
         log_group: configuration.log_group.clone(),
     }
 }
@@ -227,6 +230,7 @@ pub(crate) fn describe(row: &FunctionRow, named: Named<'_>) -> FunctionConfigura
         ephemeral_storage: EphemeralStorageResponse { size: c.ephemeral_storage },
         snap_start: SnapStartResponse { apply_on: "None", optimization_status: "Off" },
         logging_config: LoggingConfigResponse { log_format: "Text", log_group: c.log_group.clone() },
+        layers: c.layers.iter().map(|l| Layer { arn: l.arn.clone(), code_size: l.code_size }).collect(),
     }
 }
 

@@ -9,6 +9,7 @@ mod condition;
 mod context;
 mod download;
 mod functions;
+mod layer_policy;
 mod mappings;
 mod options;
 mod paging;

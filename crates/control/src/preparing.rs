@@ -1,4 +1,4 @@
-//! What changes leave to do behind their answer: unpacking the package.
+//! What changes leave to do behind their answer: unpacking the package, merging the layers.
 //!
 //! The row says that work is left, and what runs meanwhile. So whatever happens to the daemon, the work is done
 //! by it or by the next one, and a version ends up active or failed.
@@ -22,11 +22,13 @@ struct Work {
     function: FunctionKey,
     build: RevisionId,
     code: Sha256Digest,
+    layers: Vec<Sha256Digest>,
 }
 
 impl Work {
     fn of(row: &FunctionRow) -> Self {
-        Self { function: row.key.clone(), build: row.build.clone(), code: row.code }
+        let layers = row.configuration.layers.iter().map(|layer| layer.code).collect();
+        Self { function: row.key.clone(), build: row.build.clone(), code: row.code, layers }
     }
 
     fn includes(&self, row: &FunctionRow) -> bool {
@@ -53,8 +55,7 @@ impl Control {
 async fn finish(control: Control, work: Work) {
     // The semaphore is never closed.
     let _room = control.unpacking().acquire().await;
-    let unpacked = control.store().packages().prepare(work.code, control.options().unpack).await;
-    let outcome = unpacked.map_err(reason);
+    let outcome = unpack(&control, &work).await.map_err(reason);
     if let Err(reason) = &outcome {
         tracing::warn!(function = %work.function.name, reason = %reason.text, "a package cannot be unpacked");
     }
@@ -62,6 +63,12 @@ async fn finish(control: Control, work: Work) {
         tracing::error!(function = %work.function.name, %error, "cannot record the state of a function; trying again");
         tokio::time::sleep(AFTER_FAULT).await;
     }
+}
+
+async fn unpack(control: &Control, work: &Work) -> Result<(), PackageError> {
+    let packages = control.store().packages();
+    packages.prepare(work.code, control.options().unpack).await?;
+    packages.layers(work.layers.clone()).await.map(drop)
 }
 
 /// Records the outcome with all versions that waited for it, and makes them what runs.

@@ -79,6 +79,7 @@ mod tests {
                 environment: None,
                 log_group: "g".into(),
                 architecture: machine_architecture(),
+                layers: Vec::new(),
             },
             published_description: None,
             condition: Condition::active(),

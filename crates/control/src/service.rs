@@ -57,6 +57,9 @@ async fn dispatch(
     use actions as a;
     let head = &request.head;
     match route.operation {
+        Operation::AddLayerVersionPermission => {
+            a::add_layer_version_permission::call(control, route, request).await
+        }
         Operation::CreateAlias => a::create_alias::call(control, route, request).await,
         Operation::CreateEventSourceMapping => a::create_event_source_mapping::call(control, request).await,
         Operation::CreateFunction => a::create_function::call(control, request, package).await,
@@ -65,19 +68,31 @@ async fn dispatch(
             a::delete_event_source_mapping::call(control, route, head).await
         }
         Operation::DeleteFunction => a::delete_function::call(control, route, head).await,
+        Operation::DeleteLayerVersion => a::delete_layer_version::call(control, route, head).await,
         Operation::GetAlias => a::get_alias::call(control, route, head).await,
         Operation::GetEventSourceMapping => a::get_event_source_mapping::call(control, route, head).await,
         Operation::GetFunction => a::get_function::call(control, route, head).await,
         Operation::GetFunctionConfiguration => {
             a::get_function_configuration::call(control, route, head).await
         }
+        Operation::GetLayerVersion => a::get_layer_version::call(control, route, head).await,
+        Operation::GetLayerVersionByArn => a::get_layer_version_by_arn::call(control, head).await,
+        Operation::GetLayerVersionPolicy => a::get_layer_version_policy::call(control, route, head).await,
         Operation::Invoke => a::invoke::call(control, route, request).await,
         Operation::ListAliases => a::list_aliases::call(control, route, head).await,
         Operation::ListEventSourceMappings => a::list_event_source_mappings::call(control, head).await,
         Operation::ListFunctions => a::list_functions::call(control, head).await,
+        Operation::ListLayerVersions => a::list_layer_versions::call(control, route, head).await,
+        Operation::ListLayers => a::list_layers::call(control, head).await,
         Operation::ListTags => a::list_tags::call(control, route, head).await,
         Operation::ListVersionsByFunction => a::list_versions_by_function::call(control, route, head).await,
+        Operation::PublishLayerVersion => {
+            a::publish_layer_version::call(control, route, request, package).await
+        }
         Operation::PublishVersion => a::publish_version::call(control, route, request).await,
+        Operation::RemoveLayerVersionPermission => {
+            a::remove_layer_version_permission::call(control, route, head).await
+        }
         Operation::TagResource => a::tag_resource::call(control, route, request).await,
         Operation::UntagResource => a::untag_resource::call(control, route, head).await,
         Operation::UpdateAlias => a::update_alias::call(control, route, request).await,
@@ -124,7 +139,7 @@ impl AwsService for LambdaService {
     fn body_limit(&self, head: &RequestHead) -> usize {
         let Routed::Offered(route) = route(head) else { return SETTINGS_BODY };
         match route.operation {
-            Operation::CreateFunction | Operation::UpdateFunctionCode => PACKAGE_BODY,
+            operation if operation.archive().is_some() => PACKAGE_BODY,
             Operation::Invoke if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
             Operation::Invoke => limits::SYNC_PAYLOAD,
             _ => SETTINGS_BODY,

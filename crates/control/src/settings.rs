@@ -3,7 +3,7 @@
 use lambd_api::requests::{Environment, Settings};
 use lambd_api::{ApiError, Violations, patterns, runtimes};
 use lambd_store::functions::Configuration;
-use lambd_types::{EphemeralStorage, MemorySize, Timeout, limits};
+use lambd_types::{EphemeralStorage, LayerName, LayerVersionKey, MemorySize, Timeout, limits};
 
 /// Variables that the platform sets and nobody may change (CORE-154).
 const RESERVED: &[&str] = &[
@@ -67,6 +67,7 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
     {
         violations.enumeration(mode, "tracingConfig.mode", &["Active", "PassThrough"]);
     }
+    check_layers(s.layers.as_deref().unwrap_or_default(), violations);
     let variables = s.environment.as_ref().and_then(|e| e.variables.as_ref());
     if let Some(bad) = variables.and_then(|v| v.keys().find(|key| !is_variable_name(key))) {
         let constraint = format!(
@@ -74,6 +75,20 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
             patterns::ENVIRONMENT_KEY
         );
         violations.custom(bad, "environment.variables", &constraint);
+    }
+}
+
+/// Checks that layers are named by ARNs of versions (API-062).
+fn check_layers(layers: &[String], violations: &mut Violations) {
+    if layers.iter().any(|arn| LayerVersionKey::parse_arn(arn).is_none()) {
+        let constraint = format!(
+            "Member must satisfy constraint: [Member must have length less than or equal to {}, Member must have \
+             length greater than or equal to 1, Member must satisfy regular expression pattern: {}, Member must not \
+             be null]",
+            LayerName::MAX,
+            patterns::LAYER_VERSION_ARN
+        );
+        violations.custom(&format!("[{}]", layers.join(", ")), "layers", &constraint);
     }
 }
 

@@ -24,7 +24,6 @@ pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
         (log_format.is_some_and(|f| f != "Text") || log_level, "the JSON log format (LoggingConfig)"),
         (vpc, "VpcConfig"),
         (s.dead_letter_config.as_ref().is_some_and(|d| some(&d.target_arn)), "DeadLetterConfig"),
-        (s.layers.as_ref().is_some_and(|l| !l.is_empty()), "Layers"),
         (some(&s.kms_key_arn), "KMSKeyArn"),
         (s.file_system_configs.as_ref().is_some_and(|f| !f.is_empty()), "FileSystemConfigs"),
         (s.image_config.is_some(), "ImageConfig"),

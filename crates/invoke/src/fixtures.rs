@@ -38,6 +38,7 @@ pub(crate) fn function(key: FunctionKey) -> Arc<FunctionSnapshot> {
         environment: Vec::new().into(),
         code: Sha256Digest::of(b""),
         code_dir: "/".into(),
+        layers_dir: None,
         log_group: String::new(),
     })
 }

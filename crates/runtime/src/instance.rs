@@ -100,6 +100,7 @@ impl Instances {
         let stream = o.logs.open(&function.key.scope, &function.log_group, &stream_name);
         let log = InstanceLog::new(stream, o.clock.clone());
         let mut binds = vec![layout::code(&function.code_dir)];
+        binds.extend(function.layers_dir.as_deref().map(layout::layers));
         binds.extend(plan.binds);
         // Creation succeeds, the invocation reports what is wrong with it (RT-45).
         let network = o.network.decide(function.network).map_err(|r| StartError::Network(r.to_owned()))?;

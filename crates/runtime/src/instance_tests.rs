@@ -292,6 +292,7 @@ impl Bench {
             environment: Vec::new().into(),
             code: Sha256Digest::of(b""),
             code_dir: code.path().into(),
+            layers_dir: None,
             log_group: String::new(),
         });
         Self { instances, sandboxes, lines, function, _code: code }

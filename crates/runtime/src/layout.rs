@@ -8,10 +8,13 @@ use crate::ports::View;
 pub(crate) const TASK_ROOT: &str = "/var/task";
 pub(crate) const RUNTIME_DIR: &str = "/var/runtime";
 pub(crate) const LANG_DIR: &str = "/var/lang";
-const OPT: &str = "/opt";
+pub(crate) const OPT: &str = "/opt";
 
 /// A plan's host directories: (host path, path inside).
 pub(crate) type Binds = [(PathBuf, PathBuf)];
+
+/// The same, made here.
+type OwnBinds = Vec<(PathBuf, PathBuf)>;
 
 /// Paths that are in the environment and the command line of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,45 @@ pub(crate) fn code(directory: &Path) -> (PathBuf, PathBuf) {
     (directory.to_owned(), TASK_ROOT.into())
 }
 
+/// The bind that makes a function's layers appear.
+pub(crate) fn layers(directory: &Path) -> (PathBuf, PathBuf) {
+    (directory.to_owned(), OPT.into())
+}
+
+/// The same without what lies on other places below `/opt`, such as a toolchain in `/opt/python`: nothing can be
+/// mounted inside a read-only view. Directories on the way to such a place are taken apart. Links of theirs
+/// are made again.
+pub(crate) fn beside(binds: &Binds, symlinks: &Binds) -> (OwnBinds, OwnBinds) {
+    let (mut shown, mut links) = (Vec::new(), symlinks.to_vec());
+    for (at, (source, target)) in binds.iter().enumerate() {
+        let others: Vec<&Path> = binds[at + 1..].iter().map(|(_, other)| other.as_path()).collect();
+        if target == Path::new(OPT) {
+            take_apart(source, target, &others, &mut shown, &mut links);
+        } else {
+            shown.push((source.clone(), target.clone()));
+        }
+    }
+    (shown, links)
+}
+
+fn take_apart(source: &Path, target: &Path, others: &[&Path], shown: &mut OwnBinds, links: &mut OwnBinds) {
+    if others.iter().any(|other| target.starts_with(other)) {
+        return;
+    }
+    let is_on_the_way = others.iter().any(|other| other.starts_with(target));
+    match std::fs::read_link(source) {
+        Ok(_) if is_on_the_way => {}
+        Ok(leads_to) => links.push((target.to_owned(), leads_to)),
+        Err(_) if is_on_the_way => {
+            // A file that is in the way of another place, or a directory that is gone, is not shown.
+            for entry in std::fs::read_dir(source).into_iter().flatten().flatten() {
+                take_apart(&entry.path(), &target.join(entry.file_name()), others, shown, links);
+            }
+        }
+        Err(_) => shown.push((source.to_owned(), target.to_owned())),
+    }
+}
+
 /// The bind that makes the bootstrap of a managed runtime appear.
 pub(crate) fn runtime(directory: PathBuf) -> (PathBuf, PathBuf) {
     (directory, RUNTIME_DIR.into())
@@ -75,8 +117,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn layers_are_shown_beside_a_toolchain_below_opt() {
+        let dir = tempfile::tempdir().unwrap();
+        let opt = dir.path();
+        for file in ["bin/tool", "python3.12/mine/x", "python3.12/bin/python", "one"] {
+            std::fs::create_dir_all(opt.join(file).parent().unwrap()).unwrap();
+            std::fs::write(opt.join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink("one", opt.join("link")).unwrap();
+        let plain = [code(Path::new("/code")), layers(opt), runtime("/bootstraps".into())];
+        assert_eq!(beside(&plain, &[]), (plain.to_vec(), vec![]), "nothing else is below /opt");
+
+        let toolchain: (PathBuf, PathBuf) = ("/opt/python3.12/bin".into(), "/opt/python3.12/bin".into());
+        let (mut binds, links) = beside(&[layers(opt), toolchain.clone()], &[]);
+        binds.sort();
+        let at = |name: &str| (opt.join(name), Path::new("/opt").join(name));
+        assert_eq!(binds, [toolchain, at("bin"), at("one"), at("python3.12/mine")]);
+        assert_eq!(links, [("/opt/link".into(), "one".into())]);
+    }
+
+    #[test]
     fn without_mounts_paths_are_those_of_the_host() {
-        let binds = [code(Path::new("/data/code/1")), runtime("/data/python".into())];
+        let binds = [
+            code(Path::new("/data/code/1")),
+            layers(Path::new("/data/layers/1")),
+            runtime("/data/python".into()),
+        ];
         let links = [language("/home/me/python".into())];
         let inside = Layout::new(&View::OwnRoot, &binds, &links);
         assert_eq!(
@@ -88,7 +154,7 @@ mod tests {
             task_root: "/data/code/1".into(),
             runtime_dir: "/data/python".into(),
             lang_dir: "/home/me/python".into(),
-            opt: "/opt".into(),
+            opt: "/data/layers/1".into(),
             tmp: Some("/data/tmp/1".into()),
         };
         assert_eq!(host, expected);

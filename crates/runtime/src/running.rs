@@ -17,7 +17,7 @@ use crate::api::{self, Dispatch, Mailbox, Reply, ReportedError};
 use crate::catalogue::Launcher;
 use crate::environment;
 use crate::instance::{InstancesOptions, StartError};
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
 use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
 
@@ -51,6 +51,10 @@ pub(crate) struct Design {
 impl Design {
     fn blueprint(&self, id: String, view: &View, addresses: &Addresses) -> Blueprint {
         let layout = Layout::new(view, &self.binds, &self.symlinks);
+        let (binds, symlinks) = match view {
+            View::OwnRoot => layout::beside(&self.binds, &self.symlinks),
+            View::Host { .. } => (self.binds.clone(), self.symlinks.clone()),
+        };
         let start = self.launcher.start(&layout);
         let env = environment::variables(&self.function, &self.log_stream, &start.env, &layout);
         Blueprint {
@@ -60,8 +64,8 @@ impl Design {
             env: environment::with_addresses(&env, addresses),
             cwd: layout.task_root.into(),
             root: self.root.clone(),
-            binds: self.binds.clone(),
-            symlinks: self.symlinks.clone(),
+            binds,
+            symlinks,
             memory_bytes: self.function.memory.bytes(),
             tmp_bytes: self.function.ephemeral_storage.bytes(),
         }

@@ -1,6 +1,7 @@
 //! Functions: the row of `$LATEST`, those of published versions, tags.
 
 mod condition;
+mod layers;
 mod tags;
 mod versions;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
+pub use layers::UsedLayer;
 pub use versions::VersionDeleted;
 
 use crate::{Store, StoreError};
@@ -42,6 +44,9 @@ pub struct Configuration {
     /// Processor architecture, as the API names it.
     #[serde(default = "machine_architecture")]
     pub architecture: String,
+    /// Layers, in the order in which they are laid over each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<UsedLayer>,
 }
 
 /// The architecture of this machine in the words of the API; that of all versions that say nothing else.
@@ -239,9 +244,10 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
-    /// Bytes of all packages of an account and region, versions counted.
+    /// Bytes of all packages of an account and region, versions and layers counted.
     pub async fn code_size(&self, scope: &Scope) -> Result<u64, StoreError> {
-        let sql = "SELECT COALESCE(SUM(code_size), 0) FROM function WHERE account = ? AND region = ?";
+        let sql = "SELECT (SELECT COALESCE(SUM(code_size), 0) FROM function WHERE account = ?1 AND region = ?2)
+                   + (SELECT COALESCE(SUM(code_size), 0) FROM layer_version WHERE account = ?1 AND region = ?2)";
         let size: i64 = sqlx::query_scalar(sql)
             .bind(scope.account.as_str())
             .bind(scope.region.as_str())
@@ -250,14 +256,15 @@ impl Store {
         Ok(size as u64)
     }
 
-    /// Deletes the packages that no version refers to. Only to be called before anything is served.
+    /// Deletes the packages that no version of a function or of a layer refers to. Only to be called before anything is served.
     pub async fn collect_packages(&self) -> Result<usize, StoreError> {
         let sql = "SELECT code_sha256 FROM function
-                   UNION SELECT json_extract(in_force, '$.code') FROM function WHERE in_force IS NOT NULL";
+                   UNION SELECT json_extract(in_force, '$.code') FROM function WHERE in_force IS NOT NULL
+                   UNION SELECT code_sha256 FROM layer_version";
         let used: Vec<String> = sqlx::query_scalar(sql).fetch_all(&self.main).await?;
         let used = used.iter().filter_map(|text| Sha256Digest::from_base64(text)).collect();
         self.packages()
-            .retain(used)
+            .retain(used, self.layer_lists().await?)
             .await
             .map_err(|source| StoreError::Io { path: self.path().join("code"), source })
     }

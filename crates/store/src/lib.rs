@@ -14,6 +14,7 @@ mod engine;
 pub mod events;
 pub mod functions;
 pub mod identity;
+pub mod layers;
 pub mod logs;
 pub mod mappings;
 pub mod packages;

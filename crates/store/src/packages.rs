@@ -6,6 +6,8 @@
 //! incomplete, and is made again from the zip.
 
 mod arriving;
+mod layers;
+mod merge;
 mod unpack;
 
 use std::fs::{self, File};
@@ -28,6 +30,8 @@ pub struct StoredPackage {
     pub digest: Sha256Digest,
     /// Bytes of the zip.
     pub size: u64,
+    /// Bytes of all that it unpacks to.
+    pub unpacked: u64,
 }
 
 /// The store of packages.
@@ -88,14 +92,50 @@ impl Packages {
     pub async fn add(&self, package: Arrived, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
-            let stored = StoredPackage { digest: package.digest, size: package.size };
-            let target = dirs.zip(package.digest);
             let unpacked = unpack::inspect(&package.file, limits)?;
-            if !target.exists() {
+            dirs.add(&package, unpacked)
+        })
+        .await
+    }
+
+    /// The same for a package that must be known to be whole when this resolves: it is unpacked as well.
+    pub async fn add_unpacked(
+        &self,
+        package: Arrived,
+        limits: UnpackLimits,
+    ) -> Result<StoredPackage, PackageError> {
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let unpacked = unpack::inspect(&package.file, limits)?;
+            if !dirs.directory(package.digest).is_dir() {
                 dirs.check_room(unpacked)?;
-                dirs.keep(&package, &target).map_err(|source| PackageError::Io { path: target, source })?;
+                dirs.unpack(buffered(&package.file), package.digest, limits)?;
             }
-            Ok(stored)
+            dirs.add(&package, unpacked)
+        })
+        .await
+    }
+
+    /// Inspects a package and tells what it unpacks to, in bytes.
+    pub async fn inspect(
+        &self,
+        package: Arrived,
+        limits: UnpackLimits,
+    ) -> Result<(Arrived, u64), PackageError> {
+        blocking(move || {
+            let unpacked = unpack::inspect(&package.file, limits)?;
+            Ok((package, unpacked))
+        })
+        .await
+    }
+
+    /// What a stored package unpacks to, in bytes.
+    pub async fn unpacked_size(&self, digest: Sha256Digest) -> Result<u64, PackageError> {
+        let dirs = self.dirs.clone();
+        blocking(move || {
+            let path = dirs.zip(digest);
+            let zip = File::open(&path).map_err(|source| PackageError::Io { path, source })?;
+            unpack::inspect(&zip, UnpackLimits::NONE)
         })
         .await
     }
@@ -115,9 +155,9 @@ impl Packages {
         let dirs = self.dirs.clone();
         blocking(move || {
             let incoming = Incoming::new(&dirs.unpacking);
-            unpack::inspect(&package.file, limits)?;
+            let unpacked = unpack::inspect(&package.file, limits)?;
             unpack::unpack(buffered(&package.file), &incoming.0, limits)?;
-            Ok(StoredPackage { digest: package.digest, size: package.size })
+            Ok(StoredPackage { digest: package.digest, size: package.size, unpacked })
         })
         .await
     }
@@ -146,9 +186,14 @@ impl Packages {
         }
     }
 
-    /// Deletes the packages that `in_use` does not name and returns how many went. Only safe while
-    /// nothing is being added and no instance runs: at start.
-    pub(crate) async fn retain(&self, in_use: Vec<Sha256Digest>) -> io::Result<usize> {
+    /// Deletes the packages that neither `in_use` nor a list of layers names, and what was merged for other lists;
+    /// returns how many packages went. Only safe while nothing is being added and no instance runs: at start.
+    pub(crate) async fn retain(
+        &self,
+        mut in_use: Vec<Sha256Digest>,
+        layers: Vec<Vec<Sha256Digest>>,
+    ) -> io::Result<usize> {
+        in_use.extend(layers.iter().flatten());
         let dirs = self.dirs.clone();
         blocking(move || {
             let keep: std::collections::HashSet<String> =
@@ -158,11 +203,11 @@ impl Packages {
                 let path = entry.path();
                 let digest = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
                 if !keep.contains(digest) {
-                    remove_tree(&dirs.unpacked.join(digest))?;
                     fs::remove_file(&path)?;
                     removed += 1;
                 }
             }
+            dirs.retain_unpacked(&keep, &layers)?;
             Ok(removed)
         })
         .await
@@ -176,6 +221,16 @@ impl Dirs {
 
     fn directory(&self, digest: Sha256Digest) -> PathBuf {
         self.unpacked.join(digest.to_hex())
+    }
+
+    /// Stores a package that was inspected.
+    fn add(&self, package: &Arrived, unpacked: u64) -> Result<StoredPackage, PackageError> {
+        let target = self.zip(package.digest);
+        if !target.exists() {
+            self.check_room(unpacked)?;
+            self.keep(package, &target).map_err(|source| PackageError::Io { path: target, source })?;
+        }
+        Ok(StoredPackage { digest: package.digest, size: package.size, unpacked })
     }
 
     fn unpack_stored(&self, digest: Sha256Digest, limits: UnpackLimits) -> Result<(), PackageError> {

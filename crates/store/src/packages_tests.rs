@@ -231,7 +231,58 @@ async fn unreferenced_packages_are_collected() {
         .add(arrived(&packages, &zip_of(|w| file(w, "a", 0o644, b"drop"))).await, UnpackLimits::default())
         .await
         .unwrap();
-    assert_eq!(packages.retain(vec![keep.digest]).await.unwrap(), 1);
+    assert_eq!(packages.retain(vec![keep.digest], Vec::new()).await.unwrap(), 1);
     assert_eq!(fs::read_dir(dir.path().join("packages")).unwrap().count(), 1);
     assert!(packages.zip(keep.digest).await.unwrap().is_some());
+}
+
+/// CORE-208: in the order of the list, once for each list, and one layer alone without a copy.
+#[tokio::test]
+async fn lists_of_layers_are_merged_once() {
+    let (dir, packages) = open();
+    let layer = async |content: &[u8]| {
+        let zip = zip_of(|w| file(w, "f", 0o644, content));
+        packages.add_unpacked(arrived(&packages, &zip).await, UnpackLimits::default()).await.unwrap()
+    };
+    let (one, two) = (layer(b"one").await, layer(b"two!").await);
+    assert_eq!((one.unpacked, two.unpacked), (3, 4));
+    assert_eq!(packages.unpacked_size(two.digest).await.unwrap(), 4);
+    let of = async |list: &[StoredPackage]| {
+        packages.layers(list.iter().map(|layer| layer.digest).collect()).await.unwrap()
+    };
+    assert_eq!(of(&[]).await, None);
+    assert_eq!(of(&[one]).await, Some(packages.directory(one.digest).await.unwrap()));
+    let (up, down) = (of(&[one, two]).await.unwrap(), of(&[two, one]).await.unwrap());
+    assert_eq!(fs::read(up.join("f")).unwrap(), b"two!");
+    assert_eq!(fs::read(down.join("f")).unwrap(), b"one");
+    assert_eq!(of(&[one, two]).await.as_ref(), Some(&up));
+    // What this boot has not unpacked is made again.
+    for made in [&up, &packages.directory(one.digest).await.unwrap()] {
+        fs::remove_dir_all(made).unwrap();
+    }
+    assert_eq!(fs::read(of(&[one, two]).await.unwrap().join("f")).unwrap(), b"two!");
+
+    assert_eq!(packages.retain(Vec::new(), vec![vec![one.digest, two.digest]]).await.unwrap(), 0);
+    assert!(up.is_dir() && !down.exists(), "only what was merged for a list in use stays");
+    assert_eq!(packages.retain(vec![one.digest], Vec::new()).await.unwrap(), 1);
+    assert_eq!(fs::read_dir(dir.path().join("packages")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&packages.dirs.unpacked).unwrap().count(), 1);
+}
+
+/// A layer that cannot be unpacked is not stored.
+#[tokio::test]
+async fn what_must_be_whole_is_stored_only_then() {
+    let (dir, packages) = open();
+    let mut damaged = zip_of(|w| {
+        w.start_file("f", SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored))
+            .unwrap();
+        w.write_all(b"content").unwrap();
+    })
+    .to_vec();
+    let at = damaged.windows(7).position(|bytes| bytes == b"content").unwrap();
+    damaged[at] = b'X';
+    let arrived = arrived(&packages, &damaged.into()).await;
+    let error = packages.add_unpacked(arrived, UnpackLimits::default()).await.unwrap_err();
+    assert!(error.is_bad_package(), "{error}");
+    nothing_left(&dir, &packages);
 }

@@ -19,6 +19,12 @@ pub const CONCURRENT_EXECUTIONS: usize = 1000;
 pub const LOG_TAIL: usize = 4096;
 /// Items in one page of `ListFunctions`, whatever `MaxItems` says (API-008).
 pub const LIST_FUNCTIONS_PAGE: usize = 50;
+/// Layers of a function (CORE-078).
+pub const LAYERS: usize = 5;
+/// Items in one page of `ListLayers` and `ListLayerVersions` (API-131, API-132).
+pub const LIST_LAYERS_PAGE: usize = 50;
+/// Bytes of a resource policy (CORE-077).
+pub const POLICY: usize = 20 * 1024;
 /// Items in one page of `ListEventSourceMappings`, whatever `MaxItems` says (API-628).
 pub const LIST_MAPPINGS_PAGE: usize = 100;
 /// Seconds that a download link from `GetFunction` stays valid: 10 minutes (API-116).

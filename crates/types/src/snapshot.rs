@@ -58,6 +58,8 @@ pub struct FunctionSnapshot {
     pub code: Sha256Digest,
     /// Where the package is unpacked; mounted read-only at `/var/task`.
     pub code_dir: PathBuf,
+    /// Where its layers are unpacked, merged in their order; mounted read-only at `/opt`. `None` without layers.
+    pub layers_dir: Option<PathBuf>,
     /// Log group, `/aws/lambda/<name>` unless configured otherwise.
     pub log_group: String,
 }

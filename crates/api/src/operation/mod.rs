@@ -60,6 +60,7 @@ impl Operation {
     pub fn archive(self) -> Option<archive::Path> {
         match self {
             Self::CreateFunction => Some(&["Code", "ZipFile"]),
+            Self::PublishLayerVersion => Some(&["Content", "ZipFile"]),
             Self::UpdateFunctionCode => Some(&["ZipFile"]),
             _ => None,
         }

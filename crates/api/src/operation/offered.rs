@@ -55,6 +55,8 @@ macro_rules! operations {
 }
 
 operations! {
+    /// API-101.
+    AddLayerVersionPermission: Change POST "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", "with `OrganizationId`, `RevisionId`";
     /// API-103.
     CreateAlias: Change POST "/2015-03-31/functions/{FunctionName}/aliases", "with weighted routing";
     /// API-104.
@@ -68,6 +70,8 @@ operations! {
     DeleteEventSourceMapping: Change DELETE "/2015-03-31/event-source-mappings/{UUID}", "yes";
     /// API-108.
     DeleteFunction: Change DELETE "/2015-03-31/functions/{FunctionName}", "whole functions and single versions";
+    /// API-111.
+    DeleteLayerVersion: Change DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", "functions that use it keep it";
     /// API-114.
     GetAlias: Read GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "yes";
     /// API-115.
@@ -76,6 +80,12 @@ operations! {
     GetFunction: Read GET "/2015-03-31/functions/{FunctionName}", "with a download link valid for ten minutes";
     /// API-118.
     GetFunctionConfiguration: Read GET "/2015-03-31/functions/{FunctionName}/configuration", "yes";
+    /// API-120.
+    GetLayerVersion: Read GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", "with a download link valid for ten minutes";
+    /// API-121.
+    GetLayerVersionByArn: Read GET "/2018-10-31/layers?find=LayerVersion", "with a download link valid for ten minutes";
+    /// API-122.
+    GetLayerVersionPolicy: Read GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", "yes";
     /// API-125.
     Invoke: Invoke POST "/2015-03-31/functions/{FunctionName}/invocations",
         "`RequestResponse`, `Event`, `DryRun`, `LogType=Tail`, client context; versions and aliases";
@@ -86,13 +96,21 @@ operations! {
         "by source, by function, with paging";
     /// API-130.
     ListFunctions: Read GET "/2015-03-31/functions", "with paging, `FunctionVersion=ALL`";
+    /// API-132.
+    ListLayerVersions: Read GET "/2018-10-31/layers/{LayerName}/versions", "filters, with paging";
+    /// API-131.
+    ListLayers: Read GET "/2018-10-31/layers", "filters, with paging";
     /// API-134.
     ListTags: Read GET "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
     /// API-135.
     ListVersionsByFunction: Read GET "/2015-03-31/functions/{FunctionName}/versions", "with paging";
+    /// API-136.
+    PublishLayerVersion: Change POST "/2018-10-31/layers/{LayerName}/versions", "see layers below";
     /// API-137.
     PublishVersion: Change POST "/2015-03-31/functions/{FunctionName}/versions",
         "with `CodeSha256`, `RevisionId`, `Description`";
+    /// API-141.
+    RemoveLayerVersionPermission: Change DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}", "with `RevisionId`";
     /// API-143.
     TagResource: Change POST "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
     /// API-144.

@@ -14,7 +14,6 @@ pub struct Unoffered {
 
 const FLEET: &str = "lambd runs functions on its own machine, not on a fleet of managed instances";
 const DURABLE: &str = "durable executions are not there yet";
-const LAYERS: &str = "layers are not there yet";
 const SIGNING: &str = "code signing is not there yet";
 const URLS: &str = "function URLs are not there yet";
 const CONCURRENCY: &str = "reserved and provisioned concurrency are not there yet";
@@ -37,7 +36,6 @@ const fn row(
 /// One line each, in the order of their names.
 #[rustfmt::skip]
 pub(super) const UNOFFERED: &[Unoffered] = &[
-    row("AddLayerVersionPermission", "POST", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", LAYERS),
     row("AddPermission", "POST", "/2015-03-31/functions/{FunctionName}/policy", POLICIES),
     row("CheckpointDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint", DURABLE),
     row("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers", FLEET),
@@ -49,7 +47,6 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{FunctionName}/concurrency", CONCURRENCY),
     row("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
     row("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/{FunctionName}/url", URLS),
-    row("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", LAYERS),
     row("DeleteProvisionedConcurrencyConfig", "DELETE", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
     row("GetAccountSettings", "GET", "/2016-08-19/account-settings", CONCURRENCY),
     row("GetCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
@@ -63,9 +60,6 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/{FunctionName}/recursion-config", RECURSION),
     row("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
     row("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/{FunctionName}/url", URLS),
-    row("GetLayerVersion", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", LAYERS),
-    row("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion", LAYERS),
-    row("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", LAYERS),
     row("GetPolicy", "GET", "/2015-03-31/functions/{FunctionName}/policy", POLICIES),
     row("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
     row("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", RUNTIME_MANAGEMENT),
@@ -78,10 +72,7 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", URLS),
     row("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", FLEET),
     row("ListFunctionsByCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions", SIGNING),
-    row("ListLayerVersions", "GET", "/2018-10-31/layers/{LayerName}/versions", LAYERS),
-    row("ListLayers", "GET", "/2018-10-31/layers", LAYERS),
     row("ListProvisionedConcurrencyConfigs", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL", CONCURRENCY),
-    row("PublishLayerVersion", "POST", "/2018-10-31/layers/{LayerName}/versions", LAYERS),
     row("PutFunctionCodeSigningConfig", "PUT", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
     row("PutFunctionConcurrency", "PUT", "/2017-10-31/functions/{FunctionName}/concurrency", CONCURRENCY),
     row("PutFunctionEventInvokeConfig", "PUT", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
@@ -89,7 +80,6 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
     row("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
     row("PutRuntimeManagementConfig", "PUT", "/2021-07-20/functions/{FunctionName}/runtime-management-config", RUNTIME_MANAGEMENT),
-    row("RemoveLayerVersionPermission", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}", LAYERS),
     row("RemovePermission", "DELETE", "/2015-03-31/functions/{FunctionName}/policy/{StatementId}", POLICIES),
     row("SendDurableExecutionCallbackFailure", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail", DURABLE),
     row("SendDurableExecutionCallbackHeartbeat", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat", DURABLE),

@@ -8,7 +8,7 @@ use lambd_store::functions::{Configuration, FunctionRow, machine_architecture};
 use lambd_store::packages::Arrived;
 use lambd_types::{EphemeralStorage, MemorySize, RevisionId, Timeout};
 
-use super::{packages, tagging};
+use super::{layering, packages, tagging};
 use crate::context::store_error;
 use crate::functions::{self, Named, Target};
 use crate::service::success;
@@ -32,10 +32,12 @@ pub(crate) async fn call(
     if control.store().function(&key).await.map_err(store_error)?.is_some() {
         return Err(already_exists(&target));
     }
+    let used = layering::used(control, scope, body.settings.layers.as_deref().unwrap_or_default()).await?;
     let package = packages::obtain(control, scope, code, package).await?;
-    let package = packages::store(control, scope, package).await?;
+    let package = packages::store(control, scope, package, &used).await?;
     let mut configuration = defaults(&target);
     settings::apply(&body.settings, &mut configuration);
+    configuration.layers = used;
     let mut row = FunctionRow {
         key,
         revision: RevisionId::random(),
@@ -116,6 +118,7 @@ fn defaults(target: &Target) -> Configuration {
         environment: None,
         log_group: format!("/aws/lambda/{}", target.name),
         architecture: machine_architecture(),
+        layers: Vec::new(),
     }
 }
 

@@ -4,9 +4,11 @@ use lambd_api::requests::FunctionCode;
 use lambd_api::{ApiError, Violations, patterns};
 use lambd_outbound::Credentials;
 use lambd_outbound::s3::{Location, ObjectError, Objects};
+use lambd_store::functions::UsedLayer;
 use lambd_store::packages::{Arrived, PackageError, StoredPackage};
 use lambd_types::Scope;
 
+use super::layering;
 use crate::Control;
 use crate::context::{disk_full, service_error, store_error};
 use crate::unsupported;
@@ -133,14 +135,34 @@ pub(super) async fn check_storage(control: &Control, scope: &Scope, size: u64) -
     Ok(())
 }
 
-/// Inspects and stores a package for an account; it is unpacked later.
+/// Inspects and stores a package for a function with these layers; it is unpacked later.
 pub(super) async fn store(
+    control: &Control,
+    scope: &Scope,
+    mut package: Arrived,
+    layers: &[UsedLayer],
+) -> Result<StoredPackage, ApiError> {
+    check_storage(control, scope, package.size()).await?;
+    let (packages, limits) = (control.store().packages(), control.options().unpack);
+    if !layers.is_empty() {
+        let unpacked;
+        (package, unpacked) = packages.inspect(package, limits).await.map_err(package_error)?;
+        layering::check_size(control, unpacked, layers)?;
+    }
+    packages.add(package, limits).await.map_err(package_error)
+}
+
+/// Unpacks and stores a package for a layer.
+pub(super) async fn store_layer(
     control: &Control,
     scope: &Scope,
     package: Arrived,
 ) -> Result<StoredPackage, ApiError> {
     check_storage(control, scope, package.size()).await?;
-    control.store().packages().add(package, control.options().unpack).await.map_err(package_error)
+    // The semaphore is never closed.
+    let _room = control.unpacking().acquire().await;
+    let packages = control.store().packages();
+    packages.add_unpacked(package, control.options().unpack).await.map_err(package_error)
 }
 
 /// Verifies a package and keeps nothing.

@@ -30,7 +30,7 @@ pub(super) struct Wanted<'a> {
 pub(super) enum Effect {
     /// Other settings, which are in force at once.
     Settings,
-    /// Another package, which must be unpacked first.
+    /// Another package or other layers, which must be unpacked first.
     Package,
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn update(
     control: &Control,
     target: &Target,
     wanted: Wanted<'_>,
-    apply: impl Fn(&mut FunctionRow) -> Effect,
+    apply: impl Fn(&mut FunctionRow) -> Result<Effect, ApiError>,
 ) -> Result<Changed, ApiError> {
     let _changes = control.changes().await;
     for _ in 0..ATTEMPTS {
@@ -81,7 +81,7 @@ pub(super) async fn update(
         row.revision = RevisionId::random();
         row.build = RevisionId::random();
         row.last_modified = control.clock().now();
-        row.condition = match apply(&mut row) {
+        row.condition = match apply(&mut row)? {
             Effect::Settings => Condition::active(),
             Effect::Package => condition::updating(&before.condition),
         };

@@ -7,7 +7,7 @@ use lambd_http::{AwsRequest, AwsResponse};
 use lambd_store::packages::Arrived;
 
 use super::revision::{Effect, Wanted};
-use super::{packages, revision};
+use super::{layering, packages, revision};
 use crate::condition::{self, Change};
 use crate::functions::{self, Named};
 use crate::service::success;
@@ -35,12 +35,13 @@ pub(crate) async fn call(
         packages::try_out(control, package).await?;
         return success(StatusCode::OK, &functions::describe(&current, Named::Unqualified));
     }
-    let package = packages::store(control, &target.scope, package).await?;
+    let package = packages::store(control, &target.scope, package, &current.configuration.layers).await?;
     let wanted = Wanted { expected, change: Change::Code, publish: body.publish };
     let changed = revision::update(control, &target, wanted, |row| {
         row.code = package.digest;
         row.code_size = package.size;
-        Effect::Package
+        layering::check_size(control, package.unpacked, &row.configuration.layers)?;
+        Ok(Effect::Package)
     })
     .await?;
     let answer = match &changed.published {

@@ -5,6 +5,7 @@ use lambd_api::requests::{self, UpdateFunctionConfiguration};
 use lambd_api::{ApiError, Route, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
 
+use super::layering;
 use super::revision::{self, Effect, Wanted};
 use crate::condition::Change;
 use crate::functions::{self, Named};
@@ -30,10 +31,20 @@ pub(crate) async fn call(
     }
     let expected = revision::expected(body.revision_id.as_ref());
     let wanted = Wanted { expected, change: Change::Other, publish: false };
+    let wished = match &body.settings.layers {
+        None => None,
+        Some(arns) => {
+            let current = revision::latest(control, &target, expected).await?;
+            Some(layering::Wished::of(control, &target.scope, arns, current.code).await?)
+        }
+    };
     let changed = revision::update(control, &target, wanted, |row| {
         settings::apply(&body.settings, &mut row.configuration);
-        // Nothing has to be made ready: the next event has them.
-        Effect::Settings
+        match &wished {
+            Some(wished) => wished.apply(row, &target),
+            // Nothing has to be made ready: the next event has them.
+            None => Ok(Effect::Settings),
+        }
     })
     .await?;
     success(StatusCode::OK, &functions::describe(&changed.latest, Named::Unqualified))

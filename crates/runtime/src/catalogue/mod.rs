@@ -375,7 +375,7 @@ mod tests {
         }
     }
 
-    fn function(runtime: &str) -> FunctionSnapshot {
+    pub(super) fn function(runtime: &str) -> FunctionSnapshot {
         use lambd_types::*;
         let scope = Scope { account: AccountId::default_local(), region: Region::default_local() };
         FunctionSnapshot {
@@ -391,6 +391,7 @@ mod tests {
             environment: Vec::new().into(),
             code: Sha256Digest::of(b""),
             code_dir: "/nowhere".into(),
+            layers_dir: None,
             log_group: String::new(),
         }
     }

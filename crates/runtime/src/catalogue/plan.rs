@@ -8,7 +8,7 @@ use lambd_types::FunctionSnapshot;
 
 use super::roots::{Contents, RuntimeRoot};
 use super::{Bootstraps, Family, Found, LanguageVersion};
-use crate::layout::{self, LANG_DIR, Layout, TASK_ROOT};
+use crate::layout::{self, LANG_DIR, Layout, OPT, TASK_ROOT};
 
 /// The parts of a toolchain that programs need, below its prefix. Not the prefix itself: that of a Node.js in
 /// `~/.local/bin` is `~/.local`, which holds much more, such as key rings and this daemon's own data.
@@ -34,12 +34,16 @@ pub struct LaunchPlan {
 /// The program of a function's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Launcher {
-    /// The package's own `bootstrap`.
-    Custom,
+    /// The `bootstrap` of the package, or of a layer.
+    Custom {
+        /// Whether it is a layer's.
+        in_layer: bool,
+    },
     /// The `bootstrap` that a root file system brings along.
     InRoot {
-        /// The language that it runs, if that is one whose programs want variables of their own.
-        language: Option<(Family, LanguageVersion)>,
+        /// The managed runtime that it is; none for custom ones. Programs of some languages want variables of
+        /// their own.
+        runtime: Option<String>,
     },
     /// Our bootstrap on an interpreter.
     Managed(Found),
@@ -57,19 +61,21 @@ pub(crate) struct Start {
 }
 
 impl LaunchPlan {
-    /// A custom runtime: the package's own `bootstrap` (RT-43, RT-44), else one that its root file system has.
+    /// A custom runtime: the `bootstrap` of the package, else of its layers (RT-43, RT-44), else one that its root
+    /// file system has.
     pub(super) fn custom(function: &FunctionSnapshot, root: Option<&RuntimeRoot>) -> Self {
-        let path = function.code_dir.join("bootstrap");
+        let places = [(Some(&function.code_dir), TASK_ROOT), (function.layers_dir.as_ref(), OPT)];
+        let found = places.into_iter().find_map(|(directory, place)| {
+            Some((std::fs::metadata(directory?.join("bootstrap")).ok()?, place))
+        });
         let in_root = matches!(root.map(|root| &root.contents), Some(Contents::Files { bootstrap: true }));
-        let launcher = match std::fs::metadata(&path) {
-            Err(_) if in_root => Ok(Launcher::InRoot { language: None }),
-            Err(_) => {
-                Err(format!("Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap /opt/bootstrap]"))
+        let launcher = match found {
+            None if in_root => Ok(Launcher::InRoot { runtime: None }),
+            None => Err(format!("Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap {OPT}/bootstrap]")),
+            Some((meta, place)) if meta.is_dir() || meta.permissions().mode() & 0o111 == 0 => {
+                Err(format!("fork/exec {place}/bootstrap: permission denied"))
             }
-            Ok(meta) if meta.is_dir() || meta.permissions().mode() & 0o111 == 0 => {
-                Err(format!("fork/exec {TASK_ROOT}/bootstrap: permission denied"))
-            }
-            Ok(_) => Ok(Launcher::Custom),
+            Some((_, place)) => Ok(Launcher::Custom { in_layer: place == OPT }),
         };
         Self {
             launcher,
@@ -84,7 +90,7 @@ impl LaunchPlan {
     /// A managed runtime that its root file system brings along.
     pub(super) fn brought_along(runtime: &str, root: &RuntimeRoot) -> Self {
         Self {
-            launcher: Ok(Launcher::InRoot { language: Family::of(runtime) }),
+            launcher: Ok(Launcher::InRoot { runtime: Some(runtime.to_owned()) }),
             binds: Vec::new(),
             root: Some(root.directory.clone()),
             symlinks: Vec::new(),
@@ -127,11 +133,12 @@ impl Launcher {
     /// What is executed where files are as `layout` says.
     pub(crate) fn start(&self, layout: &Layout) -> Start {
         match self {
-            Self::Custom => custom(layout),
-            Self::InRoot { language } => {
-                let env = language.map(|(family, version)| of_language(family, version, layout).1);
+            Self::Custom { in_layer: false } => custom(&layout.task_root, layout),
+            Self::Custom { in_layer: true } => custom(&layout.opt, layout),
+            Self::InRoot { runtime } => {
+                let env = runtime.as_deref().map(|runtime| of_runtime(runtime, layout)).unwrap_or_default();
                 let command = Path::new(&layout.runtime_dir).join("bootstrap");
-                Start { command, args: Vec::new(), env: env.unwrap_or_default() }
+                Start { command, args: Vec::new(), env }
             }
             Self::Managed(found) => {
                 let (args, env) = of_language(found.family, found.version, layout);
@@ -143,8 +150,8 @@ impl Launcher {
 
 /// `/bin/sh` is bash on AWS, and bootstraps rely on it. In a root file system of its own it is so in a
 /// sandbox as well; on the host's files, a bootstrap that asks for it is given bash by name.
-fn custom(layout: &Layout) -> Start {
-    let bootstrap = Path::new(&layout.task_root).join("bootstrap");
+fn custom(directory: &str, layout: &Layout) -> Start {
+    let bootstrap = Path::new(directory).join("bootstrap");
     let (bash, on_host) = (Path::new("/bin/bash"), layout.tmp.is_some());
     match shell_arguments(&bootstrap) {
         Some(mut args) if on_host && bash.exists() => {
@@ -172,6 +179,23 @@ fn shell_arguments(script: &Path) -> Option<Vec<String>> {
 
 type ArgsAndEnv = (Vec<String>, Vec<(String, String)>);
 
+/// The variables of a runtime that a root file system brings along.
+fn of_runtime(runtime: &str, layout: &Layout) -> Vec<(String, String)> {
+    match (Family::of(runtime), runtime.strip_prefix("ruby")) {
+        (Some((family, version)), _) => of_language(family, version, layout).1,
+        (None, Some(version)) => ruby(version, layout),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Gems and libraries of the package and of the layers (CORE-216).
+fn ruby(version: &str, layout: &Layout) -> Vec<(String, String)> {
+    let Layout { task_root, runtime_dir, opt, .. } = layout;
+    let gems = format!("{task_root}/vendor/bundle/ruby/{version}.0:{opt}/ruby/gems/{version}.0");
+    let libraries = format!("{task_root}:{runtime_dir}/lib:{opt}/ruby/lib");
+    vec![("GEM_PATH".to_owned(), gems), ("RUBYLIB".to_owned(), libraries)]
+}
+
 fn of_language(family: Family, version: LanguageVersion, layout: &Layout) -> ArgsAndEnv {
     match family {
         Family::Python => python(layout),
@@ -180,10 +204,10 @@ fn of_language(family: Family, version: LanguageVersion, layout: &Layout) -> Arg
 }
 
 fn python(layout: &Layout) -> ArgsAndEnv {
-    let runtime_dir = &layout.runtime_dir;
+    let Layout { runtime_dir, opt, .. } = layout;
     // Without the user's own site directory, which is not inside; with everything else that users of
     // Python rely on.
-    let args = vec!["-s".to_owned(), format!("{runtime_dir}/bootstrap.py")];
+    let args = vec!["-s".to_owned(), format!("{runtime_dir}/bootstrap.py"), opt.clone()];
     (args, vec![("PYTHONPATH".to_owned(), runtime_dir.clone())])
 }
 
@@ -209,7 +233,8 @@ mod tests {
         let bootstrap = code.path().join("bootstrap");
         let start = |view: View, text: &str| {
             std::fs::write(&bootstrap, text).unwrap();
-            custom(&Layout::new(&view, &[layout::code(code.path())], &[]))
+            let layout = Layout::new(&view, &[layout::code(code.path())], &[]);
+            Launcher::Custom { in_layer: false }.start(&layout)
         };
         let host = || View::Host { tmp: "/t".into() };
         let path = bootstrap.display().to_string();
@@ -220,6 +245,44 @@ mod tests {
             assert_eq!(start(host(), text).command, bootstrap, "{text}");
         }
         assert_eq!(start(View::OwnRoot, "#!/bin/sh\n").command, Path::new("/var/task/bootstrap"));
+    }
+
+    /// RT-44: the package's own file first, then that of the layers.
+    #[test]
+    fn a_bootstrap_is_looked_for_in_the_package_then_in_the_layers() {
+        let (code, layers) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut function = crate::catalogue::tests::function("provided.al2023");
+        function.code_dir = code.path().into();
+        let launcher = |function: &FunctionSnapshot| LaunchPlan::custom(function, None).launcher;
+        let bootstrap = |directory: &Path, mode: u32| {
+            std::fs::write(directory.join("bootstrap"), "#!/bin/bash\n").unwrap();
+            std::fs::set_permissions(directory.join("bootstrap"), std::fs::Permissions::from_mode(mode))
+                .unwrap();
+        };
+        bootstrap(layers.path(), 0o755);
+        assert!(launcher(&function).unwrap_err().starts_with("Couldn't find valid bootstrap(s)"));
+        function.layers_dir = Some(layers.path().into());
+        assert_eq!(launcher(&function), Ok(Launcher::Custom { in_layer: true }));
+        let layout = Layout::new(&View::OwnRoot, &[], &[]);
+        assert_eq!(launcher(&function).unwrap().start(&layout).command, Path::new("/opt/bootstrap"));
+        bootstrap(layers.path(), 0o644);
+        assert_eq!(launcher(&function), Err("fork/exec /opt/bootstrap: permission denied".to_owned()));
+        bootstrap(code.path(), 0o755);
+        assert_eq!(launcher(&function), Ok(Launcher::Custom { in_layer: false }));
+    }
+
+    /// CORE-216.
+    #[test]
+    fn ruby_finds_what_layers_have() {
+        let layout = Layout::new(&View::OwnRoot, &[], &[]);
+        let env = Launcher::InRoot { runtime: Some("ruby3.3".into()) }.start(&layout).env;
+        assert_eq!(
+            env,
+            [
+                ("GEM_PATH".into(), "/var/task/vendor/bundle/ruby/3.3.0:/opt/ruby/gems/3.3.0".into()),
+                ("RUBYLIB".to_owned(), "/var/task:/var/runtime/lib:/opt/ruby/lib".to_owned()),
+            ]
+        );
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn row(name: &str) -> FunctionRow {
             environment: None,
             log_group: format!("/aws/lambda/{name}"),
             architecture: machine_architecture(),
+            layers: Vec::new(),
         },
         build: RevisionId::random(),
         published_description: None,
@@ -199,4 +200,32 @@ async fn rows_of_an_older_schema_are_active() {
     let revision = RevisionId::from_stored("r1".into());
     let expected = FunctionRow { build: revision.clone(), revision, ..old.clone() };
     assert_eq!(store.function(&old.key).await.unwrap(), Some(expected));
+}
+
+/// What an update in progress is to replace still runs, with the layers that it has.
+#[tokio::test]
+async fn layers_in_use_are_told_in_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let layer = |name: &str| UsedLayer {
+        arn: name.into(),
+        code: Sha256Digest::of(name.as_bytes()),
+        code_size: 1,
+        unpacked_size: 2,
+    };
+    let mut updated = row("f");
+    updated.configuration.layers = vec![layer("b"), layer("a")];
+    let mut before = updated.configuration.clone();
+    before.layers = vec![layer("c")];
+    updated.in_force = Some(InForce {
+        build: RevisionId::random(),
+        code: updated.code,
+        code_size: updated.code_size,
+        configuration: before,
+    });
+    store.insert_function(&[updated.clone(), row("without")], &BTreeMap::new()).await.unwrap();
+    assert_eq!(store.function(&updated.key).await.unwrap(), Some(updated));
+    let mut lists = store.layer_lists().await.unwrap();
+    lists.sort_by_key(Vec::len);
+    assert_eq!(lists, [vec![layer("c").code], vec![layer("b").code, layer("a").code]]);
 }

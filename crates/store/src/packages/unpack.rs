@@ -170,7 +170,8 @@ pub(super) fn unpack(zip: impl Read + Seek, target: &Path, limits: UnpackLimits)
             let link_target = link_target(&path, &name, &mut entry)?;
             writer.links.push((path, link_target));
         } else {
-            writer.file(&path, mode.unwrap_or(0o644), &mut entry)?;
+            let declared = entry.size();
+            writer.file(&path, mode.unwrap_or(0o644), declared, &mut entry)?;
         }
     }
     writer.finish()
@@ -222,7 +223,13 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, mode: u32, content: &mut impl Read) -> Result<(), PackageError> {
+    fn file(
+        &mut self,
+        path: &Path,
+        mode: u32,
+        declared: u64,
+        content: &mut impl Read,
+    ) -> Result<(), PackageError> {
         let full = self.target.join(path);
         if let Some(parent) = full.parent() {
             make_dir(parent, 0o755)?;
@@ -245,6 +252,11 @@ impl Unpacker<'_> {
                 return Err(PackageError::TooLarge { limit: self.limits.bytes });
             }
             io::Write::write_all(&mut file, &buffer[..n]).map_err(io)?;
+        }
+        if taken != declared {
+            // Limits on several packages together rest on what each declares.
+            let shown = path.display();
+            return Err(PackageError::NotAZip(format!("{shown} is not as large as the archive says")));
         }
         self.written += taken;
         file.set_permissions(fs::Permissions::from_mode(mode)).map_err(io)
