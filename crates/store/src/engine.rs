@@ -74,6 +74,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0001.sql"),
     include_str!("../migrations/main/0002.sql"),
     include_str!("../migrations/main/0003.sql"),
+    include_str!("../migrations/main/0004.sql"),
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
 
