@@ -3,6 +3,8 @@
 //! Members that lambd does not act on are read all the same, so that the rules can refuse them by name
 //! instead of silently ignoring what a caller asked for.
 
+pub mod attached;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;

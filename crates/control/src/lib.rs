@@ -5,12 +5,14 @@
 //! [`ports`]. The crate must not know how a function runs, nor any SQL.
 
 mod actions;
+mod checks;
 mod condition;
 mod context;
 mod download;
 mod functions;
 mod options;
 mod paging;
+mod policy;
 pub mod ports;
 mod preparing;
 mod publication;

@@ -12,6 +12,8 @@ pub struct ControlOptions {
     pub code_size_zipped: u64,
     /// Bytes of all packages of an account and region.
     pub total_code_size: u64,
+    /// Executions at one time in an account and region.
+    pub concurrent_executions: usize,
     /// Which networks functions may ask for.
     pub network: NetworkRules,
 }
@@ -22,6 +24,7 @@ impl Default for ControlOptions {
             unpack: UnpackLimits::default(),
             code_size_zipped: limits::CODE_SIZE_ZIPPED,
             total_code_size: limits::TOTAL_CODE_SIZE,
+            concurrent_executions: limits::CONCURRENT_EXECUTIONS,
             network: NetworkRules::new(NetworkPolicy::None),
         }
     }

@@ -14,13 +14,23 @@ pub(crate) struct Paging {
 
 /// Reads `MaxItems`, from 1 to 10,000 by the model; a page is never longer than `page`.
 pub(crate) fn size(query: &QueryPairs, page: usize, violations: &mut Violations) -> Result<usize, ApiError> {
+    size_of(query, page, 10_000, violations)
+}
+
+/// The same for lists whose `MaxItems` has another `max` by the model.
+pub(crate) fn size_of(
+    query: &QueryPairs,
+    page: usize,
+    max: i64,
+    violations: &mut Violations,
+) -> Result<usize, ApiError> {
     let asked = match query.get("MaxItems") {
         None => page as i64,
         Some(text) => text.parse().map_err(|_| {
             ApiError::Serialization(format!("{text:?} can not be converted to an Integer for MaxItems"))
         })?,
     };
-    violations.range(asked, "maxItems", 1, 10_000);
+    violations.range(asked, "maxItems", 1, max);
     Ok(usize::try_from(asked).unwrap_or(1).min(page))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use lambd_api::{ApiError, Effect, Operation, Route, Routed, ThrottleReason, Unoffered};
+use lambd_api::{ApiError, Effect, Operation, Route, Routed, Unoffered};
 use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture, json};
 use lambd_types::limits;
 
@@ -46,27 +46,51 @@ async fn dispatch(control: &Control, route: &Route, request: AwsRequest) -> Resu
     use actions as a;
     let head = &request.head;
     match route.operation {
+        Operation::AddPermission => a::add_permission::call(control, route, request).await,
         Operation::CreateAlias => a::create_alias::call(control, route, request).await,
         Operation::CreateFunction => a::create_function::call(control, request).await,
         Operation::DeleteAlias => a::delete_alias::call(control, route, head).await,
         Operation::DeleteFunction => a::delete_function::call(control, route, head).await,
+        Operation::DeleteFunctionConcurrency => {
+            a::delete_function_concurrency::call(control, route, head).await
+        }
+        Operation::DeleteFunctionEventInvokeConfig => {
+            a::delete_function_event_invoke_config::call(control, route, head).await
+        }
+        Operation::GetAccountSettings => a::get_account_settings::call(control, head).await,
         Operation::GetAlias => a::get_alias::call(control, route, head).await,
         Operation::GetFunction => a::get_function::call(control, route, head).await,
+        Operation::GetFunctionConcurrency => a::get_function_concurrency::call(control, route, head).await,
         Operation::GetFunctionConfiguration => {
             a::get_function_configuration::call(control, route, head).await
         }
+        Operation::GetFunctionEventInvokeConfig => {
+            a::get_function_event_invoke_config::call(control, route, head).await
+        }
+        Operation::GetPolicy => a::get_policy::call(control, route, head).await,
         Operation::Invoke => a::invoke::call(control, route, request).await,
         Operation::ListAliases => a::list_aliases::call(control, route, head).await,
+        Operation::ListFunctionEventInvokeConfigs => {
+            a::list_function_event_invoke_configs::call(control, route, head).await
+        }
         Operation::ListFunctions => a::list_functions::call(control, head).await,
         Operation::ListTags => a::list_tags::call(control, route, head).await,
         Operation::ListVersionsByFunction => a::list_versions_by_function::call(control, route, head).await,
         Operation::PublishVersion => a::publish_version::call(control, route, request).await,
+        Operation::PutFunctionConcurrency => a::put_function_concurrency::call(control, route, request).await,
+        Operation::PutFunctionEventInvokeConfig => {
+            a::put_function_event_invoke_config::call(control, route, request).await
+        }
+        Operation::RemovePermission => a::remove_permission::call(control, route, head).await,
         Operation::TagResource => a::tag_resource::call(control, route, request).await,
         Operation::UntagResource => a::untag_resource::call(control, route, head).await,
         Operation::UpdateAlias => a::update_alias::call(control, route, request).await,
         Operation::UpdateFunctionCode => a::update_function_code::call(control, route, request).await,
         Operation::UpdateFunctionConfiguration => {
             a::update_function_configuration::call(control, route, request).await
+        }
+        Operation::UpdateFunctionEventInvokeConfig => {
+            a::update_function_event_invoke_config::call(control, route, request).await
         }
     }
 }
@@ -150,7 +174,7 @@ fn error_response(error: &ApiError) -> AwsResponse {
     let mut response = json(error.status(), &error.body());
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(error.code()));
-    if let ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded) = error {
+    if let ApiError::TooManyRequests(_) = error {
         headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

@@ -55,6 +55,8 @@ macro_rules! operations {
 }
 
 operations! {
+    /// API-102.
+    AddPermission: Change POST "/2015-03-31/functions/{FunctionName}/policy", "on functions, versions and aliases; policies are kept, not enforced";
     /// API-103.
     CreateAlias: Change POST "/2015-03-31/functions/{FunctionName}/aliases", "with weighted routing";
     /// API-105.
@@ -63,17 +65,31 @@ operations! {
     DeleteAlias: Change DELETE "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "yes";
     /// API-108.
     DeleteFunction: Change DELETE "/2015-03-31/functions/{FunctionName}", "whole functions and single versions";
+    /// API-109.
+    DeleteFunctionConcurrency: Change DELETE "/2017-10-31/functions/{FunctionName}/concurrency", "yes";
+    /// API-110.
+    DeleteFunctionEventInvokeConfig: Change DELETE "/2019-09-25/functions/{FunctionName}/event-invoke-config", "yes";
+    /// API-113.
+    GetAccountSettings: Read GET "/2016-08-19/account-settings", "limits in force and real usage";
     /// API-114.
     GetAlias: Read GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "yes";
     /// API-116.
     GetFunction: Read GET "/2015-03-31/functions/{FunctionName}", "with a download link valid for ten minutes";
+    /// API-117.
+    GetFunctionConcurrency: Read GET "/2019-09-30/functions/{FunctionName}/concurrency", "yes";
     /// API-118.
     GetFunctionConfiguration: Read GET "/2015-03-31/functions/{FunctionName}/configuration", "yes";
+    /// API-119.
+    GetFunctionEventInvokeConfig: Read GET "/2019-09-25/functions/{FunctionName}/event-invoke-config", "yes";
+    /// API-123.
+    GetPolicy: Read GET "/2015-03-31/functions/{FunctionName}/policy", "with the `RevisionId` of what it hangs on";
     /// API-125.
     Invoke: Invoke POST "/2015-03-31/functions/{FunctionName}/invocations",
         "`RequestResponse`, `Event`, `DryRun`, `LogType=Tail`, client context; versions and aliases";
     /// API-127.
     ListAliases: Read GET "/2015-03-31/functions/{FunctionName}/aliases", "of one version too, with paging";
+    /// API-129.
+    ListFunctionEventInvokeConfigs: Read GET "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", "with paging";
     /// API-130.
     ListFunctions: Read GET "/2015-03-31/functions", "with paging, `FunctionVersion=ALL`";
     /// API-134.
@@ -83,6 +99,12 @@ operations! {
     /// API-137.
     PublishVersion: Change POST "/2015-03-31/functions/{FunctionName}/versions",
         "with `CodeSha256`, `RevisionId`, `Description`";
+    /// API-138.
+    PutFunctionConcurrency: Change PUT "/2017-10-31/functions/{FunctionName}/concurrency", "reserved concurrency is in force at once";
+    /// API-139.
+    PutFunctionEventInvokeConfig: Change PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config", "retries and age are in force; destinations are kept, not delivered yet";
+    /// API-142.
+    RemovePermission: Change DELETE "/2015-03-31/functions/{FunctionName}/policy/{StatementId}", "with `RevisionId`";
     /// API-143.
     TagResource: Change POST "/2017-03-31/tags/{Resource}", "of functions";
     /// API-144.
@@ -95,4 +117,6 @@ operations! {
     /// API-148.
     UpdateFunctionConfiguration: Change PUT "/2015-03-31/functions/{FunctionName}/configuration",
         "with `RevisionId`; see the settings below";
+    /// API-149.
+    UpdateFunctionEventInvokeConfig: Change POST "/2019-09-25/functions/{FunctionName}/event-invoke-config", "see `PutFunctionEventInvokeConfig`";
 }
