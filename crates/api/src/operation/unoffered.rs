@@ -16,11 +16,7 @@ const FLEET: &str = "lambd runs functions on its own machine, not on a fleet of 
 const DURABLE: &str = "durable executions are not there yet";
 const MAPPINGS: &str = "event source mappings are not there yet";
 const LAYERS: &str = "layers are not there yet";
-const SIGNING: &str = "code signing is not there yet";
-const URLS: &str = "function URLs are not there yet";
 const CONCURRENCY: &str = "reserved and provisioned concurrency are not there yet";
-const RECURSION: &str = "recursive loops are not detected yet";
-const RUNTIME_MANAGEMENT: &str = "runtimes are those of the machine; their updates cannot be controlled";
 const INVOKE_ASYNC: &str = "deprecated; use `Invoke` with `InvocationType` `Event`";
 const STREAMING: &str = "response streaming is not there yet";
 
@@ -39,56 +35,38 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("AddLayerVersionPermission", "POST", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", LAYERS),
     row("CheckpointDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint", DURABLE),
     row("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers", FLEET),
-    row("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs", SIGNING),
     row("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", MAPPINGS),
-    row("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/{FunctionName}/url", URLS),
     row("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
-    row("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
     row("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/{UUID}", MAPPINGS),
-    row("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
-    row("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/{FunctionName}/url", URLS),
     row("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", LAYERS),
     row("DeleteProvisionedConcurrencyConfig", "DELETE", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
     row("GetCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
-    row("GetCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
     row("GetDurableExecution", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}", DURABLE),
     row("GetDurableExecutionHistory", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/history", DURABLE),
     row("GetDurableExecutionState", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/state", DURABLE),
     row("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", MAPPINGS),
-    row("GetFunctionCodeSigningConfig", "GET", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
-    row("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/{FunctionName}/recursion-config", RECURSION),
     row("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
-    row("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/{FunctionName}/url", URLS),
     row("GetLayerVersion", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", LAYERS),
     row("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion", LAYERS),
     row("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", LAYERS),
     row("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
-    row("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", RUNTIME_MANAGEMENT),
     row("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", INVOKE_ASYNC),
     row("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", STREAMING),
     row("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", FLEET),
-    row("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs", SIGNING),
     row("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", DURABLE),
     row("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", MAPPINGS),
-    row("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", URLS),
     row("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", FLEET),
-    row("ListFunctionsByCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions", SIGNING),
     row("ListLayerVersions", "GET", "/2018-10-31/layers/{LayerName}/versions", LAYERS),
     row("ListLayers", "GET", "/2018-10-31/layers", LAYERS),
     row("ListProvisionedConcurrencyConfigs", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL", CONCURRENCY),
     row("PublishLayerVersion", "POST", "/2018-10-31/layers/{LayerName}/versions", LAYERS),
-    row("PutFunctionCodeSigningConfig", "PUT", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
-    row("PutFunctionRecursionConfig", "PUT", "/2024-08-31/functions/{FunctionName}/recursion-config", RECURSION),
     row("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
     row("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
-    row("PutRuntimeManagementConfig", "PUT", "/2021-07-20/functions/{FunctionName}/runtime-management-config", RUNTIME_MANAGEMENT),
     row("RemoveLayerVersionPermission", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}", LAYERS),
     row("SendDurableExecutionCallbackFailure", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail", DURABLE),
     row("SendDurableExecutionCallbackHeartbeat", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat", DURABLE),
     row("SendDurableExecutionCallbackSuccess", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/succeed", DURABLE),
     row("StopDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/stop", DURABLE),
     row("UpdateCapacityProvider", "PUT", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
-    row("UpdateCodeSigningConfig", "PUT", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
     row("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", MAPPINGS),
-    row("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{FunctionName}/url", URLS),
 ];

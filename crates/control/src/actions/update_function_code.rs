@@ -6,7 +6,7 @@ use lambd_api::{ApiError, Route, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
 
 use super::revision::{Effect, Wanted};
-use super::{packages, revision};
+use super::{packages, revision, signing};
 use crate::condition::{self, Change};
 use crate::functions::{self, Named};
 use crate::service::success;
@@ -26,6 +26,7 @@ pub(crate) async fn call(
     let expected = revision::expected(body.revision_id.as_ref());
     let current = revision::latest(control, &target, expected).await?;
     condition::check_change(&current.condition, Change::Code, &target.unqualified_arn())?;
+    signing::check_deployment(control, &target.unqualified_holder()).await?;
     let zip = packages::zip_of(control, body.code)?;
     if body.dry_run {
         packages::check(control, zip).await?;
