@@ -16,6 +16,15 @@ const HEALTH: &str = "/_lambd/health";
 /// A daemon that is not ready after this time will not be.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// Of the daemon and its processes.
+    pub(crate) own: u64,
+    /// Of the programs that connect sandboxes, which are not ours.
+    pub(crate) uplinks: u64,
+}
+
 /// A running daemon with a data directory of its own.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -63,8 +72,8 @@ impl Daemon {
     }
 
     /// Memory of the daemon and of every process that it started, shared pages counted in part.
-    pub(crate) fn memory_bytes(&self) -> Result<u64, Error> {
-        let mut total = 0;
+    pub(crate) fn memory(&self) -> Result<Memory, Error> {
+        let mut memory = Memory::default();
         for process in family(self.process.id())? {
             let rollup = Path::new("/proc").join(process.to_string()).join("smaps_rollup");
             let text = fs::read_to_string(&rollup).map_err(|e| Error::file(&rollup, e))?;
@@ -72,9 +81,12 @@ impl Daemon {
             let kib = line
                 .and_then(|line| line.trim().strip_suffix(" kB"))
                 .and_then(|kib| kib.trim().parse::<u64>().ok());
-            total += 1024 * kib.ok_or(Error::Protocol("no Pss in smaps_rollup"))?;
+            let bytes = 1024 * kib.ok_or(Error::Protocol("no Pss in smaps_rollup"))?;
+            let name = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("comm"));
+            let is_uplink = name.is_ok_and(|name| name.starts_with("pasta") || name.starts_with("passt"));
+            *if is_uplink { &mut memory.uplinks } else { &mut memory.own } += bytes;
         }
-        Ok(total)
+        Ok(memory)
     }
 
     /// Asks the daemon to stop, as an operator would, and waits for it.

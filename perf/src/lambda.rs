@@ -87,7 +87,8 @@ pub(crate) fn invocations(name: &str) -> String {
     format!("/2015-03-31/functions/{name}/invocations")
 }
 
-fn wait(client: &mut Client, name: &str) -> Result<(), Error> {
+/// Waits until a function can be invoked as it was last changed.
+pub(crate) fn wait(client: &mut Client, name: &str) -> Result<(), Error> {
     let request = client.request("GET", &format!("/2015-03-31/functions/{name}/configuration"), b"");
     let start = Instant::now();
     while start.elapsed() < PATIENCE {

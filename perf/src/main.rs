@@ -8,6 +8,7 @@
 //! The floor is a hyper server in a process of its own that echoes request bodies: what the same
 //! HTTP stack can do on this machine when nothing happens behind it.
 
+mod api;
 mod client;
 mod daemon;
 mod error;

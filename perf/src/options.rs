@@ -35,6 +35,12 @@ pub(crate) struct Plan {
     pub(crate) cold_starts: usize,
     /// Starts of a daemon in a round.
     pub(crate) daemon_starts: usize,
+    /// Functions of the daemon whose API is measured.
+    pub(crate) functions: usize,
+    /// Requests of each kind to that API.
+    pub(crate) api_requests: usize,
+    /// Functions with large packages.
+    pub(crate) packages: usize,
 }
 
 impl Options {
@@ -76,6 +82,9 @@ impl Options {
                 load_time: Duration::from_millis(700),
                 cold_starts: 2,
                 daemon_starts: 2,
+                functions: 1000,
+                api_requests: 200,
+                packages: 3,
             }
         } else {
             Plan {
@@ -85,6 +94,9 @@ impl Options {
                 load_time: Duration::from_secs(3),
                 cold_starts: 6,
                 daemon_starts: 4,
+                functions: 10_000,
+                api_requests: 1000,
+                packages: 10,
             }
         }
     }

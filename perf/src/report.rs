@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::sandboxes::Sandboxes;
 use crate::stats::median;
 
@@ -17,8 +18,12 @@ pub(crate) struct Report {
     pub(crate) startup: Vec<f64>,
     /// MiB of an idle daemon with its helpers.
     pub(crate) memory: Vec<f64>,
+    /// MiB beside that of programs that connect the sandboxes which it keeps ready.
+    pub(crate) uplinks: Vec<f64>,
     /// Making execution environments.
     pub(crate) sandboxes: Option<Sandboxes>,
+    /// The API of a daemon with many functions.
+    pub(crate) api: Option<Api>,
 }
 
 /// Something that echoes.
@@ -49,7 +54,15 @@ impl Target {
 
 impl Report {
     pub(crate) fn new(quick: bool) -> Self {
-        Self { quick, targets: Vec::new(), startup: Vec::new(), memory: Vec::new(), sandboxes: None }
+        Self {
+            quick,
+            targets: Vec::new(),
+            startup: Vec::new(),
+            memory: Vec::new(),
+            uplinks: Vec::new(),
+            sandboxes: None,
+            api: None,
+        }
     }
 
     /// The table that people read.
@@ -81,9 +94,20 @@ impl Report {
         let _infallible = writeln!(text, "\ndaemon ready   {:>8.1} ms", median(&self.startup));
         let _infallible =
             writeln!(text, "idle memory    {:>8.1} MiB (Pss, daemon and helpers)", median(&self.memory));
+        let uplinks = median(&self.uplinks);
+        if uplinks > 0.0 {
+            let _infallible = writeln!(
+                text,
+                "               {uplinks:>8.1} MiB (Pss of pasta for the sandboxes kept ready)"
+            );
+        }
         if let Some(sandboxes) = &self.sandboxes {
             text.push('\n');
             text.push_str(&sandboxes.table());
+        }
+        if let Some(api) = &self.api {
+            text.push('\n');
+            text.push_str(&api.table());
         }
         if self.quick {
             text.push_str("(quick run: the shape is right, the numbers are rough)\n");
@@ -115,6 +139,8 @@ impl Report {
             "targets": targets,
             "daemon_ready_ms": values(&self.startup),
             "idle_memory_mib": values(&self.memory),
+            "idle_uplinks_mib": values(&self.uplinks),
+            "api": self.api.as_ref().map(Api::json),
             "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),
         });
         format!("{report:#}\n")

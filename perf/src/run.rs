@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::api::Api;
 use crate::client::Client;
 use crate::daemon::Daemon;
 use crate::error::Error;
@@ -38,6 +39,9 @@ pub(crate) fn run(options: &Options) -> Result<Report, Error> {
     eprintln!("making sandboxes ...");
     report.sandboxes = Some(Sandboxes::measure(&options.sandbox_helper)?);
 
+    eprintln!("making functions ...");
+    report.api = Some(Api::measure(&options.lambd, plan)?);
+
     let floor = Floor::start()?;
     let daemon = Daemon::start(&options.lambd)?;
     let measured = interleaved(options, plan, &floor, &daemon, &mut report);
@@ -56,7 +60,10 @@ fn starts(program: &Path, plan: Plan, report: &mut Report) -> Result<(), Error> 
         report.startup.push(daemon.started_in().as_secs_f64() * 1e3);
         if start % plan.daemon_starts == 0 {
             std::thread::sleep(SETTLE);
-            report.memory.push(daemon.memory_bytes()? as f64 / (1024.0 * 1024.0));
+            let memory = daemon.memory()?;
+            let mebibytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+            report.memory.push(mebibytes(memory.own));
+            report.uplinks.push(mebibytes(memory.uplinks));
         }
         daemon.stop()?;
     }

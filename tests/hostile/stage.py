@@ -1,5 +1,6 @@
 """Where attacks are played: a daemon at one isolation level, an attacker, a victim, and the host's view."""
 
+import hashlib
 import inspect
 import os
 import shutil
@@ -43,7 +44,14 @@ class Stage:
         self.canary = uuid.uuid4().hex
         self.secret = uuid.uuid4().hex
         self.mounts_before = mounts()
+        #: What makes a command run as the stage's user.
+        self.prefix = []
         self.daemon = self._daemon()
+        #: Where functions' code is. At the level `process` root's run as users who cannot enter the data directory.
+        self.shared = self.daemon.data
+        if (level, user) == ("process", "root"):
+            digest = hashlib.sha256(bytes(self.daemon.data)).hexdigest()[:16]
+            self.shared = Path("/var/cache/lambd") / digest
         self.daemon.start()
         self.pid = self.daemon.process.pid
         self.lambda_ = boto(self.daemon.url, "lambda")
@@ -60,7 +68,6 @@ class Stage:
     def _daemon(self) -> Daemon:
         # `env` is part of the command so that the canary is in the daemon's environment only.
         setting = [f"{CANARY}={self.canary}"]
-        prefix = []
         if self.user == "rootless" and os.geteuid() == 0:
             home = self.folder / "home"
             home.mkdir()
@@ -68,10 +75,10 @@ class Stage:
             for path in (self.folder, home):
                 os.chown(path, ORDINARY_USER, ORDINARY_USER)
             ids = [f"--reuid={ORDINARY_USER}", f"--regid={ORDINARY_USER}", "--clear-groups"]
-            prefix = ["setpriv", *ids]
+            self.prefix = ["setpriv", *ids]
             setting += [f"HOME={home}", "PATH=/usr/local/bin:/usr/bin:/bin"]
-        daemon = Daemon(self.folder, prefix=[*prefix, "env", *setting], arguments=arguments(self.level))
-        if prefix:
+        daemon = Daemon(self.folder, prefix=[*self.prefix, "env", *setting], arguments=arguments(self.level))
+        if self.prefix:
             daemon.program = str(self.folder / "lambd")
         return daemon
 
@@ -119,6 +126,21 @@ class Stage:
         """Processes of the host with ``mark`` in their command line."""
         return [pid for pid in processes() if mark.encode() in command_line(pid)]
 
+    def victims(self) -> list:
+        """The victim's processes, as the host sees them."""
+        found = [pid for pid in descendants(self.pid) if comm(pid) == "hostile-victim"]
+        assert found, "the victim runs"
+        return found
+
+    @property
+    def own_view(self) -> bool:
+        """Whether functions see files, processes and a network of their own."""
+        return self.level != "process"
+
+    def give_sign(self, sign: str):
+        """Lets functions that wait for this sign go on, see `tools.await_sign`."""
+        self.attacker(sign)
+
     def spawner(self) -> int:
         """The process that makes sandboxes."""
         (pid,) = [pid for pid in children(self.pid) if comm(pid) == "lambd-spawner"]
@@ -128,6 +150,7 @@ class Stage:
         """Stops the daemon, which must be able to do so, and removes all traces of the stage."""
         assert self.daemon.alive(), f"the daemon died:\n{self.daemon.output()}"
         assert self.daemon.stop() == 0, self.daemon.output()
+        assert self.shared == self.daemon.data or not self.shared.exists(), "its cache goes with it"
         shutil.rmtree(self.folder)
 
 
@@ -135,9 +158,9 @@ def lambda_warm_up():
     return "warm"
 
 
-def arguments(level: str) -> list:
-    """The daemon's options for a level. The first level is the default, and has no option yet."""
-    return [] if level == "namespaces" else ["--isolation", level]
+def arguments(level: str, network: str = "none") -> list:
+    """The daemon's options for a level, and for a network of functions."""
+    return ["--isolation", level, "--network", network]
 
 
 def mounts() -> set:

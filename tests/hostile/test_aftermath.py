@@ -32,7 +32,7 @@ def test_aftermath_files(stage):
     kept = {"data", "daemon.log", "home", "lambd"}
     assert {path.name for path in stage.folder.iterdir()} <= kept
     packages = {path.stem for path in (stage.daemon.data / "code" / "packages").iterdir()}
-    (boot,) = (stage.daemon.data / "code" / "unpacked").iterdir()
+    (boot,) = (stage.shared / "code" / "unpacked").iterdir()
     assert {path.name for path in boot.iterdir()} <= packages
     places = [tempfile.gettempdir(), "/var/tmp", "/dev/shm", "/run", "/"]
     strangers = {path for place in places for path in Path(place).iterdir() if path.name in INTRUDERS}

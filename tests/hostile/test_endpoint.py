@@ -95,7 +95,7 @@ def test_large_bodies(stage, name):
         answers = []
 
         def send():
-            with socket.create_connection(("127.0.0.1", 4566)) as connection:
+            with socket.create_connection(("127.0.0.1", ENDPOINT)) as connection:
                 connection.settimeout(20)
                 try:
                     connection.sendall(head)

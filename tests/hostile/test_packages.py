@@ -5,7 +5,6 @@ import os
 import stat
 import struct
 import threading
-import time
 import zipfile
 
 import botocore.exceptions
@@ -204,12 +203,10 @@ def test_archive_with_a_million_entries(stage):
 
     busy = threading.Thread(target=upload)
     busy.start()
-    start = time.monotonic()
     while busy.is_alive():
         most = max(most, resident(stage.pid))
         busy.join(0.02)
     assert refusals in ([400], [413]), refusals
-    assert time.monotonic() - start < 10
     # The request in base64 and decoded, and what is copied between.
     assert most - before < 350 * MB, (most - before) / MB
 

@@ -1,7 +1,9 @@
 """Using up what all share: memory, disk, descriptors."""
 
 import os
+import uuid
 
+from stage import eventually
 from tools import *  # noqa: F403 - what attacks use is defined there
 
 MB = 1 << 20
@@ -58,7 +60,7 @@ def test_memory_in_shared_files(stage, name):
             os.write(file, b"x" * (1 << 20))
 
     def in_tmp():
-        with open("/tmp/large", "wb") as file:
+        with open(f"{TMP}/large", "wb") as file:
             for _ in range(500):
                 file.write(b"x" * (1 << 20))
 
@@ -144,7 +146,9 @@ def test_descriptors_in_flight(stage, name):
     """Descriptors that are on their way between sockets run out for the function, not for the daemon."""
     stage.attacker(name)
 
-    def run():
+    mark, sign = uuid.uuid4().hex, f"{name}-sign"
+
+    def run(mark, sign):
         null = os.open("/dev/null", os.O_RDONLY)
         pairs, sent = [], 0
         try:
@@ -160,16 +164,22 @@ def test_descriptors_in_flight(stage, name):
                 except BlockingIOError:
                     pass
         except OSError as error:
-            time.sleep(1.5)  # meanwhile the test has a new instance made
+            child = sleeper(mark)
+            await_sign(sign)  # meanwhile the test has a new instance made
+            child.kill()
+            child.wait()
             return [sent, errno.errorcode[error.errno]]
 
     answers = []
-    busy = threading.Thread(target=lambda: answers.append(stage.attack(run, by=name)))
+    busy = threading.Thread(target=lambda: answers.append(stage.attack(run, mark, sign, by=name)))
     busy.start()
-    time.sleep(0.7)
-    stage.attacker(f"{name}-other")
-    assert stage.attack(nothing, by=f"{name}-other") == "nothing"
-    busy.join()
+    try:
+        eventually(lambda: stage.marked(mark), "the descriptors to be on their way")
+        stage.attacker(f"{name}-other")
+        assert stage.attack(nothing, by=f"{name}-other") == "nothing"
+    finally:
+        stage.give_sign(sign)
+        busy.join()
     assert answers[0][1] == "ETOOMANYREFS", answers
     assert answers[0][0] <= 2048
 
@@ -184,7 +194,7 @@ def test_disk_in_tmp(stage, name):
             total = 0
             try:
                 for number in range(700):
-                    with open(f"/tmp/{kind}", "ab") as file:
+                    with open(f"{TMP}/{kind}", "ab") as file:
                         if kind == "allocated":
                             os.posix_fallocate(file.fileno(), number << 20, 1 << 20)
                         else:
@@ -192,16 +202,35 @@ def test_disk_in_tmp(stage, name):
                     total += 1
             except OSError as error:
                 found[kind] = [total, errno.errorcode[error.errno]]
-            os.unlink(f"/tmp/{kind}")
-        with open("/tmp/sparse", "wb") as file:
+            os.unlink(f"{TMP}/{kind}")
+        with open(f"{TMP}/sparse", "wb") as file:
             os.ftruncate(file.fileno(), 1 << 40)
-        found["sparse"] = os.stat("/tmp/sparse").st_blocks
+        found["sparse"] = os.stat(f"{TMP}/sparse").st_blocks
         return found
 
     found = stage.attack(run, by=name)
     assert found.pop("sparse") == 0
     for kind, (total, error) in found.items():
         assert (450 < total <= 512, error) == (True, "ENOSPC"), (kind, total, error)
+
+
+def test_disk_in_its_directory(stage, name):
+    """Files that are together more than EphemeralStorage end their instance, and go with it."""
+    stage.attacker(name)
+
+    def run():
+        print(TMP, flush=True)
+        for number in range(3):
+            with open(f"{TMP}/{number}", "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 300 << 20)
+        time.sleep(50)
+
+    answer = stage.invoke(name, run)
+    assert answer.error == "Unhandled", answer
+    assert "timed out" not in answer.payload.decode(), answer
+    (place,) = [line for line in answer.log.splitlines() if line.startswith("/")]
+    eventually(lambda: not os.path.exists(place), "its files to be gone")
+    assert stage.attack(nothing, by=name) == "nothing"
 
 
 def test_inodes_in_tmp(stage, name):
@@ -213,7 +242,7 @@ def test_inodes_in_tmp(stage, name):
         count = 0
         try:
             while count < 500_000:
-                makers[count % len(makers)](f"/tmp/{count}")
+                makers[count % len(makers)](f"{TMP}/{count}")
                 count += 1
         except OSError as error:
             return [count, errno.errorcode[error.errno]]

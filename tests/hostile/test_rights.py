@@ -60,7 +60,11 @@ def test_taking_capabilities(stage):
 
     tried, sets = stage.attack(run)
     assert len(sets) == 5
-    assert [int(one, 16) for one in sets] == [0] * 5
+    if (stage.level, stage.user) == ("process", "rootless"):
+        # The fourth bounds what programs may give, and nobody without capabilities can empty it. no_new_privs
+        # is what keeps programs from giving any.
+        sets.pop(3)
+    assert {int(one, 16) for one in sets} == {0}
     assert set(tried.values()) <= {"EPERM", "EINVAL"}, tried
 
 
@@ -142,7 +146,7 @@ def test_other_namespaces(stage):
 
     def run():
         found = {}
-        for path in glob.glob("/proc/self/ns/*") + glob.glob("/proc/1/ns/*"):
+        for path in glob.glob("/proc/self/ns/*") + glob.glob(f"/proc/{os.getppid()}/ns/*"):
             try:
                 fd = os.open(path, os.O_RDONLY)
             except OSError as error:

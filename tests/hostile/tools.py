@@ -24,6 +24,16 @@ import time
 import urllib.error
 import urllib.request
 
+#: Where a function may write, and where its code and the bootstrap are. At the level `process` these are
+#: paths of the host.
+TMP = os.environ.get("TMPDIR", "/tmp")
+TASK = os.environ.get("LAMBDA_TASK_ROOT", "/var/task")
+RUNTIME = os.environ.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
+
+#: Ports of its two endpoints on 127.0.0.1, see `runtime_api` and `aws`.
+API = int(os.environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001").rpartition(":")[2])
+ENDPOINT = int(os.environ.get("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").rpartition(":")[2])
+
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
@@ -113,6 +123,20 @@ def processes():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
+def family():
+    """Processes of this sandbox but its init: this one, its children, and orphans, which the init has adopted."""
+    parents = {os.getpid(), os.getppid()}
+    found = []
+    for pid in processes():
+        try:
+            fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) in parents:
+            found.append(pid)
+    return sorted(found)
+
+
 def in_child(action):
     """Runs an action in a child process and tells how it ended: its exit status, or minus a signal."""
     pid = os.fork()
@@ -128,6 +152,15 @@ def in_child(action):
 def sleeper(mark=""):
     """A child process that sleeps and, for the host's eyes, has ``mark`` in its command line."""
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", mark])
+
+
+def await_sign(name, patience=60):
+    """Waits until the test has made a function of that name, see `Stage.give_sign`."""
+    until = time.monotonic() + patience
+    while aws(f"/2015-03-31/functions/{name}")[0] != 200:
+        if time.monotonic() > until:
+            raise TimeoutError(f"nobody gave the sign {name}")
+        time.sleep(0.05)
 
 
 def machine_code(code):
@@ -179,7 +212,7 @@ def runtime_api(method, path, body=b"", headers=(), patience=10):
     """One call of the Runtime API by hand: the status."""
     lines = [f"{method} /2018-06-01/runtime/{path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
     head = "\r\n".join([*lines, *headers, "", ""]).encode()
-    return status(exchange(9001, head + body, patience))
+    return status(exchange(API, head + body, patience))
 
 
 def aws(path, body=None, credential="000000000000", service="lambda", method=None, headers=()):

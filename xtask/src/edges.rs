@@ -11,7 +11,7 @@ use crate::metadata::Package;
 /// Folders of the crates, lowest level first. `companions/*` stands for every companion.
 const LEVELS: &[&[&str]] = &[
     &["types", "jail"],
-    &["api", "http", "iam", "store"],
+    &["api", "http", "iam", "outbound", "store"],
     &["control", "invoke", "runtime", "sandbox", "poller", "companions/*", "cli", "console"],
     &["server"],
 ];

@@ -26,6 +26,9 @@ impl ThrottleReason {
 /// An error of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
+    /// The caller may not do this.
+    #[error("{0}")]
+    AccessDenied(String),
     /// A value breaks a constraint of the API model; see [`crate::Violations`].
     #[error("{0}")]
     Validation(String),
@@ -116,6 +119,7 @@ impl ApiError {
     fn row(&self) -> (&'static str, StatusCode, TextMember) {
         use TextMember::{Lower, Upper};
         match self {
+            Self::AccessDenied(_) => ("AccessDeniedException", StatusCode::FORBIDDEN, Upper),
             Self::Validation(_) => ("ValidationException", StatusCode::BAD_REQUEST, Lower),
             Self::InvalidParameterValue(_) => {
                 ("InvalidParameterValueException", StatusCode::BAD_REQUEST, Lower)

@@ -10,6 +10,7 @@ mod marker;
 mod operation;
 mod violations;
 
+pub mod archive;
 pub mod requests;
 pub mod responses;
 pub mod runtimes;

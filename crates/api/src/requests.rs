@@ -82,7 +82,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct FunctionCode {
-    /// The zip itself.
+    /// Nothing, where the zip itself was: see [`crate::archive`].
     pub zip_file: Option<Blob>,
     /// Bucket of a zip in S3.
     pub s3_bucket: Option<String>,

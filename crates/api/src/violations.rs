@@ -8,6 +8,8 @@ use crate::ApiError;
 pub mod patterns {
     /// Function name or ARN, dots not allowed.
     pub const FUNCTION_NAME: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";
+    /// Bucket of a package in S3.
+    pub const S3_BUCKET: &str = r"[0-9A-Za-z\.\-_]*(?<!\.)";
     /// Version or alias.
     pub const QUALIFIER: &str = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
     /// Name of an alias.

@@ -1,9 +1,12 @@
 //! Text to people and scripts: two streams, colours when a person looks, and tables.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+
+use crate::terminal;
 
 /// Standard output and error of a command, shared by its tasks. A line is written whole.
 #[derive(Clone)]
@@ -12,6 +15,7 @@ pub struct Console {
     out_paint: Paint,
     err_paint: Paint,
     out_is_terminal: bool,
+    err_is_terminal: bool,
 }
 
 struct Sinks {
@@ -31,11 +35,12 @@ impl Console {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
         let (out, err) = (io::stdout(), io::stderr());
-        let out_is_terminal = out.is_terminal();
+        let (out_is_terminal, err_is_terminal) = (out.is_terminal(), err.is_terminal());
         Self {
             out_paint: Paint(wanted && out_is_terminal),
-            err_paint: Paint(wanted && err.is_terminal()),
+            err_paint: Paint(wanted && err_is_terminal),
             out_is_terminal,
+            err_is_terminal,
             sinks: Arc::new(Mutex::new(Sinks { out: Box::new(out), err: Box::new(err) })),
         }
     }
@@ -49,6 +54,7 @@ impl Console {
             out_paint: Paint(false),
             err_paint: Paint(false),
             out_is_terminal: false,
+            err_is_terminal: false,
         };
         (console, captured)
     }
@@ -63,25 +69,28 @@ impl Console {
         self.err_paint
     }
 
-    /// Writes lines to stdout.
+    /// Writes lines to stdout. On a terminal, they can do nothing but be read: see [`terminal::visible`].
     pub(crate) fn out(&self, text: &str) -> io::Result<()> {
+        let text = if self.out_is_terminal { terminal::visible(text) } else { Cow::Borrowed(text) };
         let mut sinks = self.lock();
         writeln!(sinks.out, "{text}")?;
         sinks.out.flush()
     }
 
-    /// Writes bytes to stdout as they are; on a terminal a newline follows where none ends them.
+    /// Writes bytes to stdout as they are; on a terminal, as a line of text.
     pub(crate) fn out_raw(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.out_is_terminal {
+            let text = String::from_utf8_lossy(bytes);
+            return self.out(text.strip_suffix('\n').unwrap_or(&text));
+        }
         let mut sinks = self.lock();
         sinks.out.write_all(bytes)?;
-        if self.out_is_terminal && !bytes.ends_with(b"\n") {
-            sinks.out.write_all(b"\n")?;
-        }
         sinks.out.flush()
     }
 
-    /// Writes lines to stderr.
+    /// Writes lines to stderr, on a terminal as [`Self::out`] does.
     pub(crate) fn err(&self, text: &str) -> io::Result<()> {
+        let text = if self.err_is_terminal { terminal::visible(text) } else { Cow::Borrowed(text) };
         writeln!(self.lock().err, "{text}")
     }
 

@@ -45,6 +45,7 @@ mod ports;
 mod project;
 mod report;
 mod stop;
+mod terminal;
 
 use std::process::ExitCode;
 

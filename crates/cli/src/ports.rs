@@ -55,6 +55,8 @@ pub struct ServeArgs {
     pub allow_host_network: bool,
     /// Networks that functions must not reach.
     pub denied_networks: Vec<Cidr>,
+    /// Where code in S3 is read: a URL, in which `{region}` may stand for the region.
+    pub s3_endpoint: Option<String>,
     /// Where trace segments are handed on to.
     pub xray_daemon: Option<SocketAddr>,
     /// What to do about a function whose runtime version is not installed.

@@ -22,6 +22,7 @@ mod settings;
 mod snapshots;
 mod tags;
 mod unsupported;
+mod uploads;
 
 pub use context::{Control, LookupError};
 pub use download::DownloadService;

@@ -1,5 +1,7 @@
 //! Settings of the rules.
 
+use lambd_outbound::Credentials;
+use lambd_outbound::s3::Objects;
 use lambd_store::packages::UnpackLimits;
 use lambd_types::{NetworkPolicy, NetworkRules, limits};
 
@@ -14,6 +16,10 @@ pub struct ControlOptions {
     pub total_code_size: u64,
     /// Executions at one time in an account and region.
     pub concurrent_executions: usize,
+    /// Where code in S3 is; without it, there is none.
+    pub objects: Option<Objects>,
+    /// What requests to it are signed with; without them, the account's number stands for a key.
+    pub objects_credentials: Option<Credentials>,
     /// Which networks functions may ask for.
     pub network: NetworkRules,
 }
@@ -25,6 +31,8 @@ impl Default for ControlOptions {
             code_size_zipped: limits::CODE_SIZE_ZIPPED,
             total_code_size: limits::TOTAL_CODE_SIZE,
             concurrent_executions: limits::CONCURRENT_EXECUTIONS,
+            objects: None,
+            objects_credentials: None,
             network: NetworkRules::new(NetworkPolicy::None),
         }
     }

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use lambd_api::archive::ScanError;
 use lambd_api::{ApiError, Effect, Operation, Route, Routed, Unoffered};
-use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture, json};
+use lambd_http::{
+    AwsRequest, AwsResponse, AwsService, BodyError, Refusal, RequestBody, RequestHead, ServiceFuture, empty,
+    json,
+};
+use lambd_store::packages::Arrived;
 use lambd_types::limits;
 
+use crate::uploads::{self, Upload, UploadError};
 use crate::{Control, actions};
 
 /// Bodies that carry a package: 50 MB in base64 and the rest of the request (LANG2-182).
@@ -25,13 +31,13 @@ impl LambdaService {
         Self { control }
     }
 
-    async fn answer(&self, route: Route, request: AwsRequest) -> AwsResponse {
+    async fn answer(&self, route: Route, request: AwsRequest, package: Option<Arrived>) -> AwsResponse {
         let control = self.control.clone();
         let result = match route.operation.effect() {
-            Effect::Invoke | Effect::Read => dispatch(&control, &route, request).await,
+            Effect::Invoke | Effect::Read => dispatch(&control, &route, request, package).await,
             // A client that hangs up must not leave a change half made: changes run to their end.
             Effect::Change => {
-                let change = tokio::spawn(async move { dispatch(&control, &route, request).await });
+                let change = tokio::spawn(async move { dispatch(&control, &route, request, package).await });
                 change.await.unwrap_or_else(|panic| {
                     tracing::error!(%panic, "a change was broken off");
                     Err(ApiError::Service("the change was broken off by a fault in lambd".to_owned()))
@@ -42,14 +48,19 @@ impl LambdaService {
     }
 }
 
-async fn dispatch(control: &Control, route: &Route, request: AwsRequest) -> Result<AwsResponse, ApiError> {
+async fn dispatch(
+    control: &Control,
+    route: &Route,
+    request: AwsRequest,
+    package: Option<Arrived>,
+) -> Result<AwsResponse, ApiError> {
     use actions as a;
     let head = &request.head;
     match route.operation {
         Operation::AddPermission => a::add_permission::call(control, route, request).await,
         Operation::CreateAlias => a::create_alias::call(control, route, request).await,
         Operation::CreateCodeSigningConfig => a::create_code_signing_config::call(control, request).await,
-        Operation::CreateFunction => a::create_function::call(control, request).await,
+        Operation::CreateFunction => a::create_function::call(control, request, package).await,
         Operation::CreateFunctionUrlConfig => {
             a::create_function_url_config::call(control, route, request).await
         }
@@ -122,7 +133,9 @@ async fn dispatch(control: &Control, route: &Route, request: AwsRequest) -> Resu
         Operation::UpdateCodeSigningConfig => {
             a::update_code_signing_config::call(control, route, request).await
         }
-        Operation::UpdateFunctionCode => a::update_function_code::call(control, route, request).await,
+        Operation::UpdateFunctionCode => {
+            a::update_function_code::call(control, route, request, package).await
+        }
         Operation::UpdateFunctionConfiguration => {
             a::update_function_configuration::call(control, route, request).await
         }
@@ -188,10 +201,39 @@ impl AwsService for LambdaService {
         })
     }
 
+    fn reads_body(&self, head: &RequestHead) -> bool {
+        matches!(route(head), Routed::Offered(route) if route.operation.archive().is_some())
+    }
+
+    fn call_with_body(self: Arc<Self>, head: RequestHead, body: RequestBody) -> ServiceFuture {
+        Box::pin(async move {
+            let limit = body.limit();
+            let Routed::Offered(route) = route(&head) else { return empty(StatusCode::BAD_REQUEST) };
+            let path = route.operation.archive().unwrap_or_default();
+            match uploads::receive(&self.control, path, body).await {
+                Ok(Upload { document, package }) => {
+                    self.answer(route, AwsRequest { head, body: document }, package).await
+                }
+                Err(UploadError::Body(BodyError::TooLarge) | UploadError::Scan(ScanError::TooLong)) => {
+                    self.refuse(&head, Refusal::BodyTooLarge { limit })
+                }
+                Err(UploadError::Body(BodyError::NoRoom)) => empty(StatusCode::SERVICE_UNAVAILABLE),
+                Err(UploadError::Body(error @ BodyError::Broken(_))) => {
+                    tracing::debug!(%error, "a request broke off");
+                    empty(StatusCode::BAD_REQUEST)
+                }
+                Err(UploadError::Scan(error @ ScanError::NotBase64)) => {
+                    error_response(&ApiError::Serialization(error.to_string()))
+                }
+                Err(UploadError::Package(error)) => error_response(&actions::package_error(error)),
+            }
+        })
+    }
+
     fn call(self: Arc<Self>, request: AwsRequest) -> ServiceFuture {
         Box::pin(async move {
             match route(&request.head) {
-                Routed::Offered(route) => self.answer(route, request).await,
+                Routed::Offered(route) => self.answer(route, request, None).await,
                 Routed::Unoffered(Unoffered { name, reason, .. }) => {
                     error_response(&ApiError::NotOffered { name, reason })
                 }

@@ -42,10 +42,12 @@ impl Snapshots {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A version, or the right to remember what the database has of it.
+    /// A version, or the right to remember what the database has of it. A version that was not ready is looked for
+    /// there again: a client may have read that it is, a moment before it is published here.
     pub(crate) fn version(&self, key: &FunctionKey) -> Result<Found, Generation> {
         let inner = self.read();
-        inner.versions.get(key).cloned().ok_or(Generation(inner.generation))
+        let ready = inner.versions.get(key).filter(|found| matches!(found, Found::Ready(_)));
+        ready.cloned().ok_or(Generation(inner.generation))
     }
 
     /// An alias, in the same way.

@@ -51,11 +51,9 @@ pub(crate) fn update_code(request: &UpdateFunctionCode) -> Result<(), ApiError> 
     ])
 }
 
-/// Refuses sources of code other than a direct upload.
+/// Refuses sources of code other than a zip.
 pub(crate) fn code(code: &FunctionCode) -> Result<(), ApiError> {
     first_of([
-        (code.s3_bucket.is_some() || code.s3_key.is_some(), "code in S3 (S3Bucket); upload it as ZipFile"),
-        (code.s3_object_version.is_some(), "code in S3 (S3ObjectVersion); upload it as ZipFile"),
         (code.image_uri.is_some(), "container images (ImageUri)"),
         (code.source_kms_key_arn.is_some(), "encrypted packages (SourceKMSKeyArn)"),
     ])

@@ -13,14 +13,58 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const DISCARD: u64 = 512 * 1024 * 1024;
 
 /// Why there is no body.
-#[derive(Debug)]
-pub(crate) enum BodyError {
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
     /// It is longer than the limit.
+    #[error("the body is too long")]
     TooLarge,
     /// Other bodies from the same place take all the memory that it may have.
+    #[error("there is no room for the body")]
     NoRoom,
     /// The client went away or sent something that is not HTTP.
-    Broken(hyper::Error),
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+}
+
+/// The body of a request that is still to be read.
+#[derive(Debug)]
+pub struct RequestBody {
+    body: Incoming,
+    limit: usize,
+    seen: usize,
+}
+
+impl RequestBody {
+    pub(crate) fn new(body: Incoming, limit: usize) -> Self {
+        Self { body, limit, seen: 0 }
+    }
+
+    /// Longest body accepted, in bytes.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The next part; `None` after the last.
+    ///
+    /// # Errors
+    /// It is longer than its limit, which is known before the first part if the client has announced the length; or
+    /// it broke off.
+    pub async fn part(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if self.seen as u64 + self.body.size_hint().lower() > self.limit as u64 {
+            return Err(BodyError::TooLarge);
+        }
+        while let Some(frame) = self.body.frame().await {
+            let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
+            self.seen += data.len();
+            return if self.seen > self.limit { Err(BodyError::TooLarge) } else { Ok(Some(data)) };
+        }
+        Ok(None)
+    }
+
+    /// Reads what is left and throws it away, so that the client comes to read the answer.
+    pub async fn discard(self) {
+        discard(self.body).await;
+    }
 }
 
 /// Memory for bodies of requests that come from one place and are not answered yet.

@@ -17,6 +17,7 @@ mod response;
 mod router;
 mod server;
 
+pub use body::{BodyError, RequestBody};
 pub use caller::{Caller, CallerDefaults};
 pub use query::{QueryPairs, percent_decode};
 pub use request::{AwsRequest, RequestHead};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::{AwsRequest, AwsResponse, RequestHead, json};
+use crate::{AwsRequest, AwsResponse, RequestBody, RequestHead, json};
 
 /// The future of a service's answer.
 pub type ServiceFuture = Pin<Box<dyn Future<Output = AwsResponse> + Send>>;
@@ -44,6 +44,21 @@ pub trait AwsService: Send + Sync + 'static {
 
     /// Answers a request.
     fn call(self: Arc<Self>, request: AwsRequest) -> ServiceFuture;
+
+    /// Whether this request is one for [`Self::call_with_body`], because its body need not be held in memory.
+    fn reads_body(&self, _head: &RequestHead) -> bool {
+        false
+    }
+
+    /// Answers a request whose body is still to be read. What the service leaves of it must be
+    /// [discarded](RequestBody::discard), or the client may never read the answer.
+    fn call_with_body(self: Arc<Self>, head: RequestHead, body: RequestBody) -> ServiceFuture {
+        Box::pin(async move {
+            let limit = body.limit();
+            body.discard().await;
+            self.refuse(&head, Refusal::BodyTooLarge { limit })
+        })
+    }
 }
 
 /// All services behind the listener.

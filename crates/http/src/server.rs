@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::{self, BodyError, Room};
 use crate::router::unknown_service;
-use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestHead, Router, empty};
+use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestBody, RequestHead, Router, empty};
 
 /// A client that opened a connection sends its request head within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -189,6 +189,9 @@ impl Server {
             return service.refuse(&head, Refusal::NotSigned);
         }
         let limit = service.body_limit(&head);
+        if service.reads_body(&head) {
+            return service.clone().call_with_body(head, RequestBody::new(body, limit)).await;
+        }
         match body::collect(body, limit, &self.room).await {
             Ok(body) => {
                 let response = service.clone().call(AwsRequest { head, body: body.bytes }).await;

@@ -60,6 +60,10 @@ fn prepare(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> Result<Pro
             .ok_or(StepError { step: "find socket for the supervisor".into(), errno: libc::EINVAL })?;
         fds::send_packet(socket, b"q", &[questions.as_fd()]).step("hand over the filter's questions")?;
     }
+    // After that file was sent: descriptors on their way count for all processes of a user together, and this
+    // limit says how many there may be when a process sends one more (unix(7)). A function that fills its own
+    // limit must not keep those of the same user from starting.
+    rlimits::limit_files()?;
     Ok(program)
 }
 

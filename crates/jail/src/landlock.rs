@@ -64,8 +64,8 @@ impl Rules {
         let mut rules = Self { files: Vec::new(), tcp_ports: None };
         rules.add("/", read(), Missing::Fails);
         rules.add("/tmp", AccessFs::from_all(KNOWN), Missing::Fails);
-        // Only what belongs to the function's own processes can be written there.
-        rules.add("/proc", AccessFs::WriteFile | AccessFs::Truncate, Missing::Fails);
+        // Nothing of /proc: what permissions leave to be written there is about the function's own processes, but
+        // `oom_score_adj` would undo what the spawner set, see proc_pid_oom_score_adj(5).
         rules.add_devices();
         rules
     }

@@ -54,7 +54,7 @@ fn all(others: u64, file_bytes: Option<u64>, data_bytes: Option<u64>) -> impl It
     })
 }
 
-/// Sets all limits.
+/// Sets all limits but that of open files, see [`limit_files`].
 pub(crate) fn apply(spec: &JailSpec, level: Level, lease: Lease) -> Result<(), StepError> {
     let on_host = level == Level::Process;
     // A user id that is not the sandbox's own has processes of others, which count as well.
@@ -64,11 +64,23 @@ pub(crate) fn apply(spec: &JailSpec, level: Level, lease: Lease) -> Result<(), S
         Tmp::Memory { bytes } if on_host && bytes > 0 => Some(bytes),
         Tmp::Memory { .. } | Tmp::Directory { .. } => None,
     };
-    for (limit, value) in all(others, file_bytes, spec.data_limit_bytes) {
-        let both = Rlimit { current: Some(value), maximum: Some(value) };
-        setrlimit(limit.resource, both).step(limit.step)?;
+    let limits = all(others, file_bytes, spec.data_limit_bytes);
+    for (limit, value) in limits.filter(|(limit, _)| limit.resource != Resource::Nofile) {
+        set(&limit, value)?;
     }
     lower_soft(Resource::Stack, STACK).step("limit stacks")
+}
+
+/// Sets the limit of open files.
+pub(crate) fn limit_files() -> Result<(), StepError> {
+    limits(None)
+        .filter(|(limit, _)| limit.resource == Resource::Nofile)
+        .try_for_each(|(limit, value)| set(&limit, value))
+}
+
+fn set(limit: &Limit, value: u64) -> Result<(), StepError> {
+    let both = Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(limit.resource, both).step(limit.step)
 }
 
 /// Lowers what is in force and leaves how far it may be raised: a program may know that it needs more.

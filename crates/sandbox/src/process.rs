@@ -1,6 +1,7 @@
 //! Reading a process's memory use from /proc.
 
 use std::collections::VecDeque;
+use std::io;
 
 /// Sum of the largest resident sets (`VmHWM`) of a process and its living descendants in bytes, see
 /// proc_pid_status(5). An estimate: shared pages count more than once, ended processes not at all.
@@ -43,12 +44,23 @@ fn children(pid: i32) -> Vec<i32> {
 }
 
 /// Start time of a process in clock ticks after boot, which tells it from a later one with the same
-/// number, see proc_pid_stat(5).
-pub(crate) fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// number, see proc_pid_stat(5); `None` when there is none.
+///
+/// # Errors
+/// It cannot be told, for example because this process may open no more files.
+pub(crate) fn start_time(pid: i32) -> io::Result<Option<u64>> {
+    let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // It ended between opening and reading.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+            return Ok(None);
+        }
+        stat => stat?,
+    };
     // The second field, the name, may contain anything; the last parenthesis ends it.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    let field =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok());
+    field.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]
@@ -59,7 +71,7 @@ mod tests {
     fn own_process_has_a_peak_and_a_start() {
         let own = i32::try_from(std::process::id()).expect("pid fits");
         assert!(tree_peak_bytes(own).is_some_and(|bytes| bytes > 100_000));
-        assert!(start_time(own).is_some_and(|ticks| ticks > 0));
-        assert_eq!(start_time(i32::MAX), None);
+        assert!(start_time(own).is_ok_and(|ticks| ticks > Some(0)));
+        assert!(start_time(i32::MAX).is_ok_and(|ticks| ticks.is_none()));
     }
 }

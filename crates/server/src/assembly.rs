@@ -10,6 +10,8 @@ use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router,
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
+use lambd_outbound::s3::Objects;
+use lambd_outbound::{Client, Credentials};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::{DataDir, DataDirError, Store};
@@ -101,7 +103,12 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
     let traces = Traces::start(args.xray_daemon).await.map_err(part)?;
-    let options = ControlOptions { network: network.rules.clone(), ..ControlOptions::default() };
+    let options = ControlOptions {
+        objects: objects(args.s3_endpoint)?,
+        objects_credentials: Credentials::from_env(|name| std::env::var(name).ok()),
+        network: network.rules.clone(),
+        ..ControlOptions::default()
+    };
     let control = Control::new(store.clone(), clock.clone(), options);
 
     let services: Vec<Arc<dyn AwsService>> = vec![
@@ -177,6 +184,12 @@ fn shared_directory(isolation: &Isolation, data: &Path) -> Result<PathBuf, Start
         return Ok(data.to_owned());
     }
     isolation::shared_directory(data).map_err(|(path, source)| StartError::DataUnusable { path, source })
+}
+
+/// Where code in S3 is.
+fn objects(endpoint: Option<String>) -> Result<Option<Objects>, StartError> {
+    let endpoint = endpoint.map(|url| url.parse()).transpose().map_err(part)?;
+    Ok(endpoint.map(|endpoint| Objects::new(Client::default(), endpoint)))
 }
 
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.

@@ -12,6 +12,9 @@ use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeRep
 use crate::isolation::{self, Interpreters};
 use crate::{assembly, network};
 
+/// Below this hard limit of open files, some hundred instances are too many.
+const ENOUGH_OPEN_FILES: u64 = 4096;
+
 /// Looks at the machine without changing it.
 pub(crate) struct Doctor;
 
@@ -25,7 +28,10 @@ impl Inspector for Doctor {
             kernel: kernel(&probe),
             isolation: probe.isolation.iter().map(level).chain([oci(choice)]).collect(),
             network: in_force.as_ref().map(networks).into_iter().collect(),
-            limits: limits(&probe).into_iter().chain([tmp(in_force.as_ref(), data_dir)]).collect(),
+            limits: limits(&probe)
+                .into_iter()
+                .chain([tmp(in_force.as_ref(), data_dir), open_files(most_open_files())])
+                .collect(),
             isolation_in_force: in_force.map(|level| level.to_string()),
             missing_runtimes: missing(&found),
             runtimes: found,
@@ -132,6 +138,25 @@ fn limits(probe: &ProbeReport) -> Vec<Check> {
         .collect()
 }
 
+/// The most open files that a daemon started like this command may have; `None` for no limit.
+fn most_open_files() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
+}
+
+fn open_files(most: Option<u64>) -> Check {
+    match most {
+        Some(most @ ..ENOUGH_OPEN_FILES) => Check::degraded(
+            "open files",
+            format!("at most {most}; lambd needs about ten for each instance"),
+            format!(
+                "raise the hard limit to {ENOUGH_OPEN_FILES} or more (LimitNOFILE= of systemd, limits.conf)"
+            ),
+        ),
+        Some(most) => Check::ok("open files", format!("at most {most}")),
+        None => Check::ok("open files", "not limited"),
+    }
+}
+
 fn tmp(level: Option<&Isolation>, data_dir: &Path) -> Check {
     if level == Some(&Isolation::Process) {
         return Check::ok("/tmp", TmpInForce::Directory.to_string());
@@ -216,4 +241,21 @@ fn data(dir: &Path) -> Vec<Check> {
         });
     }
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use lambd_cli::Verdict;
+
+    use super::*;
+
+    #[test]
+    fn few_open_files_are_told() {
+        let few = open_files(Some(1024));
+        assert!(matches!(few.verdict, Verdict::Degraded { .. }), "{few:?}");
+        assert!(few.detail.contains("1024"), "{few:?}");
+        for enough in [Some(4096), Some(1_048_576), None] {
+            assert_eq!(open_files(enough).verdict, Verdict::Ok);
+        }
+    }
 }

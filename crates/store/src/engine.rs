@@ -8,6 +8,7 @@ use sqlx::sqlite::{
 };
 
 use crate::DataDir;
+use crate::datadir::prepare_database;
 use crate::packages::Packages;
 
 /// The database said no.
@@ -111,6 +112,7 @@ async fn open_database(
     synchronous: SqliteSynchronous,
     migrations: &[&'static str],
 ) -> Result<SqlitePool, StoreError> {
+    prepare_database(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

@@ -5,16 +5,18 @@
 //! not synced, which is why it belongs to one boot of the machine: after a power cut it may be
 //! incomplete, and is made again from the zip.
 
+mod arriving;
 mod unpack;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, Write as _};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lambd_types::{Sha256Digest, random};
 
+pub use arriving::{Arrived, Arriving};
 pub use unpack::{PackageError, UnpackLimits};
 
 use crate::StoreError;
@@ -76,18 +78,22 @@ impl Packages {
         Ok(Self { dirs: Arc::new(dirs) })
     }
 
-    /// Inspects and stores a zip; it is on disk when this resolves, and not unpacked yet. When it fails, nothing
+    /// Begins to take in a package.
+    pub fn receive(&self) -> Arriving {
+        Arriving::new(&self.dirs)
+    }
+
+    /// Inspects and stores a package; it is on disk when this resolves, and not unpacked yet. When it fails, nothing
     /// of it remains.
-    pub async fn add(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
+    pub async fn add(&self, package: Arrived, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
-            let digest = Sha256Digest::of(&zip);
-            let stored = StoredPackage { digest, size: zip.len() as u64 };
-            let target = dirs.zip(digest);
-            unpack::inspect(&zip, limits)?;
+            let stored = StoredPackage { digest: package.digest, size: package.size };
+            let target = dirs.zip(package.digest);
+            let unpacked = unpack::inspect(&package.file, limits)?;
             if !target.exists() {
-                dirs.write_synced(&zip, &target)
-                    .map_err(|source| PackageError::Io { path: target, source })?;
+                dirs.check_room(unpacked)?;
+                dirs.keep(&package, &target).map_err(|source| PackageError::Io { path: target, source })?;
             }
             Ok(stored)
         })
@@ -104,14 +110,14 @@ impl Packages {
         .await
     }
 
-    /// Checks a zip as [`Self::add`] and [`Self::prepare`] would, and keeps nothing.
-    pub async fn check(&self, zip: Bytes, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
+    /// Checks a package as [`Self::add`] and [`Self::prepare`] would, and keeps nothing.
+    pub async fn check(&self, package: Arrived, limits: UnpackLimits) -> Result<StoredPackage, PackageError> {
         let dirs = self.dirs.clone();
         blocking(move || {
             let incoming = Incoming::new(&dirs.unpacking);
-            unpack::inspect(&zip, limits)?;
-            unpack::unpack(io::Cursor::new(&zip), &incoming.0, limits)?;
-            Ok(StoredPackage { digest: Sha256Digest::of(&zip), size: zip.len() as u64 })
+            unpack::inspect(&package.file, limits)?;
+            unpack::unpack(buffered(&package.file), &incoming.0, limits)?;
+            Ok(StoredPackage { digest: package.digest, size: package.size })
         })
         .await
     }
@@ -175,7 +181,7 @@ impl Dirs {
     fn unpack_stored(&self, digest: Sha256Digest, limits: UnpackLimits) -> Result<(), PackageError> {
         let path = self.zip(digest);
         let zip = File::open(&path).map_err(|source| PackageError::Io { path, source })?;
-        self.unpack(BufReader::with_capacity(64 * 1024, zip), digest, limits)
+        self.unpack(buffered(&zip), digest, limits)
     }
 
     fn unpack(
@@ -195,17 +201,30 @@ impl Dirs {
         }
     }
 
-    fn write_synced(&self, bytes: &[u8], target: &Path) -> io::Result<()> {
-        let incoming = Incoming::new(&self.incoming);
-        let mut file = File::create(&incoming.0)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&incoming.0, target)?;
+    /// Refuses at once what there would be no room for when it is unpacked behind the answer.
+    fn check_room(&self, bytes: u64) -> Result<(), PackageError> {
+        let path = &self.unpacking;
+        let stat = rustix::fs::statvfs(path)
+            .map_err(|error| PackageError::Io { path: path.clone(), source: error.into() })?;
+        if stat.f_bavail.saturating_mul(stat.f_frsize) < bytes {
+            return Err(PackageError::Io { path: path.clone(), source: io::ErrorKind::StorageFull.into() });
+        }
+        Ok(())
+    }
+
+    fn keep(&self, package: &Arrived, target: &Path) -> io::Result<()> {
+        package.file.sync_all()?;
+        fs::rename(&package.incoming.0, target)?;
         File::open(&self.packages)?.sync_all()
     }
 }
 
-/// A name in the incoming directory; whatever still has it at the end is removed.
+fn buffered(zip: &File) -> impl Read + Seek {
+    BufReader::with_capacity(64 * 1024, zip)
+}
+
+/// A name in an incoming directory; whatever still has it at the end is removed.
+#[derive(Debug)]
 struct Incoming(PathBuf);
 
 impl Incoming {

@@ -22,6 +22,16 @@ fn open() -> (tempfile::TempDir, Packages) {
     (dir, packages)
 }
 
+/// A package that came in two parts.
+async fn arrived(packages: &Packages, zip: &Bytes) -> Arrived {
+    let arriving = packages.receive();
+    let (first, second) = zip.split_at(zip.len() / 2);
+    for part in [first, second] {
+        arriving.push(Bytes::copy_from_slice(part)).await;
+    }
+    arriving.finish().await.unwrap()
+}
+
 fn nothing_left(dir: &tempfile::TempDir, packages: &Packages) {
     for sub in [dir.path().join("packages"), dir.path().join("incoming"), packages.dirs.unpacked.clone()] {
         assert_eq!(fs::read_dir(&sub).unwrap().count(), 0, "{} is not empty", sub.display());
@@ -31,7 +41,7 @@ fn nothing_left(dir: &tempfile::TempDir, packages: &Packages) {
 /// Refused by what the archive says about itself, before anything is stored.
 async fn refused(zip: Bytes, limits: UnpackLimits) -> PackageError {
     let (dir, packages) = open();
-    let error = packages.add(zip, limits).await.unwrap_err();
+    let error = packages.add(arrived(&packages, &zip).await, limits).await.unwrap_err();
     nothing_left(&dir, &packages);
     error
 }
@@ -39,8 +49,11 @@ async fn refused(zip: Bytes, limits: UnpackLimits) -> PackageError {
 /// Refused when it is unpacked; nothing that was unpacked remains.
 async fn fails(zip: Bytes, limits: UnpackLimits) -> PackageError {
     let (dir, packages) = open();
-    assert!(packages.check(zip.clone(), limits).await.unwrap_err().is_bad_package(), "both find it");
-    let stored = packages.add(zip, limits).await.unwrap();
+    assert!(
+        packages.check(arrived(&packages, &zip.clone()).await, limits).await.unwrap_err().is_bad_package(),
+        "both find it"
+    );
+    let stored = packages.add(arrived(&packages, &zip).await, limits).await.unwrap();
     let error = packages.prepare(stored.digest, limits).await.unwrap_err();
     for empty in [dir.path().join("incoming"), packages.dirs.unpacked.clone()] {
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0, "{} is not empty", empty.display());
@@ -58,7 +71,7 @@ async fn content_modes_and_links_survive() {
         file(w, "lib/data.txt", 0o644, b"data");
         w.add_symlink("link", "lib/data.txt", SimpleFileOptions::default()).unwrap();
     });
-    let stored = packages.add(zip.clone(), UnpackLimits::default()).await.unwrap();
+    let stored = packages.add(arrived(&packages, &zip.clone()).await, UnpackLimits::default()).await.unwrap();
     let root = packages.directory(stored.digest).await.unwrap();
     assert_eq!(fs::metadata(root.join("bootstrap")).unwrap().permissions().mode() & 0o777, 0o755);
     assert_eq!(fs::read(root.join("link")).unwrap(), b"data");
@@ -68,7 +81,10 @@ async fn content_modes_and_links_survive() {
 #[tokio::test]
 async fn the_unpacked_cache_is_made_again() {
     let (_dir, packages) = open();
-    let stored = packages.add(zip_of(|w| file(w, "a", 0o644, b"a")), UnpackLimits::default()).await.unwrap();
+    let stored = packages
+        .add(arrived(&packages, &zip_of(|w| file(w, "a", 0o644, b"a"))).await, UnpackLimits::default())
+        .await
+        .unwrap();
     let root = packages.directory(stored.digest).await.unwrap();
     fs::remove_dir_all(&root).unwrap();
     assert_eq!(fs::read(packages.directory(stored.digest).await.unwrap().join("a")).unwrap(), b"a");
@@ -198,7 +214,7 @@ async fn nobody_but_the_owner_may_write() {
         w.add_directory("open", SimpleFileOptions::default().unix_permissions(0o777)).unwrap();
         file(w, "open/file", 0o6766, b"");
     });
-    let stored = packages.add(zip, UnpackLimits::default()).await.unwrap();
+    let stored = packages.add(arrived(&packages, &zip).await, UnpackLimits::default()).await.unwrap();
     let root = packages.directory(stored.digest).await.unwrap();
     let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("open"), mode("open/file")), (0o755, 0o744));
@@ -207,8 +223,14 @@ async fn nobody_but_the_owner_may_write() {
 #[tokio::test]
 async fn unreferenced_packages_are_collected() {
     let (dir, packages) = open();
-    let keep = packages.add(zip_of(|w| file(w, "a", 0o644, b"keep")), UnpackLimits::default()).await.unwrap();
-    packages.add(zip_of(|w| file(w, "a", 0o644, b"drop")), UnpackLimits::default()).await.unwrap();
+    let keep = packages
+        .add(arrived(&packages, &zip_of(|w| file(w, "a", 0o644, b"keep"))).await, UnpackLimits::default())
+        .await
+        .unwrap();
+    packages
+        .add(arrived(&packages, &zip_of(|w| file(w, "a", 0o644, b"drop"))).await, UnpackLimits::default())
+        .await
+        .unwrap();
     assert_eq!(packages.retain(vec![keep.digest]).await.unwrap(), 1);
     assert_eq!(fs::read_dir(dir.path().join("packages")).unwrap().count(), 1);
     assert!(packages.zip(keep.digest).await.unwrap().is_some());

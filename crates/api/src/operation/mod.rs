@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use http::Method;
 
+use crate::archive;
+
 pub use compatibility::table as compatibility_table;
 pub use offered::{Effect, Operation};
 pub use unoffered::Unoffered;
@@ -52,6 +54,15 @@ impl Operation {
     /// What it does to the world.
     pub fn effect(self) -> Effect {
         self.row().effect
+    }
+
+    /// Where a request for it carries an archive.
+    pub fn archive(self) -> Option<archive::Path> {
+        match self {
+            Self::CreateFunction => Some(&["Code", "ZipFile"]),
+            Self::UpdateFunctionCode => Some(&["ZipFile"]),
+            _ => None,
+        }
     }
 
     /// Finds the operation of a request. `path` is as sent: labels may be percent-encoded (API-701) and

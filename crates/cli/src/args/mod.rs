@@ -217,6 +217,8 @@ mod tests {
             "lambd serve --network bridge",
             "lambd serve --deny-network 10.1.2.3/8",
             "lambd serve --xray-daemon nowhere",
+            "lambd serve --s3-endpoint 127.0.0.1:9000",
+            "lambd serve --s3-endpoint https://s3/?a=b",
             "lambd invoke",
             "lambd invoke a --payload {} --payload {}",
             "lambd invoke a --async --log",

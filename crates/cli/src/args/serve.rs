@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Cidr, Region};
 
 use super::isolation::IsolationFlags;
-use super::value::{Document, NetworkChoice, account, region, runtime_root};
+use super::value::{Document, NetworkChoice, account, base_url, region, runtime_root};
 use super::{CpuShare, LogLevel, RuntimeSubstitution};
 use crate::ports::{RuntimeRoot, ServeArgs};
 
@@ -67,6 +67,14 @@ pub struct ServeFlags {
     /// Network that functions with nat must not reach, such as 10.0.0.0/8; may be repeated
     #[arg(long = "deny-network", value_name = "CIDR", env = "LAMBD_DENY_NETWORK", value_delimiter = ',')]
     pub(crate) denied_networks: Vec<Cidr>,
+
+    /// Object store with the interface of S3, from which code is read that S3Bucket and S3Key name
+    ///
+    /// For example http://127.0.0.1:9000, or https://s3.{region}.amazonaws.com for S3 itself, with the region of each
+    /// request in it. Requests are signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of lambd's environment; without
+    /// them, with the account's number for a key.
+    #[arg(long, value_name = "URL", env = "LAMBD_S3_ENDPOINT", value_parser = base_url)]
+    pub(crate) s3_endpoint: Option<String>,
 
     /// X-Ray daemon, or a collector with its interface, to which functions' trace segments are handed on
     #[arg(long, value_name = "ADDR", env = "LAMBD_XRAY_DAEMON")]
@@ -198,6 +206,7 @@ impl ServeFlags {
             network: self.network,
             allow_host_network: self.allow_host_network,
             denied_networks: self.denied_networks.clone(),
+            s3_endpoint: self.s3_endpoint.clone(),
             xray_daemon: self.xray_daemon,
             runtime_substitution: self.runtimes.runtime_substitution,
             runtime_roots: self.runtimes.runtime_roots.clone(),

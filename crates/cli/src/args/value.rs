@@ -115,6 +115,18 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The base URL of a service elsewhere.
+pub(super) fn base_url(text: &str) -> Result<String, &'static str> {
+    let uri: Option<http::Uri> = text.replace("{region}", "region").parse().ok();
+    let is_base = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+    };
+    match uri.filter(is_base) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("not a URL such as http://127.0.0.1:9000"),
+    }
+}
+
 /// What keeps functions apart from the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum IsolationChoice {

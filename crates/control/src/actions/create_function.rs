@@ -5,6 +5,7 @@ use lambd_api::requests::{self, CreateFunction, Settings};
 use lambd_api::{ApiError, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
 use lambd_store::functions::{Configuration, FunctionRow, machine_architecture};
+use lambd_store::packages::Arrived;
 use lambd_types::{EphemeralStorage, MemorySize, RevisionId, Timeout};
 
 use super::{packages, signing, tagging};
@@ -13,7 +14,11 @@ use crate::functions::{self, Named, Target};
 use crate::service::success;
 use crate::{Control, condition, publication, settings, unsupported};
 
-pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsResponse, ApiError> {
+pub(crate) async fn call(
+    control: &Control,
+    request: AwsRequest,
+    package: Option<Arrived>,
+) -> Result<AwsResponse, ApiError> {
     let body: CreateFunction = requests::parse(&request.body)?;
     let scope = &request.head.caller.scope;
     check(&body)?;
@@ -21,7 +26,8 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
     let target = Target::parse(scope, name)?.unqualified()?;
     check_values(control, &body)?;
 
-    let zip = packages::zip_of(control, body.code.unwrap_or_default())?;
+    let code = body.code.unwrap_or_default();
+    packages::check_source(control, &code, package.as_ref())?;
     let key = target.latest();
     if control.store().function(&key).await.map_err(store_error)?.is_some() {
         return Err(already_exists(&target));
@@ -33,7 +39,8 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
     if let Some((_, config)) = &signed {
         signing::check_policy(config)?;
     }
-    let package = packages::store(control, scope, zip).await?;
+    let package = packages::obtain(control, scope, code, package).await?;
+    let package = packages::store(control, scope, package).await?;
     let mut configuration = defaults(&target);
     settings::apply(&body.settings, &mut configuration);
     let mut row = FunctionRow {
@@ -75,6 +82,9 @@ fn check(body: &CreateFunction) -> Result<(), ApiError> {
     }
     if body.code.is_none() {
         violations.missing("code");
+    }
+    if let Some(code) = &body.code {
+        packages::check(code, "code.", &mut violations);
     }
     if body.settings.role.is_none() {
         violations.missing("role");

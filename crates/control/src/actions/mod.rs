@@ -11,6 +11,8 @@ mod signing;
 mod tagging;
 mod urls;
 
+pub(crate) use packages::package_error;
+
 pub(crate) mod add_permission;
 pub(crate) mod create_alias;
 pub(crate) mod create_code_signing_config;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -172,26 +172,35 @@ enum Unread {
 }
 
 /// Reads a body; what is over the limit is counted and thrown away, so that the runtime sees the answer.
+///
+/// A body of one piece is not copied. Those of many are, at once: a piece keeps the whole buffer that it is part
+/// of, and each of a million chunks of one byte would be one.
 async fn collect(mut body: Incoming) -> Result<Bytes, Unread> {
-    let mut pieces: Vec<Bytes> = Vec::new();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX).min(RESPONSE_MAX);
+    let mut first: Option<Bytes> = None;
+    let mut rest: Vec<u8> = Vec::new();
     let mut size = 0;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
         size += data.len();
-        if size <= RESPONSE_MAX {
-            pieces.push(data);
+        if size > RESPONSE_MAX {
+            (first, rest) = (None, Vec::new());
+            continue;
+        }
+        if let Some(head) = first.take() {
+            rest.reserve_exact(announced);
+            rest.extend_from_slice(&head);
+        }
+        if rest.is_empty() {
+            first = Some(data);
         } else {
-            pieces.clear();
+            rest.extend_from_slice(&data);
         }
     }
     if size > RESPONSE_MAX {
         return Err(Unread::TooLarge { size });
     }
-    Ok(match pieces.len() {
-        0 => Bytes::new(),
-        1 => pieces.swap_remove(0),
-        _ => pieces.concat().into(),
-    })
+    Ok(first.unwrap_or_else(|| rest.into()))
 }
 
 async fn discard(mut body: Incoming) {

@@ -17,7 +17,7 @@ use crate::process;
 pub(super) fn daemon_name() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
-    let start = i32::try_from(pid).ok().and_then(process::start_time).unwrap_or(0);
+    let start = i32::try_from(pid).ok().and_then(|pid| process::start_time(pid).ok()?).unwrap_or(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     format!("{}-{pid}-{start}-{number}", pid_namespace().unwrap_or(0))
 }
@@ -52,7 +52,8 @@ fn is_orphaned(directory: &Path, namespace: u64) -> bool {
     let numbers: Option<Vec<u64>> = name.split('-').map(|word| word.parse().ok()).collect();
     let Some([its_namespace, pid, start, _]) = numbers.as_deref() else { return false };
     let Ok(pid) = i32::try_from(*pid) else { return false };
-    *its_namespace == namespace && process::start_time(pid) != Some(*start)
+    // What cannot be told may be alive, and would be killed with all of its sandboxes.
+    *its_namespace == namespace && process::start_time(pid).is_ok_and(|found| found != Some(*start))
 }
 
 fn subdirectories(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
@@ -87,7 +88,9 @@ mod tests {
     #[test]
     fn only_directories_of_dead_daemons_are_orphaned() {
         let own = std::process::id();
-        let start = process::start_time(i32::try_from(own).expect("pid fits")).expect("own process exists");
+        let start = process::start_time(i32::try_from(own).expect("pid fits"))
+            .expect("readable")
+            .expect("own process exists");
         let orphaned = |name: String| is_orphaned(&Path::new("/x").join(name), 7);
         assert!(!orphaned(format!("7-{own}-{start}-0")));
         assert!(orphaned(format!("7-{own}-{}-0", start + 1)), "same number, another process");

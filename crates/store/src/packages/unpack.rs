@@ -1,8 +1,8 @@
 //! Unpacking an archive that a stranger made.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Cursor, Read, Seek};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
@@ -23,7 +23,7 @@ const LINK_MAX: u64 = 4095;
 const MODES: u32 = 0o755;
 /// Start of each entry's header in an archive's directory, and the least bytes of one.
 const ENTRY_SIGNATURE: &[u8] = b"PK\x01\x02";
-const ENTRY_MIN: usize = 46;
+const ENTRY_MIN: u64 = 46;
 
 /// How much an archive may unpack to.
 #[derive(Debug, Clone, Copy)]
@@ -97,12 +97,12 @@ impl PackageError {
 
 /// Checks what an archive says about itself, which costs little however large it is: that it is one, the names
 /// and kinds of its entries, where its links lead, the sizes that it declares. Whether its content is what it
-/// declares shows only when it is unpacked.
-pub(super) fn inspect(zip: &[u8], limits: UnpackLimits) -> Result<(), PackageError> {
-    if has_more_entries(zip, limits.entries) {
+/// declares shows only when it is unpacked. Returns the bytes that it declares.
+pub(super) fn inspect(zip: &File, limits: UnpackLimits) -> Result<u64, PackageError> {
+    if has_more_entries(zip, limits.entries).map_err(|error| not_a_zip(error.into()))? {
         return Err(PackageError::TooManyEntries { limit: limits.entries });
     }
-    let mut archive = open(Cursor::new(zip))?;
+    let mut archive = open(BufReader::new(zip))?;
     let (mut kinds, mut declared) = (HashMap::new(), 0_u64);
     for index in 0..archive.len() {
         // Raw: nothing is decompressed.
@@ -137,7 +137,7 @@ pub(super) fn inspect(zip: &[u8], limits: UnpackLimits) -> Result<(), PackageErr
             return Err(PackageError::NotAZip(format!("{shown} is two different things")));
         }
     }
-    Ok(())
+    Ok(declared)
 }
 
 fn open<R: Read + Seek>(zip: R) -> Result<ZipArchive<R>, PackageError> {
@@ -179,10 +179,29 @@ pub(super) fn unpack(zip: impl Read + Seek, target: &Path, limits: UnpackLimits)
 /// Whether an archive may list more entries than that. Answered before it is parsed, which takes some hundred
 /// bytes of memory for each of its entries, by counting what looks like the header of one. A package that
 /// holds other archives as they are counts theirs as well.
-fn has_more_entries(zip: &[u8], limit: usize) -> bool {
+fn has_more_entries(mut zip: &File, limit: usize) -> io::Result<bool> {
+    const PART: usize = 256 * 1024;
     // Most packages are too small to have so many.
-    zip.len() / ENTRY_MIN > limit
-        && zip.windows(ENTRY_SIGNATURE.len()).filter(|bytes| *bytes == ENTRY_SIGNATURE).nth(limit).is_some()
+    if zip.metadata()?.len() / ENTRY_MIN <= limit as u64 {
+        return Ok(false);
+    }
+    zip.rewind()?;
+    let (mut part, mut kept, mut seen) = (vec![0; PART], 0, 0);
+    loop {
+        let length = zip.read(&mut part[kept..])?;
+        if length == 0 {
+            return Ok(false);
+        }
+        let end = kept + length;
+        let windows = part[..end].windows(ENTRY_SIGNATURE.len());
+        seen += windows.filter(|bytes| *bytes == ENTRY_SIGNATURE).count();
+        if seen > limit {
+            return Ok(true);
+        }
+        // What may be the beginning of one.
+        kept = end.min(ENTRY_SIGNATURE.len() - 1);
+        part.copy_within(end - kept..end, 0);
+    }
 }
 
 struct Unpacker<'a> {

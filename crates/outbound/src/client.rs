@@ -1,0 +1,94 @@
+//! HTTP and HTTPS connections.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use lambd_types::{Region, UnixMillis};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::Credentials;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the head of an answer may be awaited.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// It cannot be sent at all.
+    #[error("the request cannot be signed")]
+    Request(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No connection, or one that broke.
+    #[error("cannot reach {authority}")]
+    Unreachable {
+        /// Host and port.
+        authority: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No answer in time.
+    #[error("{authority} has not answered within {} s", ANSWER.as_secs())]
+    Late {
+        /// Host and port.
+        authority: String,
+    },
+}
+
+type Connections = Pool<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Sends requests; clones share connections. It trusts the machine's certificates; where there are none, HTTPS fails
+/// and HTTP works.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// Made when first used: reading all certificates takes as long as the start of a daemon.
+    connections: Arc<OnceLock<Connections>>,
+}
+
+fn connections() -> Connections {
+    let mut http = HttpConnector::new();
+    http.set_connect_timeout(Some(CONNECT));
+    http.set_nodelay(true);
+    http.enforce_http(false);
+    let builder = HttpsConnectorBuilder::new().with_native_roots().unwrap_or_else(|_| {
+        let nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+        HttpsConnectorBuilder::new().with_tls_config(nobody.with_no_client_auth())
+    });
+    let connector = builder.https_or_http().enable_http1().wrap_connector(http);
+    Pool::builder(TokioExecutor::new()).build(connector)
+}
+
+impl Client {
+    /// Signs and sends a request, and returns the answer, whatever its status, with its body still to be read.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn send(
+        &self,
+        mut request: Request<Bytes>,
+        service: &str,
+        region: &Region,
+        credentials: &Credentials,
+        at: UnixMillis,
+    ) -> Result<Response<Incoming>, OutboundError> {
+        let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        if let Ok(host) = HeaderValue::from_str(&authority) {
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let request = credentials.sign(request, service, region, at)?.map(Full::new);
+        match tokio::time::timeout(ANSWER, self.connections.get_or_init(connections).request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(OutboundError::Unreachable { authority, source: Box::new(error) }),
+            Err(_) => Err(OutboundError::Late { authority }),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Signed requests to AWS endpoints elsewhere: real ones, or whatever speaks their protocols.
+//!
+//! Nothing in here knows what a request is for. One [`Client`] keeps connections for all endpoints; each request
+//! says where it goes ([`Endpoint`]) and who sends it ([`Credentials`]).
+//!
+//! | module        | idea                                                    |
+//! |---------------|---------------------------------------------------------|
+//! | `endpoint`    | a base URL, which may depend on the region              |
+//! | `credentials` | keys, and Signature Version 4                           |
+//! | `client`      | HTTP and HTTPS connections                              |
+//! | [`s3`]        | reading objects                                         |
+//!
+//! HTTPS is rustls with ring and the machine's own certificates: what the operator's other programs trust, so does
+//! this, also on premises.
+
+mod client;
+mod credentials;
+mod endpoint;
+pub mod s3;
+
+pub use client::{Client, OutboundError};
+pub use credentials::Credentials;
+pub use endpoint::{Endpoint, EndpointError};
