@@ -8,12 +8,17 @@ use serde::Serialize;
 pub enum ThrottleReason {
     /// The account's concurrency in this region is used up.
     ConcurrentInvocationLimitExceeded,
+    /// The function's own concurrency is used up.
+    ReservedFunctionConcurrentInvocationLimitExceeded,
 }
 
 impl ThrottleReason {
     fn as_str(self) -> &'static str {
         match self {
             Self::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
+            Self::ReservedFunctionConcurrentInvocationLimitExceeded => {
+                "ReservedFunctionConcurrentInvocationLimitExceeded"
+            }
         }
     }
 }
@@ -51,6 +56,12 @@ pub enum ApiError {
     /// A resource policy is too large.
     #[error("{0}")]
     PolicyLengthExceeded(String),
+    /// A code signing configuration that a function is to have does not exist.
+    #[error("{0}")]
+    CodeSigningConfigNotFound(String),
+    /// A function's code signing configuration forbids its code.
+    #[error("{0}")]
+    CodeVerificationFailed(String),
     /// The payload of an `Invoke` is too large.
     #[error("{0}")]
     RequestTooLarge(String),
@@ -125,6 +136,12 @@ impl ApiError {
             Self::CodeStorageExceeded(_) => ("CodeStorageExceededException", StatusCode::BAD_REQUEST, Lower),
             Self::PolicyLengthExceeded(_) => {
                 ("PolicyLengthExceededException", StatusCode::BAD_REQUEST, Lower)
+            }
+            Self::CodeSigningConfigNotFound(_) => {
+                ("CodeSigningConfigNotFoundException", StatusCode::NOT_FOUND, Upper)
+            }
+            Self::CodeVerificationFailed(_) => {
+                ("CodeVerificationFailedException", StatusCode::BAD_REQUEST, Upper)
             }
             Self::RequestTooLarge(_) => ("RequestTooLargeException", StatusCode::PAYLOAD_TOO_LARGE, Lower),
             Self::RequestEntityTooLarge(_) => {

@@ -5,6 +5,8 @@
 
 pub mod layers;
 
+pub mod attached;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;

@@ -2,6 +2,8 @@
 
 pub mod layers;
 
+pub mod attached;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -138,6 +140,9 @@ pub struct GetFunction {
     /// Tags of the function, left out when there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Reserved concurrency of the function, left out when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<attached::Concurrency>,
 }
 
 /// Where a package can be downloaded (API-213).

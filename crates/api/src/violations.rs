@@ -38,6 +38,32 @@ pub mod patterns {
     pub const HANDLER: &str = r"[^\s]+";
     /// Key of an environment variable.
     pub const ENVIRONMENT_KEY: &str = r"[a-zA-Z]([a-zA-Z0-9_])+";
+    /// Name of a statement of a policy (API-063).
+    pub const STATEMENT: &str = r"([a-zA-Z0-9-_]+)";
+    /// The same where one is removed (API-626).
+    pub const NAMESPACED_STATEMENT: &str = r"([a-zA-Z0-9-_.]+)";
+    /// Action of a function's policy (API-064).
+    pub const ACTION: &str = r"(lambda:[*]|lambda:[a-zA-Z]+|[*])";
+    /// Principal of a function's policy (API-625).
+    pub const PRINCIPAL: &str = r"[^\s]+";
+    /// Any ARN (API-057).
+    pub const ARN: &str =
+        r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
+    /// Account (API-067).
+    pub const ACCOUNT: &str = r"\d{12}";
+    /// Token of an event source (API-066).
+    pub const EVENT_SOURCE_TOKEN: &str = r"[a-zA-Z0-9._\-]+";
+    /// Organisation (API-070).
+    pub const ORGANISATION: &str = r"o-[a-z0-9]{10,32}";
+    /// Destination of outcomes (API-074, API-618).
+    pub const DESTINATION: &str = r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
+    /// Alias that a URL leads to.
+    pub const URL_QUALIFIER: &str = r"((?!^\d+$)^[0-9a-zA-Z-_]+$)";
+    /// Code signing configuration.
+    pub const CODE_SIGNING: &str = r"arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}:\d{12}:code-signing-config:csc-[a-z0-9]{17}";
+    /// Version of a runtime.
+    pub const RUNTIME_VERSION: &str =
+        r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}::runtime:.+";
     /// Log group.
     pub const LOG_GROUP: &str = r"[\.\-_/#A-Za-z0-9]+";
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use lambd_api::ApiError;
 use lambd_store::aliases::{AliasKey, AliasRow};
+use lambd_store::attached::{EventInvoke, Holder};
 use lambd_store::functions::FunctionRow;
 use lambd_store::packages::PackageError;
 use lambd_store::{Store, StoreError};
@@ -193,6 +194,20 @@ impl Control {
         if let Some(engine) = self.inner.engine.get() {
             engine.remove_version(key);
         }
+    }
+
+    /// A function has executions of its own, or shares those of the account again. The caller holds
+    /// [`Self::changes`].
+    pub(crate) fn publish_reservation(&self, scope: &Scope, name: &FunctionName, executions: Option<u32>) {
+        if let Some(engine) = self.inner.engine.get() {
+            engine.reserve(scope, name, executions);
+        }
+    }
+
+    /// How asynchronous events for a target are treated, when it has settings of its own for that.
+    pub async fn event_invoke(&self, target: &FunctionTarget) -> Result<Option<EventInvoke>, StoreError> {
+        let FunctionTarget { scope, name, qualifier } = target.clone();
+        self.store().attached(&Holder { scope, name, qualifier: Some(qualifier) }).await
     }
 
     /// A function is gone, or has changed in all its versions: nothing of it is remembered, its instances end.

@@ -10,6 +10,7 @@ use lambd_api::responses::{
 };
 use lambd_api::{ApiError, Violations, patterns};
 use lambd_http::RequestHead;
+use lambd_store::attached::Holder;
 use lambd_store::functions::{FunctionRow, InForce};
 use lambd_types::{
     Condition, EphemeralStorage, FunctionKey, FunctionName, FunctionRef, FunctionRefError, FunctionSnapshot,
@@ -99,6 +100,16 @@ impl Target {
     /// `$LATEST` of the function.
     pub(crate) fn latest(&self) -> FunctionKey {
         FunctionKey { scope: self.scope.clone(), name: self.name.clone(), version: Version::Latest }
+    }
+
+    /// What documents hang on: the function, or the version or alias that is named.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder { scope: self.scope.clone(), name: self.name.clone(), qualifier: self.qualifier.clone() }
+    }
+
+    /// What documents of the function as a whole hang on.
+    pub(crate) fn unqualified_holder(&self) -> Holder {
+        Holder { qualifier: None, ..self.holder() }
     }
 
     /// What an event is for.

@@ -5,6 +5,7 @@
 //! [`ports`]. The crate must not know how a function runs, nor any SQL.
 
 mod actions;
+mod checks;
 mod condition;
 mod context;
 mod download;
@@ -13,6 +14,7 @@ mod layer_policy;
 mod mappings;
 mod options;
 mod paging;
+mod policy;
 pub mod ports;
 mod preparing;
 mod publication;

@@ -14,6 +14,8 @@ pub struct ControlOptions {
     pub code_size_zipped: u64,
     /// Bytes of all packages of an account and region.
     pub total_code_size: u64,
+    /// Executions at one time in an account and region.
+    pub concurrent_executions: usize,
     /// Where code in S3 is; without it, there is none.
     pub objects: Option<Objects>,
     /// What requests to it are signed with; without them, the account's number stands for a key.
@@ -28,6 +30,7 @@ impl Default for ControlOptions {
             unpack: UnpackLimits::default(),
             code_size_zipped: limits::CODE_SIZE_ZIPPED,
             total_code_size: limits::TOTAL_CODE_SIZE,
+            concurrent_executions: limits::CONCURRENT_EXECUTIONS,
             objects: None,
             objects_credentials: None,
             network: NetworkRules::new(NetworkPolicy::None),

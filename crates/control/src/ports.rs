@@ -11,6 +11,8 @@ use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, S
 pub enum EngineError {
     /// The account's concurrency is used up.
     Throttled,
+    /// The function's own concurrency is used up.
+    Reserved,
     /// This machine cannot run the function's runtime.
     Runtime(String),
     /// The daemon or its machine failed.
@@ -30,6 +32,9 @@ pub trait Engine: Send + Sync + 'static {
     fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>>;
     /// `function` is the new state of its version.
     fn supersede(&self, function: &FunctionSnapshot);
+    /// The function has this many executions of its own from now on, and no more; `None`: it shares those of the
+    /// account.
+    fn reserve(&self, scope: &Scope, name: &FunctionName, executions: Option<u32>);
     /// The version is gone.
     fn remove_version(&self, key: &FunctionKey);
     /// The function is gone with all its versions.

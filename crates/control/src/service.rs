@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use lambd_api::archive::ScanError;
-use lambd_api::{ApiError, Effect, Operation, Route, Routed, ThrottleReason, Unoffered};
+use lambd_api::{ApiError, Effect, Operation, Route, Routed, Unoffered};
 use lambd_http::{
     AwsRequest, AwsResponse, AwsService, BodyError, Refusal, RequestBody, RequestHead, ServiceFuture, empty,
     json,
@@ -60,30 +60,71 @@ async fn dispatch(
         Operation::AddLayerVersionPermission => {
             a::add_layer_version_permission::call(control, route, request).await
         }
+        Operation::AddPermission => a::add_permission::call(control, route, request).await,
         Operation::CreateAlias => a::create_alias::call(control, route, request).await,
         Operation::CreateEventSourceMapping => a::create_event_source_mapping::call(control, request).await,
+        Operation::CreateCodeSigningConfig => a::create_code_signing_config::call(control, request).await,
         Operation::CreateFunction => a::create_function::call(control, request, package).await,
+        Operation::CreateFunctionUrlConfig => {
+            a::create_function_url_config::call(control, route, request).await
+        }
         Operation::DeleteAlias => a::delete_alias::call(control, route, head).await,
         Operation::DeleteEventSourceMapping => {
             a::delete_event_source_mapping::call(control, route, head).await
         }
+        Operation::DeleteCodeSigningConfig => a::delete_code_signing_config::call(control, route, head).await,
         Operation::DeleteFunction => a::delete_function::call(control, route, head).await,
         Operation::DeleteLayerVersion => a::delete_layer_version::call(control, route, head).await,
+        Operation::DeleteFunctionCodeSigningConfig => {
+            a::delete_function_code_signing_config::call(control, route, head).await
+        }
+        Operation::DeleteFunctionConcurrency => {
+            a::delete_function_concurrency::call(control, route, head).await
+        }
+        Operation::DeleteFunctionEventInvokeConfig => {
+            a::delete_function_event_invoke_config::call(control, route, head).await
+        }
+        Operation::DeleteFunctionUrlConfig => a::delete_function_url_config::call(control, route, head).await,
+        Operation::GetAccountSettings => a::get_account_settings::call(control, head).await,
         Operation::GetAlias => a::get_alias::call(control, route, head).await,
         Operation::GetEventSourceMapping => a::get_event_source_mapping::call(control, route, head).await,
+        Operation::GetCodeSigningConfig => a::get_code_signing_config::call(control, route, head).await,
         Operation::GetFunction => a::get_function::call(control, route, head).await,
+        Operation::GetFunctionCodeSigningConfig => {
+            a::get_function_code_signing_config::call(control, route, head).await
+        }
+        Operation::GetFunctionConcurrency => a::get_function_concurrency::call(control, route, head).await,
         Operation::GetFunctionConfiguration => {
             a::get_function_configuration::call(control, route, head).await
         }
         Operation::GetLayerVersion => a::get_layer_version::call(control, route, head).await,
         Operation::GetLayerVersionByArn => a::get_layer_version_by_arn::call(control, head).await,
         Operation::GetLayerVersionPolicy => a::get_layer_version_policy::call(control, route, head).await,
+        Operation::GetFunctionEventInvokeConfig => {
+            a::get_function_event_invoke_config::call(control, route, head).await
+        }
+        Operation::GetFunctionRecursionConfig => {
+            a::get_function_recursion_config::call(control, route, head).await
+        }
+        Operation::GetFunctionUrlConfig => a::get_function_url_config::call(control, route, head).await,
+        Operation::GetPolicy => a::get_policy::call(control, route, head).await,
+        Operation::GetRuntimeManagementConfig => {
+            a::get_runtime_management_config::call(control, route, head).await
+        }
         Operation::Invoke => a::invoke::call(control, route, request).await,
         Operation::ListAliases => a::list_aliases::call(control, route, head).await,
         Operation::ListEventSourceMappings => a::list_event_source_mappings::call(control, head).await,
+        Operation::ListCodeSigningConfigs => a::list_code_signing_configs::call(control, head).await,
+        Operation::ListFunctionEventInvokeConfigs => {
+            a::list_function_event_invoke_configs::call(control, route, head).await
+        }
+        Operation::ListFunctionUrlConfigs => a::list_function_url_configs::call(control, route, head).await,
         Operation::ListFunctions => a::list_functions::call(control, head).await,
         Operation::ListLayerVersions => a::list_layer_versions::call(control, route, head).await,
         Operation::ListLayers => a::list_layers::call(control, head).await,
+        Operation::ListFunctionsByCodeSigningConfig => {
+            a::list_functions_by_code_signing_config::call(control, route, head).await
+        }
         Operation::ListTags => a::list_tags::call(control, route, head).await,
         Operation::ListVersionsByFunction => a::list_versions_by_function::call(control, route, head).await,
         Operation::PublishLayerVersion => {
@@ -93,17 +134,40 @@ async fn dispatch(
         Operation::RemoveLayerVersionPermission => {
             a::remove_layer_version_permission::call(control, route, head).await
         }
+        Operation::PutFunctionCodeSigningConfig => {
+            a::put_function_code_signing_config::call(control, route, request).await
+        }
+        Operation::PutFunctionConcurrency => a::put_function_concurrency::call(control, route, request).await,
+        Operation::PutFunctionEventInvokeConfig => {
+            a::put_function_event_invoke_config::call(control, route, request).await
+        }
+        Operation::PutFunctionRecursionConfig => {
+            a::put_function_recursion_config::call(control, route, request).await
+        }
+        Operation::PutRuntimeManagementConfig => {
+            a::put_runtime_management_config::call(control, route, request).await
+        }
+        Operation::RemovePermission => a::remove_permission::call(control, route, head).await,
         Operation::TagResource => a::tag_resource::call(control, route, request).await,
         Operation::UntagResource => a::untag_resource::call(control, route, head).await,
         Operation::UpdateAlias => a::update_alias::call(control, route, request).await,
         Operation::UpdateEventSourceMapping => {
             a::update_event_source_mapping::call(control, route, request).await
         }
+        Operation::UpdateCodeSigningConfig => {
+            a::update_code_signing_config::call(control, route, request).await
+        }
         Operation::UpdateFunctionCode => {
             a::update_function_code::call(control, route, request, package).await
         }
         Operation::UpdateFunctionConfiguration => {
             a::update_function_configuration::call(control, route, request).await
+        }
+        Operation::UpdateFunctionEventInvokeConfig => {
+            a::update_function_event_invoke_config::call(control, route, request).await
+        }
+        Operation::UpdateFunctionUrlConfig => {
+            a::update_function_url_config::call(control, route, request).await
         }
     }
 }
@@ -216,7 +280,7 @@ fn error_response(error: &ApiError) -> AwsResponse {
     let mut response = json(error.status(), &error.body());
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(error.code()));
-    if let ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded) = error {
+    if let ApiError::TooManyRequests(_) = error {
         headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

@@ -38,7 +38,6 @@ pub(crate) fn create(request: &CreateFunction) -> Result<(), ApiError> {
         (request.package_type.as_deref().is_some_and(|p| p != "Zip"), "PackageType Image"),
         (is_foreign(request.architectures.as_ref()), FOREIGN),
         (request.publish_to.is_some(), PUBLISH_TO),
-        (request.code_signing_config_arn.is_some(), "CodeSigningConfigArn"),
         (request.tenancy_config.is_some(), "TenancyConfig"),
     ])
 }

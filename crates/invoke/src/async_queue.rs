@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use crate::machine::retry::{Attempt, Next};
 use crate::ports::{Busy, EventStore, Functions, PortError, QueuedEvent};
-use crate::{InvokeOptions, Invoker};
+use crate::{InvokeOptions, Invoker, RetryPolicy};
 
 /// Longest sleep of the dispatcher: clocks of machines jump, and a due time must not be slept through.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -182,17 +182,33 @@ impl Inner {
     async fn process(self: Arc<Self>, queued: QueuedEvent) {
         let id = queued.event.request_id.clone();
         let _leave = Leave { inner: self.clone(), id: id.clone() };
-        let attempt = self.attempt(&queued).await;
+        let policy = self.policy(&queued).await;
+        // An event that waited for its turn may be too old for a first attempt (CORE-261).
+        let attempt = match policy.is_too_old(queued.accepted_at, self.clock.now()) {
+            true => Some(Attempt::SystemError),
+            false => self.attempt(&queued).await,
+        };
         if attempt != Some(Attempt::Succeeded) && self.cut_off.load(Ordering::Acquire) {
             return;
         }
         // The event ran once; only its outcome is recorded again until that succeeds.
-        while let Err(error) = self.settle(queued.clone(), attempt).await {
+        while let Err(error) = self.settle(queued.clone(), attempt, &policy).await {
             if self.cut_off.load(Ordering::Acquire) {
                 return;
             }
             tracing::error!(request_id = %id, %error, "cannot record the outcome of an event; trying again");
             tokio::time::sleep(AFTER_FAULT).await;
+        }
+    }
+
+    /// How the event is tried, by the settings of now.
+    async fn policy(&self, queued: &QueuedEvent) -> RetryPolicy {
+        match self.functions.event_limits(&queued.target).await {
+            Ok(limits) => self.options.retry.within(limits),
+            Err(error) => {
+                tracing::error!(%error, "cannot look up how an event is to be tried");
+                self.options.retry.clone()
+            }
         }
     }
 
@@ -215,7 +231,12 @@ impl Inner {
         })
     }
 
-    async fn settle(&self, mut queued: QueuedEvent, attempt: Option<Attempt>) -> Result<(), PortError> {
+    async fn settle(
+        &self,
+        mut queued: QueuedEvent,
+        attempt: Option<Attempt>,
+        policy: &RetryPolicy,
+    ) -> Result<(), PortError> {
         let id = queued.event.request_id.clone();
         let name = queued.target.name.clone();
         let Some(attempt) = attempt else {
@@ -223,7 +244,7 @@ impl Inner {
             return self.store.remove(id).await;
         };
         let (errors, faults) = (queued.function_errors, queued.system_errors);
-        match self.options.retry.next(attempt, errors, faults, queued.accepted_at, self.clock.now()) {
+        match policy.next(attempt, errors, faults, queued.accepted_at, self.clock.now()) {
             Next::Done => self.store.remove(id).await,
             Next::RetryAt(at) => {
                 match attempt {

@@ -6,7 +6,7 @@ use lambd_types::invocation::{FunctionError, Outcome};
 use lambd_types::{FunctionSnapshot, ManualClock, RequestId, RevisionId, UnixMillis};
 
 use super::*;
-use crate::ports::{Delivery, Instance, Instances};
+use crate::ports::{Delivery, EventLimits, Instance, Instances};
 use crate::{InvokeError, RetryPolicy, fixtures};
 
 /// A store in memory whose removals can be made to fail.
@@ -77,6 +77,11 @@ impl Functions for World {
             ..(*fixtures::function(fixtures::key(target.name.as_str()))).clone()
         };
         Box::pin(async move { Ok(Some(Arc::new(snapshot))) })
+    }
+
+    fn event_limits(&self, target: &FunctionTarget) -> BoxFuture<'_, Result<EventLimits, PortError>> {
+        let once = target.name.as_str() == "once";
+        Box::pin(async move { Ok(EventLimits { retries: once.then_some(0), max_age: None }) })
     }
 }
 
@@ -168,6 +173,15 @@ async fn a_failed_event_waits_for_its_retry() {
     s.clock.advance(60_100);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((s.runs(), s.waiting()), (2, 0));
+}
+
+/// CORE-261: a function that is to be tried once is not tried again.
+#[tokio::test(start_paused = true)]
+async fn a_function_s_own_limit_counts() {
+    let s = setup();
+    s.push("once", "fail").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!((s.runs(), s.waiting()), (1, 0));
 }
 
 /// A function that takes long, however often it is called, leaves room for others.

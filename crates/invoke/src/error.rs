@@ -9,6 +9,12 @@ pub enum InvokeError {
         /// The limit.
         limit: usize,
     },
+    /// The executions that the function has reserved are used up; with none reserved it never runs.
+    #[error("all {limit} executions reserved for the function are in use")]
+    Reserved {
+        /// The reservation.
+        limit: usize,
+    },
     /// This machine cannot run the function's runtime.
     #[error("{0}")]
     Runtime(String),

@@ -59,7 +59,7 @@ impl Invoker {
         event: Event,
         log_type: LogType,
     ) -> Result<Outcome, InvokeError> {
-        let permit = self.inner.concurrency.acquire(&function.key.scope)?;
+        let permit = self.inner.concurrency.acquire(&function.key.scope, &function.key.name)?;
         let run = tokio::spawn(self.inner.clone().run(function, event, log_type, permit));
         match run.await {
             Ok(result) => result,
@@ -68,6 +68,12 @@ impl Invoker {
                 Err(_) => Err(InvokeError::Environment("the daemon is stopping".to_owned())),
             },
         }
+    }
+
+    /// The function has this many executions of its own from now on, and no more; `None`: it shares those of the
+    /// account. What runs goes on.
+    pub fn reserve(&self, scope: &Scope, name: &FunctionName, executions: Option<usize>) {
+        self.inner.concurrency.reserve(scope, name, executions);
     }
 
     /// `function` is the new state of its version: idle instances of the one before are stopped, busy

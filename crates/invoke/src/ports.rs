@@ -44,6 +44,17 @@ pub trait Functions: Send + Sync + 'static {
         &self,
         target: &FunctionTarget,
     ) -> BoxFuture<'_, Result<Option<Arc<FunctionSnapshot>>, PortError>>;
+    /// How long and how often events for a target are tried now.
+    fn event_limits(&self, target: &FunctionTarget) -> BoxFuture<'_, Result<EventLimits, PortError>>;
+}
+
+/// How long and how often an event is tried; `None` for the engine's own limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EventLimits {
+    /// Attempts after a function error.
+    pub retries: Option<u32>,
+    /// Milliseconds since it was accepted.
+    pub max_age: Option<i64>,
 }
 
 /// A neighbour failed.

@@ -135,6 +135,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     });
     let options = InvokeOptions::default();
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
+    for (scope, name, reserved) in store.reservations().await.map_err(part)? {
+        invoker.reserve(&scope, &name, Some(reserved.0 as usize));
+    }
     let queue = Arc::new(AsyncQueue::start(
         Arc::new(wiring::events::StoredEvents { store: store.clone(), logs: log_writer.clone() }),
         Arc::new(wiring::events::ControlFunctions(control.clone())),

@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::functions::Updated;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, attached};
 
 /// What names an alias in the whole system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,16 +92,19 @@ impl Store {
         Ok(if done.rows_affected() == 1 { Updated::Yes } else { Updated::Stale })
     }
 
-    /// Deletes an alias. `false` when there is none.
+    /// Deletes an alias and what hangs on it. `false` when there is none.
     pub async fn delete_alias(&self, key: &AliasKey) -> Result<bool, StoreError> {
+        let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
         let sql = "DELETE FROM function_alias WHERE account = ? AND region = ? AND name = ? AND alias = ?";
         let done = sqlx::query(sql)
             .bind(key.scope.account.as_str())
             .bind(key.scope.region.as_str())
             .bind(key.name.as_str())
             .bind(key.alias.as_str())
-            .execute(&self.main)
+            .execute(&mut *transaction)
             .await?;
+        attached::clear(&mut transaction, &key.scope, &key.name, key.alias.as_str()).await?;
+        transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 

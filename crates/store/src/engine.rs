@@ -75,6 +75,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0001.sql"),
     include_str!("../migrations/main/0002.sql"),
     include_str!("../migrations/main/0003.sql"),
+    include_str!("../migrations/main/0004.sql"),
     include_str!("../migrations/main/0005.sql"),
     include_str!("../migrations/main/0006.sql"),
 ];

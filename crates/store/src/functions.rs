@@ -17,6 +17,7 @@ use sqlx::{Row as _, Sqlite, Transaction};
 pub use layers::UsedLayer;
 pub use versions::VersionDeleted;
 
+use crate::attached::{self, CodeSigning, Holder};
 use crate::{Store, StoreError};
 
 /// The settings of a version, as stored. A field added later needs a default, for rows of earlier
@@ -144,6 +145,16 @@ impl Store {
         rows: &[FunctionRow],
         tags: &BTreeMap<String, String>,
     ) -> Result<bool, StoreError> {
+        self.insert_signed_function(rows, tags, None).await
+    }
+
+    /// The same with the code signing configuration that the function is to have.
+    pub async fn insert_signed_function(
+        &self,
+        rows: &[FunctionRow],
+        tags: &BTreeMap<String, String>,
+        signing: Option<&CodeSigning>,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
         for row in rows {
             if !insert(&mut transaction, row).await? {
@@ -152,6 +163,10 @@ impl Store {
         }
         if let Some(row) = rows.first() {
             tags::insert(&mut transaction, &row.key.scope, &row.key.name, tags).await?;
+            if let Some(signing) = signing {
+                let FunctionKey { scope, name, .. } = row.key.clone();
+                attached::put(&mut transaction, &Holder { scope, name, qualifier: None }, signing).await?;
+            }
         }
         transaction.commit().await?;
         Ok(true)
@@ -195,12 +210,13 @@ impl Store {
         row.as_ref().map(decode).transpose()
     }
 
-    /// Deletes all versions, aliases and tags of a function. `false` when there is none.
+    /// Deletes all versions, aliases and tags of a function, and what hangs on them. `false` when there is none.
     pub async fn delete_function(&self, scope: &Scope, name: &FunctionName) -> Result<bool, StoreError> {
         let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
         let mut deleted = 0;
         for sql in [
             "DELETE FROM function_tag WHERE account = ? AND region = ? AND name = ?",
+            "DELETE FROM function_attached WHERE account = ? AND region = ? AND name = ?",
             "DELETE FROM function_alias WHERE account = ? AND region = ? AND name = ?",
             "DELETE FROM function WHERE account = ? AND region = ? AND name = ?",
         ] {
@@ -242,6 +258,17 @@ impl Store {
             .fetch_all(&self.main)
             .await?;
         rows.iter().map(decode).collect()
+    }
+
+    /// Functions of an account and region.
+    pub async fn function_count(&self, scope: &Scope) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM function WHERE account = ? AND region = ? AND version = '$LATEST'";
+        let count: i64 = sqlx::query_scalar(sql)
+            .bind(scope.account.as_str())
+            .bind(scope.region.as_str())
+            .fetch_one(&self.main)
+            .await?;
+        Ok(count as u64)
     }
 
     /// Bytes of all packages of an account and region, versions and layers counted.

@@ -9,6 +9,8 @@
 //! functions (what may change, what is valid): it stores what it is given, atomically.
 
 pub mod aliases;
+pub mod attached;
+pub mod code_signing;
 mod datadir;
 mod engine;
 pub mod events;

@@ -15,6 +15,8 @@ pub const TOTAL_CODE_SIZE: u64 = 75 * 1024 * 1024 * 1024;
 pub const ENVIRONMENT: usize = 4096;
 /// Instances that may run at once in an account and region (CORE-071).
 pub const CONCURRENT_EXECUTIONS: usize = 1000;
+/// Executions of an account and region that functions cannot reserve (CORE-167).
+pub const UNRESERVED_CONCURRENCY: u64 = 100;
 /// Most of a log that `LogType=Tail` returns: the last 4 KB (CORE-057).
 pub const LOG_TAIL: usize = 4096;
 /// Items in one page of `ListFunctions`, whatever `MaxItems` says (API-008).

@@ -14,13 +14,7 @@ pub struct Unoffered {
 
 const FLEET: &str = "lambd runs functions on its own machine, not on a fleet of managed instances";
 const DURABLE: &str = "durable executions are not there yet";
-const SIGNING: &str = "code signing is not there yet";
-const URLS: &str = "function URLs are not there yet";
-const CONCURRENCY: &str = "reserved and provisioned concurrency are not there yet";
-const EVENT_INVOKE: &str = "settings of asynchronous invocation are not there yet";
-const POLICIES: &str = "resource policies are not there yet";
-const RECURSION: &str = "recursive loops are not detected yet";
-const RUNTIME_MANAGEMENT: &str = "runtimes are those of the machine; their updates cannot be controlled";
+const CONCURRENCY: &str = "provisioned concurrency is not there yet";
 const INVOKE_ASYNC: &str = "deprecated; use `Invoke` with `InvocationType` `Event`";
 const STREAMING: &str = "response streaming is not there yet";
 
@@ -36,57 +30,27 @@ const fn row(
 /// One line each, in the order of their names.
 #[rustfmt::skip]
 pub(super) const UNOFFERED: &[Unoffered] = &[
-    row("AddPermission", "POST", "/2015-03-31/functions/{FunctionName}/policy", POLICIES),
     row("CheckpointDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint", DURABLE),
     row("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers", FLEET),
-    row("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs", SIGNING),
-    row("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/{FunctionName}/url", URLS),
     row("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
-    row("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
-    row("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
-    row("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{FunctionName}/concurrency", CONCURRENCY),
-    row("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
-    row("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/{FunctionName}/url", URLS),
     row("DeleteProvisionedConcurrencyConfig", "DELETE", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
-    row("GetAccountSettings", "GET", "/2016-08-19/account-settings", CONCURRENCY),
     row("GetCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
-    row("GetCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
     row("GetDurableExecution", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}", DURABLE),
     row("GetDurableExecutionHistory", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/history", DURABLE),
     row("GetDurableExecutionState", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/state", DURABLE),
-    row("GetFunctionCodeSigningConfig", "GET", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
-    row("GetFunctionConcurrency", "GET", "/2019-09-30/functions/{FunctionName}/concurrency", CONCURRENCY),
-    row("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
-    row("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/{FunctionName}/recursion-config", RECURSION),
     row("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
-    row("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/{FunctionName}/url", URLS),
-    row("GetPolicy", "GET", "/2015-03-31/functions/{FunctionName}/policy", POLICIES),
     row("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
-    row("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", RUNTIME_MANAGEMENT),
     row("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", INVOKE_ASYNC),
     row("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", STREAMING),
     row("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", FLEET),
-    row("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs", SIGNING),
     row("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", DURABLE),
-    row("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", EVENT_INVOKE),
-    row("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", URLS),
     row("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", FLEET),
-    row("ListFunctionsByCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions", SIGNING),
     row("ListProvisionedConcurrencyConfigs", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL", CONCURRENCY),
-    row("PutFunctionCodeSigningConfig", "PUT", "/2020-06-30/functions/{FunctionName}/code-signing-config", SIGNING),
-    row("PutFunctionConcurrency", "PUT", "/2017-10-31/functions/{FunctionName}/concurrency", CONCURRENCY),
-    row("PutFunctionEventInvokeConfig", "PUT", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
-    row("PutFunctionRecursionConfig", "PUT", "/2024-08-31/functions/{FunctionName}/recursion-config", RECURSION),
     row("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
     row("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
-    row("PutRuntimeManagementConfig", "PUT", "/2021-07-20/functions/{FunctionName}/runtime-management-config", RUNTIME_MANAGEMENT),
-    row("RemovePermission", "DELETE", "/2015-03-31/functions/{FunctionName}/policy/{StatementId}", POLICIES),
     row("SendDurableExecutionCallbackFailure", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail", DURABLE),
     row("SendDurableExecutionCallbackHeartbeat", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat", DURABLE),
     row("SendDurableExecutionCallbackSuccess", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/succeed", DURABLE),
     row("StopDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/stop", DURABLE),
     row("UpdateCapacityProvider", "PUT", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
-    row("UpdateCodeSigningConfig", "PUT", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", SIGNING),
-    row("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{FunctionName}/event-invoke-config", EVENT_INVOKE),
-    row("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{FunctionName}/url", URLS),
 ];

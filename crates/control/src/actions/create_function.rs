@@ -8,7 +8,7 @@ use lambd_store::functions::{Configuration, FunctionRow, machine_architecture};
 use lambd_store::packages::Arrived;
 use lambd_types::{EphemeralStorage, MemorySize, RevisionId, Timeout};
 
-use super::{layering, packages, tagging};
+use super::{layering, packages, signing, tagging};
 use crate::context::store_error;
 use crate::functions::{self, Named, Target};
 use crate::service::success;
@@ -33,6 +33,13 @@ pub(crate) async fn call(
         return Err(already_exists(&target));
     }
     let used = layering::used(control, scope, body.settings.layers.as_deref().unwrap_or_default()).await?;
+    let signed = match &body.code_signing_config_arn {
+        Some(arn) => Some(signing::for_function(control, scope, arn).await?),
+        None => None,
+    };
+    if let Some((_, config)) = &signed {
+        signing::check_policy(config)?;
+    }
     let package = packages::obtain(control, scope, code, package).await?;
     let package = packages::store(control, scope, package, &used).await?;
     let mut configuration = defaults(&target);
@@ -53,8 +60,13 @@ pub(crate) async fn call(
     };
     let version = body.publish.then(|| publication::publish(&mut row, None, None).row());
     let rows: Vec<FunctionRow> = [row].into_iter().chain(version).collect();
+    let (tags, signed) = (body.tags.unwrap_or_default(), signed.map(|(signing, _)| signing));
     let _changes = control.changes().await;
-    if !control.store().insert_function(&rows, &body.tags.unwrap_or_default()).await.map_err(store_error)? {
+    if let Some(signing) = &signed {
+        // It may have been deleted while the package was stored.
+        signing::for_function(control, scope, &signing.0).await?;
+    }
+    if !control.store().insert_signed_function(&rows, &tags, signed.as_ref()).await.map_err(store_error)? {
         return Err(already_exists(&target));
     }
     control.publish_change(&rows.iter().collect::<Vec<_>>()).await?;

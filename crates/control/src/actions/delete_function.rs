@@ -36,6 +36,7 @@ pub(crate) async fn call(
         return Err(target.not_found());
     }
     control.publish_removal(&target.scope, &target.name);
+    control.publish_reservation(&target.scope, &target.name, None);
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

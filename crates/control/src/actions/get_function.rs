@@ -5,7 +5,7 @@ use lambd_api::responses::{FunctionCodeLocation, GetFunction};
 use lambd_api::{ApiError, Route};
 use lambd_http::{AwsResponse, RequestHead};
 
-use super::lookup;
+use super::{lookup, reserving};
 use crate::context::store_error;
 use crate::functions::{self, Named, Target};
 use crate::service::success;
@@ -26,6 +26,8 @@ pub(crate) async fn call(
             location: download::link(control, head.host(), row.code),
         },
         tags,
+        concurrency: Some(reserving::reserved(control, &target).await?)
+            .filter(|reserved| reserved.reserved_concurrent_executions.is_some()),
     };
     success(StatusCode::OK, &answer)
 }

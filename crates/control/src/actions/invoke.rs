@@ -204,6 +204,9 @@ fn engine_error(error: EngineError) -> ApiError {
         EngineError::Throttled => {
             ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded)
         }
+        EngineError::Reserved => {
+            ApiError::TooManyRequests(ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded)
+        }
         EngineError::Runtime(text) => ApiError::InvalidRuntime(text),
         EngineError::Fault(text) => {
             tracing::error!(error = %text, "an invocation failed");

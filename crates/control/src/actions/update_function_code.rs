@@ -7,7 +7,7 @@ use lambd_http::{AwsRequest, AwsResponse};
 use lambd_store::packages::Arrived;
 
 use super::revision::{Effect, Wanted};
-use super::{layering, packages, revision};
+use super::{layering, packages, revision, signing};
 use crate::condition::{self, Change};
 use crate::functions::{self, Named};
 use crate::service::success;
@@ -29,6 +29,7 @@ pub(crate) async fn call(
     let expected = revision::expected(body.revision_id.as_ref());
     let current = revision::latest(control, &target, expected).await?;
     condition::check_change(&current.condition, Change::Code, &target.unqualified_arn())?;
+    signing::check_deployment(control, &target.unqualified_holder()).await?;
     packages::check_source(control, &body.code, package.as_ref())?;
     let package = packages::obtain(control, &target.scope, body.code, package).await?;
     if body.dry_run {

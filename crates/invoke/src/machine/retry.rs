@@ -2,6 +2,8 @@
 
 use lambd_types::UnixMillis;
 
+use crate::ports::EventLimits;
+
 /// How often and when an event is tried again.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
@@ -52,6 +54,21 @@ pub(crate) enum Next {
 }
 
 impl RetryPolicy {
+    /// The policy with limits that somebody else has set; it never tries longer or more often than by itself.
+    pub(crate) fn within(&self, limits: EventLimits) -> Self {
+        let retries = limits.retries.map_or(usize::MAX, |retries| retries as usize);
+        Self {
+            after_function_error: self.after_function_error.iter().copied().take(retries).collect(),
+            max_age: limits.max_age.unwrap_or(i64::MAX).min(self.max_age),
+            ..self.clone()
+        }
+    }
+
+    /// Whether an event has waited too long to be tried at all.
+    pub(crate) fn is_too_old(&self, accepted_at: UnixMillis, now: UnixMillis) -> bool {
+        now.0 - accepted_at.0 > self.max_age
+    }
+
     /// Decides. The counts are of earlier attempts, without this one.
     pub(crate) fn next(
         &self,
@@ -92,6 +109,23 @@ mod tests {
         assert_eq!(next(Attempt::FunctionError, 1, 5, 10), Next::RetryAt(UnixMillis(120_010)));
         assert_eq!(next(Attempt::FunctionError, 2, 0, 10), Next::GiveUpRetries);
         assert_eq!(next(Attempt::Succeeded, 2, 9, 10), Next::Done);
+    }
+
+    /// CORE-261: fewer attempts and a shorter time, never more than by itself.
+    #[test]
+    fn limits_of_a_function_are_kept() {
+        let policy = RetryPolicy::default();
+        let within = |retries, max_age| policy.within(EventLimits { retries, max_age });
+        let first =
+            |p: RetryPolicy, now| p.next(Attempt::FunctionError, 0, 0, UnixMillis(0), UnixMillis(now));
+        assert_eq!(first(within(Some(0), None), 0), Next::GiveUpRetries);
+        assert_eq!(first(within(Some(1), None), 0), Next::RetryAt(UnixMillis(60_000)));
+        assert_eq!(first(within(None, Some(60_000)), 0), Next::RetryAt(UnixMillis(60_000)));
+        assert_eq!(first(within(None, Some(60_000)), 1), Next::GiveUpAge);
+        assert_eq!(within(Some(9), Some(i64::MAX)).after_function_error, policy.after_function_error);
+        assert_eq!(within(None, Some(i64::MAX)).max_age, policy.max_age);
+        assert!(!within(None, Some(60_000)).is_too_old(UnixMillis(0), UnixMillis(60_000)));
+        assert!(within(None, Some(60_000)).is_too_old(UnixMillis(0), UnixMillis(60_001)));
     }
 
     /// CORE-255: from one second up to five minutes, for six hours.

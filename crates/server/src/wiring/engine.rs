@@ -33,6 +33,10 @@ impl Engine for InvokeEngine {
         self.invoker.supersede(function);
     }
 
+    fn reserve(&self, scope: &Scope, name: &FunctionName, executions: Option<u32>) {
+        self.invoker.reserve(scope, name, executions.map(|n| n as usize));
+    }
+
     fn remove_version(&self, key: &FunctionKey) {
         self.invoker.remove_version(key);
     }
@@ -45,6 +49,7 @@ impl Engine for InvokeEngine {
 fn translate(error: InvokeError) -> EngineError {
     match error {
         InvokeError::Throttled { .. } => EngineError::Throttled,
+        InvokeError::Reserved { .. } => EngineError::Reserved,
         InvokeError::Runtime(text) => EngineError::Runtime(text),
         InvokeError::Environment(text) => EngineError::Fault(text),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lambd_control::{Control, Found};
-use lambd_invoke::ports::{Busy, EventStore, Functions, PortError, QueuedEvent};
+use lambd_invoke::ports::{Busy, EventLimits, EventStore, Functions, PortError, QueuedEvent};
 use lambd_observe::LogWriter;
 use lambd_store::events::EventRow;
 use lambd_store::{Store, StoreError};
@@ -79,6 +79,17 @@ impl Functions for ControlFunctions {
                 Some(Found::Ready(function)) => Ok(Some(function)),
                 Some(Found::NotReady(state)) => Err(failed(format!("the function is {}", state.as_str()))),
             }
+        })
+    }
+
+    fn event_limits(&self, target: &FunctionTarget) -> BoxFuture<'_, Result<EventLimits, PortError>> {
+        let target = target.clone();
+        Box::pin(async move {
+            let settings = self.0.event_invoke(&target).await.map_err(port_error)?.unwrap_or_default();
+            Ok(EventLimits {
+                retries: settings.maximum_retry_attempts,
+                max_age: settings.maximum_event_age.map(|seconds| i64::from(seconds) * 1000),
+            })
         })
     }
 }

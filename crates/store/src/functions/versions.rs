@@ -3,7 +3,7 @@
 use lambd_types::{FunctionKey, FunctionName, Scope, Version};
 
 use super::{COLUMNS, FunctionRow, decode};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, attached};
 
 /// What became of the deletion of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
-    /// Deletes one published version, unless an alias leads to it.
+    /// Deletes one published version and what hangs on it, unless an alias leads to it.
     pub async fn delete_version(&self, key: &FunctionKey) -> Result<VersionDeleted, StoreError> {
         let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
         let aliases: Vec<String> = sqlx::query_scalar(
@@ -71,6 +71,7 @@ impl Store {
             .bind(key.version.to_string())
             .execute(&mut *transaction)
             .await?;
+        attached::clear(&mut transaction, &key.scope, &key.name, &key.version.to_string()).await?;
         transaction.commit().await?;
         Ok(if deleted.rows_affected() == 1 { VersionDeleted::Yes } else { VersionDeleted::Absent })
     }
