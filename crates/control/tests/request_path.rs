@@ -135,6 +135,9 @@ const QUERIES: &[&str] = &[
     "RevisionId",
 ];
 
+/// By which operations are told apart that share a path.
+const PAIRS: &[&str] = &["find=LayerVersion", "List=ALL"];
+
 const MEMBERS: &[&str] = &[
     "FunctionName",
     "Runtime",
@@ -295,6 +298,9 @@ fn path(chance: &mut Chance) -> String {
 
 fn query(chance: &mut Chance) -> QueryPairs {
     let mut text = String::new();
+    if chance.one_in(6) {
+        text.push_str(&format!("{}&", chance.of(PAIRS)));
+    }
     for _ in 0..chance.below(4) {
         let value = if chance.one_in(2) { chance.of(TEXTS) } else { chance.of(LABELS) };
         text.push_str(&format!("{}={value}&", chance.of(QUERIES)));
