@@ -89,7 +89,7 @@ def test_large_bodies(stage, name, begin, refusals):
     """Large requests from inside, many at a time, take a bounded amount of the daemon's memory, and of its disk."""
     stage.attacker(name, MemorySize=512)
 
-    def run():
+    def run(begin):
         credential = "000000000000/20260101/us-east-1/lambda/aws4_request"
         head = (
             "POST /2015-03-31/functions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -123,7 +123,7 @@ def test_large_bodies(stage, name, begin, refusals):
 
     before = resident(stage.pid)
     found = []
-    busy = threading.Thread(target=lambda: found.append(stage.attack(run, by=name)))
+    busy = threading.Thread(target=lambda: found.append(stage.attack(run, begin, by=name)))
     most = 0
     busy.start()
     while busy.is_alive():

@@ -72,7 +72,7 @@ class Daemon:
 
     def call(self, method, path, document):
         """Sends a signed request; returns headers and body of an answer that must be good."""
-        body = json.dumps(document).encode()
+        body = b"" if document is None else json.dumps(document).encode()
         host = f"127.0.0.1:{self.port}"
         connection = http.client.HTTPConnection(host, timeout=300)
         headers = signature(method, host, path, body) | {"X-Amz-Log-Type": "Tail"}
@@ -87,6 +87,11 @@ class Daemon:
         """Invokes the function; returns its error, its answer and its log."""
         headers, answer = self.call("POST", "/2015-03-31/functions/taker/invocations", event)
         return headers["X-Amz-Function-Error"], answer, base64.b64decode(headers["X-Amz-Log-Result"]).decode()
+
+    def state(self, name):
+        """What GetFunctionConfiguration calls the state of a function."""
+        _, answer = self.call("GET", f"/2015-03-31/functions/{name}/configuration", None)
+        return answer["State"]
 
     def stop(self):
         """SIGTERM, as an operator does it."""
@@ -155,6 +160,7 @@ class Tests(unittest.TestCase):
             "Code": {"ZipFile": base64.b64encode(package.getvalue()).decode()},
         }
         self.daemon.call("POST", "/2015-03-31/functions", settings)
+        wait_for(lambda: self.daemon.state("taker") == "Active", "the function to be active")
         error, answer, log = self.invoke_used(0)
         self.assertEqual((error, answer), (None, 0), log)
         error, answer, log = self.invoke_used(60)
