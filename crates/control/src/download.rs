@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::StatusCode;
-use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture, text};
+use lambd_http::{
+    AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ResponseBody, ServiceFuture, of_type, text,
+};
 use lambd_types::{Sha256Digest, UnixMillis, limits, random};
 use sha2::Sha256;
 
@@ -61,8 +63,10 @@ impl DownloadService {
         }
         let digest = unhex(name).and_then(|bytes| bytes.try_into().ok()).map(Sha256Digest::from_bytes);
         let Some(digest) = digest else { return refuse("not a download link of lambd") };
-        match self.control.store().packages().zip(digest).await {
-            Ok(Some(zip)) => text(StatusCode::OK, "application/zip", zip),
+        match self.control.store().packages().open_zip(digest).await {
+            Ok(Some((zip, size))) => {
+                of_type(StatusCode::OK, "application/zip", ResponseBody::read_from(zip, size))
+            }
             Ok(None) => text(StatusCode::NOT_FOUND, "text/plain", "this package is no longer stored"),
             Err(error) => {
                 tracing::error!(%error, "cannot read a package");

@@ -237,7 +237,7 @@ pub(crate) async fn clear(
     Ok(())
 }
 
-fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|e| damaged(e.to_string()))
 }
 

@@ -1,12 +1,12 @@
 //! `GetFunction` (API-116).
 
 use http::StatusCode;
+use lambd_api::responses::attached::Concurrency;
 use lambd_api::responses::{FunctionCodeLocation, GetFunction};
 use lambd_api::{ApiError, Route};
 use lambd_http::{AwsResponse, RequestHead};
 
-use super::{lookup, reserving};
-use crate::context::store_error;
+use super::lookup;
 use crate::functions::{self, Named, Target};
 use crate::service::success;
 use crate::{Control, download};
@@ -17,17 +17,18 @@ pub(crate) async fn call(
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
     let target = Target::of(head, route.function_name())?;
-    let row = lookup::row(control, &target).await?;
-    let tags = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;
+    let found = lookup::described(control, &target).await?;
+    let row = &found.row;
     let answer = GetFunction {
-        configuration: functions::describe(&row, Named::as_asked(&target)),
+        configuration: functions::describe(row, Named::as_asked(&target)),
         code: FunctionCodeLocation {
             repository_type: "S3",
             location: download::link(control, head.host(), row.code),
         },
-        tags,
-        concurrency: Some(reserving::reserved(control, &target).await?)
-            .filter(|reserved| reserved.reserved_concurrent_executions.is_some()),
+        concurrency: found
+            .reserved
+            .map(|reserved| Concurrency { reserved_concurrent_executions: Some(reserved.0) }),
+        tags: found.tags,
     };
     success(StatusCode::OK, &answer)
 }
