@@ -85,6 +85,7 @@ async fn settle(control: &Control, work: &Work, outcome: &Result<(), Reason>) ->
             // Deleted meanwhile.
             return Ok(());
         }
+        let _unsure = control.unsure(&after);
         if control.store().change_functions(&changes).await? == Updated::Yes {
             let rows: Vec<&FunctionRow> = after.iter().collect();
             // It tells its failure itself; the versions are then loaded when they are needed.
