@@ -1,4 +1,4 @@
-//! What accounts have stored. The database keeps the totals with every change (migration 8), so that they need not be
+//! What accounts have stored. The database keeps the totals with every change (migration 7), so that they need not be
 //! summed up.
 
 use lambd_types::Scope;
