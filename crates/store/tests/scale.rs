@@ -157,7 +157,7 @@ async fn requests(store: &Store) -> Vec<(&'static str, Vec<Executed>)> {
     store.code_size(&scope()).await.unwrap();
     assert!(store.insert_function(std::slice::from_ref(&new), &BTreeMap::new()).await.unwrap());
     let waiting = store.unsettled_versions(&scope(), &new.key.name).await.unwrap();
-    assert_eq!(waiting, [new.clone()]);
+    assert_eq!(waiting, std::slice::from_ref(&new));
     let settled = FunctionRow {
         revision: RevisionId::random(),
         code_size: 7,
