@@ -40,15 +40,18 @@ pub enum Family {
     Python,
     /// `nodejs20.x` and its like.
     NodeJs,
+    /// `ruby3.x`.
+    Ruby,
 }
 
 impl Family {
     /// The family and the language version of a runtime identifier: `python3.12` is Python 3.12,
     /// `nodejs20.x` is Node.js 20.
     pub fn of(runtime: &str) -> Option<(Self, LanguageVersion)> {
-        if let Some(version) = runtime.strip_prefix("python") {
+        for (prefix, family) in [("python", Self::Python), ("ruby", Self::Ruby)] {
+            let Some(version) = runtime.strip_prefix(prefix) else { continue };
             let (major, minor) = version.split_once('.')?;
-            return Some((Self::Python, LanguageVersion(major.parse().ok()?, minor.parse().ok()?)));
+            return Some((family, LanguageVersion(major.parse().ok()?, minor.parse().ok()?)));
         }
         let version = runtime.strip_prefix("nodejs")?.strip_suffix(".x")?;
         Some((Self::NodeJs, LanguageVersion(version.parse().ok()?, 0)))
@@ -59,6 +62,7 @@ impl Family {
         match self {
             Self::Python => format!("python{}.{}", version.0, version.1),
             Self::NodeJs => format!("nodejs{}.x", version.0),
+            Self::Ruby => format!("ruby{}.{}", version.0, version.1),
         }
     }
 
@@ -70,7 +74,7 @@ impl Family {
     /// A version of the language as people write it.
     pub fn version_text(self, version: LanguageVersion) -> String {
         match self {
-            Self::Python => format!("{}.{}", version.0, version.1),
+            Self::Python | Self::Ruby => format!("{}.{}", version.0, version.1),
             Self::NodeJs => version.0.to_string(),
         }
     }
@@ -80,6 +84,7 @@ impl Family {
         match self {
             Self::Python => "Python",
             Self::NodeJs => "Node.js",
+            Self::Ruby => "Ruby",
         }
     }
 }
@@ -205,7 +210,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Looks for interpreters in the places where people have them. No interpreter is run, except
-    /// `node --version`, because nothing else tells a Node.js version.
+    /// `node --version` and `ruby --version`, because nothing else tells these versions.
     ///
     /// Interpreters that `usable` refuses are passed over.
     pub async fn discover(
@@ -302,7 +307,8 @@ impl Catalogue {
                 });
                 let bootstraps = root
                     .map_or_else(|| self.bootstraps.clone(), |root| self.bootstraps.of_root(&root.selector));
-                LaunchPlan::managed(interpreter, &bootstraps, root, notice)
+                let asked = Family::of(runtime).map_or(interpreter.version, |(_, version)| version);
+                LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice)
             }
         })
     }
