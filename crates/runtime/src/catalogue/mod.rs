@@ -9,10 +9,12 @@
 //! | `versions`   | what version a program says it has                                    |
 //! | `trial`      | running a program of a root file system once                          |
 //! | `bootstraps` | lambd's own runtimes on disk                                          |
+//! | `executable` | functions that are programs by themselves                             |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
 mod discover;
+mod executable;
 mod plan;
 mod rooted;
 mod roots;
@@ -173,10 +175,13 @@ fn nearest_text(nearest: &Option<String>) -> String {
         .map_or(String::new(), |n| format!(", or allow {n} instead with --runtime-substitution nearest"))
 }
 
+/// The runtime whose functions are programs by themselves.
+const GO: &str = "go1.x";
+
 /// What runs the functions of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provision<'a> {
-    /// The function's own `bootstrap`.
+    /// The function's own `bootstrap`, or the program that is its handler.
     Function {
         /// On this root file system; without one, on the host's.
         root: Option<&'a RuntimeRoot>,
@@ -295,6 +300,7 @@ impl Catalogue {
     pub fn plan(&self, function: &FunctionSnapshot) -> Result<LaunchPlan, Unavailable> {
         let runtime = &function.runtime;
         Ok(match self.provision(runtime)? {
+            Provision::Function { root } if runtime == GO => LaunchPlan::executable(function, root),
             Provision::Function { root } => LaunchPlan::custom(function, root),
             Provision::Root { root, .. } => LaunchPlan::brought_along(runtime, root),
             Provision::Interpreter { interpreter, root, exact } => {
@@ -316,7 +322,7 @@ impl Catalogue {
     /// What runs the functions of a runtime.
     pub fn provision(&self, runtime: &str) -> Result<Provision<'_>, Unavailable> {
         let root = self.root_of(runtime);
-        if Self::is_custom(runtime) {
+        if Self::is_custom(runtime) || runtime == GO {
             return Ok(Provision::Function { root });
         }
         if let Some(root) = root

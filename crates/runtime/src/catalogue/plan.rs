@@ -39,6 +39,11 @@ pub enum Launcher {
         /// Whether it is a layer's.
         in_layer: bool,
     },
+    /// A program of the package.
+    Executable {
+        /// Its path below the package's directory.
+        name: PathBuf,
+    },
     /// The `bootstrap` that a root file system brings along.
     InRoot {
         /// The managed runtime that it is; none for custom ones. Programs of some languages want variables of
@@ -141,6 +146,9 @@ impl Launcher {
         match self {
             Self::Custom { in_layer: false } => custom(&layout.task_root, layout),
             Self::Custom { in_layer: true } => custom(&layout.opt, layout),
+            Self::Executable { name } => {
+                Start { command: Path::new(&layout.task_root).join(name), args: Vec::new(), env: Vec::new() }
+            }
             Self::InRoot { runtime } => {
                 let env = runtime.as_deref().map(|runtime| of_runtime(runtime, layout)).unwrap_or_default();
                 let command = Path::new(&layout.runtime_dir).join("bootstrap");
