@@ -16,7 +16,7 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = Target::of(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?;
     let row = lookup::row(control, &target).await?;
     let tags = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;
     let answer = GetFunction {
