@@ -71,7 +71,7 @@ pub(crate) async fn call(
 pub(super) async fn ready(control: &Control, target: &Target) -> Result<Arc<FunctionSnapshot>, ApiError> {
     match control.resolve(&target.function()).await.map_err(|e| service_error(&e))? {
         None => Err(target.not_found()),
-        Some(Found::NotReady(state)) => Err(condition::not_ready(state)),
+        Some(Found::NotReady(condition)) => Err(condition::not_invocable(condition)),
         Some(Found::Ready(function)) => Ok(function),
     }
 }
