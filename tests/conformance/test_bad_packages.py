@@ -89,7 +89,7 @@ def victim(shared_lambda):
 
 @pytest.mark.parametrize("case", BAD)
 def test_refused(daemon, functions, lambda_, name, victim, case):
-    """CORE-083, API-301, API-302: 400 InvalidParameterValueException, no function, no file, no change."""
+    """CORE-083, API-302: 400 InvalidParameterValueException, no function, no file, no change."""
     zipped = BAD[case]()
     before = daemon.files()
     revision = lambda_.get_function_configuration(FunctionName=victim)["RevisionId"]
@@ -118,7 +118,7 @@ def test_refused(daemon, functions, lambda_, name, victim, case):
 
 @pytest.mark.parametrize("case", DAMAGED)
 def test_damaged_content(daemon, functions, lambda_, name, victim, case):
-    """API-081, API-083, API-321, API-610, API-611, CORE-298: what fails behind the answer is told by the states. A new
+    """API-081, API-083, API-084, API-321, API-610, API-611, CORE-298: what fails behind the answer is told by the states. A new
     function ends in Failed and can be repaired; one that ran goes on as it was."""
     zipped = DAMAGED[case]()
     unpacked = {file for file in daemon.files() if "unpacked" in file}

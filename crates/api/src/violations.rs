@@ -68,6 +68,8 @@ pub mod patterns {
     /// Version of a runtime.
     pub const RUNTIME_VERSION: &str =
         r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}::runtime:.+";
+    /// Region of the function that one is a replica of (API-077).
+    pub const MASTER_REGION: &str = r"ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1}";
     /// Log group.
     pub const LOG_GROUP: &str = r"[\.\-_/#A-Za-z0-9]+";
 }

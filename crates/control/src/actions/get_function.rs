@@ -1,9 +1,11 @@
 //! `GetFunction` (API-116).
 
 use http::StatusCode;
+use lambd_api::responses::attached::Concurrency;
 use lambd_api::responses::{FunctionCodeLocation, GetFunction};
 use lambd_api::{ApiError, Route};
 use lambd_http::{AwsResponse, RequestHead};
+use lambd_types::{Qualifier, Version};
 
 use super::{lookup, reserving};
 use crate::context::store_error;
@@ -26,8 +28,16 @@ pub(crate) async fn call(
             location: download::link(control, head.host(), row.code),
         },
         tags,
-        concurrency: Some(reserving::reserved(control, &target).await?)
-            .filter(|reserved| reserved.reserved_concurrent_executions.is_some()),
+        concurrency: concurrency(control, &target).await?,
     };
     success(StatusCode::OK, &answer)
+}
+
+/// What is reserved for the function; a version is shown without it (API-116.7).
+async fn concurrency(control: &Control, target: &Target) -> Result<Option<Concurrency>, ApiError> {
+    if let Some(Qualifier::Version(Version::Published(_))) = target.qualifier {
+        return Ok(None);
+    }
+    let reserved = reserving::reserved(control, target).await?;
+    Ok(Some(reserved).filter(|reserved| reserved.reserved_concurrent_executions.is_some()))
 }
