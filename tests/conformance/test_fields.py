@@ -447,6 +447,8 @@ INVOCATIONS = [
     ("API-125.4 API-087", "invoke", {"LogType": "Head"}, bad("logType")),
     ("API-125.5", "invoke", {"ClientContext": "no base64"}, ("InvalidRequestContentException", "")),
     ("API-125.6", "invoke", {"Payload": b"{"}, ("InvalidRequestContentException", "")),
+    ("API-512", "invoke", {"TenantId": "t"}, ("InvalidParameterValueException", "lambd does not support tenants (TenantId) yet")),
+    ("API-512", "invoke", {"DurableExecutionName": "d"}, ("InvalidParameterValueException", "lambd does not support durable executions")),
     ("API-126.1 API-051 API-620", "invoke_async", {"FunctionName": "with.a.dot"}, NOT_FOUND),
     ("API-126.1", "invoke_async", {"FunctionName": f"{arn(TARGET)}:live"}, shown(Status=202)),
     ("API-126.2", "invoke_async", {"InvokeArgs": b"{"}, ("InvalidRequestContentException", "Could not parse request body into json")),
@@ -470,3 +472,24 @@ def test_row(loose, row):
         call(**request)
     error = refusal.value.response["Error"]
     assert (error["Code"], outcome[1] in error["Message"]) == (outcome[0], True), error
+
+
+#: The runtimes of 2020.
+RUNTIMES = (
+    "nodejs10.x nodejs12.x java8 java11 python2.7 python3.6 python3.7 python3.8 dotnetcore2.1 dotnetcore3.1 go1.x ruby2.5 "
+    "ruby2.7 provided"
+).split()  # fmt: skip
+
+
+def test_runtimes(loose):
+    """API-080, API-606: those of 2020 are taken; each of today's is taken too, or is known to be no longer supported."""
+    model = loose.meta.service_model.shape_for("Runtime").enum
+    assert set(RUNTIMES) < set(model)
+    for runtime in model:
+        try:
+            answer = loose.update_function_configuration(FunctionName=NAME, Runtime=runtime)
+            assert answer["Runtime"] == runtime
+        except botocore.exceptions.ClientError as error:
+            assert runtime not in RUNTIMES, runtime
+            refusal = f"The runtime parameter of {runtime} is no longer supported"
+            assert refusal in error.response["Error"]["Message"], error

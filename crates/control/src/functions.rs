@@ -88,14 +88,15 @@ impl Target {
     /// From a name or ARN alone, in an operation whose model allows dots in the name (API-051, API-619, API-620).
     /// The model of `CreateFunction` does not, so such a function is never there.
     pub(crate) fn parse_namespaced(scope: &Scope, function_name: &str) -> Result<Self, ApiError> {
-        let dotless = function_name.replace('.', "_");
-        let parsed = Self::parse(scope, &dotless);
+        if !function_name.contains('.') {
+            return Self::parse(scope, function_name);
+        }
         let (prefix, rest) = function_name.rsplit_once("function:").unwrap_or(("", function_name));
         let (name, qualifier) = rest.split_once(':').unwrap_or((rest, ""));
         if !name.contains('.') || prefix.contains('.') || qualifier.contains('.') {
             return Self::parse(scope, function_name);
         }
-        match parsed {
+        match Self::parse(scope, &function_name.replace('.', "_")) {
             Ok(_) => {
                 let text = format!("Function not found: {}", function_arn(scope, &name));
                 Err(ApiError::ResourceNotFound(text))

@@ -16,7 +16,7 @@ use lambd_types::{FunctionSnapshot, Version, limits, random};
 use crate::context::service_error;
 use crate::functions::Target;
 use crate::ports::EngineError;
-use crate::{Control, Found, condition};
+use crate::{Control, Found, condition, unsupported};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InvocationType {
@@ -39,6 +39,7 @@ pub(crate) async fn call(
     let target = Target::namespaced(&head, route.function_name())?;
     let (invocation_type, log_type) = types(&head)?;
     let client_context = client_context(&head)?;
+    unsupported::invoke(&head)?;
     check_content_type(&head)?;
     check_json(&body)?;
 
