@@ -75,7 +75,7 @@ fn compare(rows: &[Row], cited: &BTreeMap<String, String>) -> Vec<String> {
             }
             match cited.get(id) {
                 None if row.is_tested() => {
-                    breaches.push(format!("{id} is called tested, but no test cites it"))
+                    breaches.push(format!("{id} is called tested, but no test cites it"));
                 }
                 Some(file) if !row.is_tested() => {
                     breaches.push(format!("{file} cites {id}, which {PAGE} says is not met"));
