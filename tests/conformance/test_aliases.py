@@ -45,7 +45,8 @@ def error(call, **parameters):
 
 
 def test_life(functions, lambda_, name):
-    """CORE-196, CORE-197, CORE-198, API-103, API-114, API-145, API-106: the whole life of an alias."""
+    """API-103.6, API-106.3, API-106.4, API-114.3, API-145.3, API-157, API-203,
+    CORE-196, CORE-197, CORE-198, API-103, API-114, API-145, API-106: the whole life of an alias."""
     create(functions, name)
     created = lambda_.create_alias(FunctionName=name, Name="live", FunctionVersion="1", Description="d")
     assert created.pop("ResponseMetadata")["HTTPStatusCode"] == 201
@@ -85,7 +86,7 @@ def test_an_alias_of_latest(functions, lambda_, name):
 
 
 def test_lists(functions, lambda_, name):
-    """API-127: in order of name, with paging, of one version too."""
+    """API-127.4, API-127: in order of name, with paging, of one version too."""
     create(functions, name)
     for alias, version, routing in (("c", "1", shared(v2=0.5)), ("a", "1", {}), ("b", "2", {})):
         lambda_.create_alias(FunctionName=name, Name=alias, FunctionVersion=version, RoutingConfig=routing)
@@ -202,7 +203,7 @@ def counts(functions, name: str, times: int) -> dict:
 
 
 def test_shares(functions, lambda_, name):
-    """CORE-201, CORE-202, CORE-204: the second version gets its weight, and a shift is complete."""
+    """API-103.7, CORE-201, CORE-202, CORE-204: the second version gets its weight, and a shift is complete."""
     create(functions, name)
     lambda_.create_alias(FunctionName=name, Name="live", FunctionVersion="1", RoutingConfig=shared(v2=0.25))
     found = counts(functions, name, 800)

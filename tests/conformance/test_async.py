@@ -21,7 +21,8 @@ def messages(logs, name):
 
 
 def test_an_accepted_event_runs(functions, lambda_, logs, name):
-    """CORE-252, API-125.7: 202 with an empty body, then the event runs under its own request id."""
+    """API-125.16, API-166,
+    CORE-252, API-125.7: 202 with an empty body, then the event runs under its own request id."""
     functions.create(name, packages.package({"app.py": NOTE}), python_runtime())
     answer = lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"id": 1}')
     assert answer["StatusCode"] == 202

@@ -89,7 +89,7 @@ def victim(shared_lambda):
 
 @pytest.mark.parametrize("case", BAD)
 def test_refused(daemon, functions, lambda_, name, victim, case):
-    """CORE-083, API-301, API-302: 400 InvalidParameterValueException, no function, no file, no change."""
+    """CORE-083, API-302: 400 InvalidParameterValueException, no function, no file, no change."""
     zipped = BAD[case]()
     before = daemon.files()
     revision = lambda_.get_function_configuration(FunctionName=victim)["RevisionId"]
@@ -118,7 +118,7 @@ def test_refused(daemon, functions, lambda_, name, victim, case):
 
 @pytest.mark.parametrize("case", DAMAGED)
 def test_damaged_content(daemon, functions, lambda_, name, victim, case):
-    """API-081, API-083, API-610, API-611, CORE-298: what fails behind the answer is told by the states. A new
+    """API-081, API-083, API-084, API-321, API-610, API-611, CORE-298: what fails behind the answer is told by the states. A new
     function ends in Failed and can be repaired; one that ran goes on as it was."""
     zipped = DAMAGED[case]()
     unpacked = {file for file in daemon.files() if "unpacked" in file}
@@ -131,10 +131,10 @@ def test_damaged_content(daemon, functions, lambda_, name, victim, case):
     assert (failed["State"], failed["StateReasonCode"]) == ("Failed", "InvalidZipFileException")
     assert (failed["LastUpdateStatus"], failed["LastUpdateStatusReasonCode"]) == ("Failed", "InvalidZipFileException")
     assert "unpacked" in failed["StateReason"]
-    with pytest.raises(lambda_.exceptions.ResourceConflictException) as refused:
+    with pytest.raises(lambda_.exceptions.InvalidZipFileException) as refused:
         functions.invoke(name)
-    text = "The operation cannot be performed at this time. The function is currently in the following state: Failed"
-    assert refused.value.response["Error"]["Message"] == text
+    assert refused.value.response["Error"]["Message"] == failed["StateReason"]
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 502
     for change in (lambda_.publish_version, lambda_.update_function_configuration):
         with pytest.raises(lambda_.exceptions.ResourceConflictException):
             change(FunctionName=name)

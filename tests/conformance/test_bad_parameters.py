@@ -223,7 +223,6 @@ BAD_NAMES = [
     "a b",
     "a/b",
     "ä",
-    "..",
     "a..b!",
     "n" * 257,
     "arn:aws:lambda:x",

@@ -140,7 +140,7 @@ def test_no_operation_is_forgotten():
 
 
 def test_a_life(aws):
-    """W15..W26, W32, API-101..149: each subcommand of an operation that is offered, with an answer that it prints."""
+    """W15..W26, W32, CORE-001: each subcommand of an operation that is offered, with an answer that it prints."""
     known = {"name": NAME, "arn": arn(NAME)}
     missing = unoffered()
     for operation, template, keep in LIFE:
@@ -160,7 +160,7 @@ def test_a_life(aws):
 
 @pytest.mark.parametrize("operation", [o for o in MODEL.operation_names if o in unoffered() and o not in NO_COMMAND])
 def test_what_is_not_offered_says_so(aws, operation):
-    """API-707, API-601..624: the documented error, with the fewest parameters that the command takes."""
+    """API-707: the documented error, with the fewest parameters that the command takes."""
     model = MODEL.operation_model(operation)
     words = []
     for member in model.input_shape.required_members if model.input_shape else []:

@@ -42,7 +42,7 @@ def unreserved(account) -> int:
 
 
 def test_account_settings(account):
-    """API-113, API-163, API-201, API-202, CORE-171: limits, and what is really used."""
+    """API-113.1, API-113.2, API-113, API-163, API-201, API-202, CORE-171: limits, and what is really used."""
     found = account.get_account_settings()
     assert found["AccountLimit"] == {
         "TotalCodeSize": 80530636800,
@@ -60,7 +60,8 @@ def test_account_settings(account):
 
 
 def test_reservations(account):
-    """API-109, API-117, API-138, API-116.4, CORE-166, CORE-167, CORE-170, CORE-171: W19."""
+    """API-109.2, API-117.2, API-138.5,
+    API-109, API-117, API-138, API-116.4, CORE-166, CORE-167, CORE-170, CORE-171: W19."""
     functions = Functions(account)
     for name in ("one", "two"):
         functions.python(name, CODE)
@@ -84,7 +85,8 @@ def test_reservations(account):
 
 
 def test_nothing_reserved_never_runs(functions, lambda_, name):
-    """API-138.6, API-125.14, API-708, CORE-145, CORE-168: versions and aliases neither, until the limit is removed."""
+    """API-138.4, API-312,
+    API-138.6, API-125.14, API-708, CORE-145, CORE-168: versions and aliases neither, until the limit is removed."""
     functions.python(name, CODE)
     functions.publish(name)
     lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
@@ -169,7 +171,8 @@ def shown(answer) -> dict:
 
 @pytest.mark.parametrize("holder", [{}, {"Qualifier": "1"}, {"Qualifier": "prod"}])
 def test_event_settings(lambda_, function, holder):
-    """API-110, API-119, API-139, API-149, API-215, CORE-269..271: EX-35, EX-36, workflow 10."""
+    """API-110.3, API-119.3, API-119.4, API-139.6, API-139.7, API-149.4..6, API-158,
+    API-110, API-119, API-139, API-149, API-215, CORE-269..271: EX-35, EX-36, workflow 10."""
     missing = (
         "ResourceNotFoundException",
         f"The function {arn(function)}:{holder.get('Qualifier', '$LATEST')} doesn't have an EventInvokeConfig",
@@ -206,7 +209,7 @@ def test_event_settings(lambda_, function, holder):
 
 
 def test_lists_of_event_settings(lambda_, function):
-    """API-129: of the function and its qualifiers, with paging."""
+    """API-129.3, API-129: of the function and its qualifiers, with paging."""
     qualifiers = ["$LATEST", "1", "prod"]
     for qualifier in qualifiers:
         lambda_.put_function_event_invoke_config(
@@ -256,7 +259,7 @@ def test_event_settings_refused(lambda_, function, case):
 
 @pytest.mark.parametrize("destination", [QUEUE, OTHER, "arn:aws:s3:::b", "arn:aws:events:us-east-1:000000000000:event-bus/b"])
 def test_destinations(lambda_, function, destination):
-    """API-139.3, API-618, CORE-264: what is named need not exist; an empty one is none."""
+    """API-139.9, API-139.3, API-618, CORE-264: what is named need not exist; an empty one is none."""
     request = {"FunctionName": function, "Qualifier": "1"}
     put = lambda_.put_function_event_invoke_config(**request, **to(failure=destination))
     assert put["DestinationConfig"]["OnFailure"] == {"Destination": destination}

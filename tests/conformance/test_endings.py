@@ -31,7 +31,8 @@ def logged_by(logs, name: str, request: str) -> list:
 
 
 def test_a_timeout_is_on_time(daemon, functions, logs, name):
-    """CORE-143, CORE-313: at the function's limit to within 20 ms, as the client sees it (the best of some
+    """API-125.15,
+    CORE-143, CORE-313: at the function's limit to within 20 ms, as the client sees it (the best of some
     tries, because other tests and programs use the machine too)."""
     source = "import time\ndef handler(event, context):\n    time.sleep(event)\n"
     functions.python(name, source, Timeout=1)

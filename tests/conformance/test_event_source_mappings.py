@@ -129,7 +129,8 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_life(lambda_, function, kind):
-    """CORE-283, CORE-284, API-104, API-107, API-115, API-211, API-616, SVC1-251, SVC2-58, SVC2-140: defaults by
+    """API-104.13, API-107.2, API-115.2, API-155, API-504, API-507,
+    CORE-283, CORE-284, API-104, API-107, API-115, API-211, API-616, SVC1-251, SVC2-58, SVC2-140: defaults by
     kind of source, Creating, then Enabled, then Deleting, then gone."""
     asked, who, defaults = KINDS[kind]
     before = time.time()
@@ -187,7 +188,8 @@ EVERYTHING = {
 
 
 def test_every_setting_of_a_stream(lambda_, function):
-    """API-104.1..12, API-502, SVC2-43: what was asked for is what is kept, and a moment is a number of seconds."""
+    """API-705,
+    API-104.1..12, API-502, SVC2-43: what was asked for is what is kept, and a moment is a number of seconds."""
     at = datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
     asked = EVERYTHING | {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": at}
     made = lambda_.create_event_source_mapping(FunctionName=function, EventSourceArn=stream("all"), **asked)
@@ -197,7 +199,8 @@ def test_every_setting_of_a_stream(lambda_, function):
 
 
 def test_update(lambda_, function):
-    """API-146, API-521, SVC1-252, SVC1-253, SVC2-59: the answer shows the old values, the next request the new ones."""
+    """API-146.11,
+    API-146, API-521, SVC1-252, SVC1-253, SVC2-59: the answer shows the old values, the next request the new ones."""
     made = plain(lambda_.create_event_source_mapping(FunctionName=function, EventSourceArn=stream("u"), StartingPosition="LATEST"))
     uuid = made["UUID"]
     answer = lambda_.update_event_source_mapping(UUID=uuid, **EVERYTHING)
@@ -217,7 +220,7 @@ def test_update(lambda_, function):
 
 
 def test_pause_and_resume(lambda_, function):
-    """API-089, API-104.4, API-146.12: Enabled shows in the state alone."""
+    """API-104.15, API-089, API-104.4, API-146.12: Enabled shows in the state alone."""
     made = lambda_.create_event_source_mapping(FunctionName=function, EventSourceArn=queue("p"), Enabled=False)
     uuid = made["UUID"]
 
@@ -243,7 +246,7 @@ CONFLICTS = {
 
 @pytest.mark.parametrize("kind", CONFLICTS)
 def test_one_mapping_of_a_source_and_a_function(lambda_, function, kind):
-    """API-104, API-301: the same source and function again is a conflict that names the mapping that is there."""
+    """API-104, API-308: the same source and function again is a conflict that names the mapping that is there."""
     asked, begin = CONFLICTS[kind]
     first = lambda_.create_event_source_mapping(FunctionName=function, **asked)["UUID"]
     text = begin.format(source=asked["EventSourceArn"], function=function)
@@ -279,7 +282,8 @@ def test_names_of_functions(lambda_, function):
 
 
 def test_lists(lambda_, function):
-    """API-128, API-007, API-628, SVC2-60, SVC2-56: by source, by function with its qualifier, in stable pages."""
+    """API-128.4, API-128.5, API-513,
+    API-128, API-007, API-628, SVC2-60, SVC2-56: by source, by function with its qualifier, in stable pages."""
     lambda_.publish_version(FunctionName=function)
     made = {}
     for number in range(5):

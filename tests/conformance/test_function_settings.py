@@ -150,6 +150,33 @@ def test_signing_configurations(lambda_):
         assert error(call, **name) == missing
 
 
+def test_tags_of_signing_configurations(lambda_):
+    """API-143, API-144, API-134, API-401, API-603: given at creation, added, removed, kept by updates, and limited."""
+    made = lambda_.create_code_signing_config(AllowedPublishers=PUBLISHERS, Tags={"a": "1"})["CodeSigningConfig"]
+    name = {"CodeSigningConfigArn": made["CodeSigningConfigArn"]}
+    resource = {"Resource": made["CodeSigningConfigArn"]}
+
+    def tags():
+        return lambda_.list_tags(**resource)["Tags"]
+
+    assert tags() == {"a": "1"}
+    assert "Tags" not in made
+    lambda_.tag_resource(**resource, Tags={"b": "2"})
+    lambda_.update_code_signing_config(**name, Description="d")
+    assert tags() == {"a": "1", "b": "2"}
+    lambda_.untag_resource(**resource, TagKeys=["a", "never"])
+    assert tags() == {"b": "2"}
+    too_many = ("InvalidParameterValueException", "Number of tags exceeds resource tag limit.")
+    many = {f"k{number}": "v" for number in range(51)}
+    assert error(lambda_.tag_resource, **resource, Tags=many) == too_many
+    assert error(lambda_.create_code_signing_config, AllowedPublishers=PUBLISHERS, Tags=many) == too_many
+    assert tags() == {"b": "2"}
+    lambda_.delete_code_signing_config(**name)
+    missing = ("ResourceNotFoundException", f"Resource not found: {resource['Resource']}")
+    assert error(lambda_.list_tags, **resource) == missing
+    assert error(lambda_.tag_resource, **resource, Tags={"k": "v"}) == missing
+
+
 BAD_SIGNING = {
     "no publisher": ({"AllowedPublishers": {"SigningProfileVersionArns": ["p"] * 21}}, "2 validation errors detected: "),
     "publisher": ({"AllowedPublishers": {"SigningProfileVersionArns": ["p"]}}, VIOLATION % ("[p]", "allowedPublishers.signingProfileVersionArns") + "Member must satisfy constraint: [Member must satisfy regular expression pattern: arn:"),

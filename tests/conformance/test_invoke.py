@@ -44,7 +44,7 @@ def test_no_tail_unless_asked(functions, lambda_, name):
 
 
 def test_response_headers(functions, wire, name):
-    """API-125.8, API-709, CORE-246: status, version and request id come as headers."""
+    """API-125, API-125.11, API-166, API-125.8, API-709, CORE-246: status, version and request id come as headers."""
     functions.python(name, ECHO)
     reply = wire.invoke(name, b'{"a": 1}')
     assert reply.status == 200

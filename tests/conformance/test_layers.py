@@ -45,7 +45,9 @@ def error(call, **parameters):
 
 
 def test_life(lambda_, name):
-    """CORE-210, CORE-214, RT-76, API-111, API-120, API-121, API-136, EX-30, EX-32: published, shown, deleted."""
+    """API-061,
+    API-111.4, API-120.3..10, API-121.1, API-121.3, API-136.6, API-136.7, API-159, API-160, API-219, API-510, API-511,
+    CORE-210, CORE-214, RT-76, API-111, API-120, API-121, API-136, EX-30, EX-32: published, shown, deleted."""
     content = python_layer("one")
     published = lambda_.publish_layer_version(
         LayerName=name,
@@ -98,7 +100,8 @@ def test_life(lambda_, name):
 
 
 def test_lists(lambda_, name):
-    """CORE-212, CORE-213, API-131, API-132, API-515, API-516, EX-31: filters, order, pages."""
+    """API-131.3, API-132.5, API-220,
+    CORE-212, CORE-213, API-131, API-132, API-515, API-516, EX-31: filters, order, pages."""
     for number, (runtimes, architectures) in enumerate(
         [(["python3.12"], ["arm64"]), (["python3.13", "python3.12"], ["x86_64"]), ([], [])], 1
     ):
@@ -151,7 +154,8 @@ def test_lists(lambda_, name):
 
 
 def test_policies(lambda_, name):
-    """CORE-109, CORE-110, CORE-115, RT-80, API-101, API-122, API-141, EX-14, EX-15."""
+    """API-015, API-101.8..10, API-122.2, API-141.3, API-164,
+    CORE-109, CORE-110, CORE-115, RT-80, API-101, API-122, API-141, EX-14, EX-15."""
     version = publish(lambda_, name, python_layer("x"))
     of = {"LayerName": name, "VersionNumber": 1}
     none = ("ResourceNotFoundException", "No policy is associated with the given resource.")
@@ -270,7 +274,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_constraints(lambda_, case):
-    """API-060..070, API-136, API-608: the words of the model."""
+    """API-060, API-062, API-063, API-068..070, API-136, API-608: the words of the model."""
     operation, parameters, member = BAD[case]
     code, text = error(getattr(lambda_, operation), **parameters)
     assert code == "ValidationException", text
@@ -518,7 +522,7 @@ WORD = packages.package({"app.py": "import word\ndef handler(event, context):\n 
 
 
 def test_a_deleted_layer_stays_with_its_users(own_daemon, name):
-    """CORE-209, CORE-215, RT-82, RT-83, W26: also over a restart, which collects what nobody uses."""
+    """API-111.3, CORE-209, CORE-215, RT-82, RT-83, W26: also over a restart, which collects what nobody uses."""
     client = boto(own_daemon.url, "lambda")
     functions = Functions(client)
     used, merged = publish(client, "used", python_layer("used")), publish(client, "merged", python_layer("merged"))

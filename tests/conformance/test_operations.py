@@ -18,7 +18,7 @@ def documented() -> dict:
 
 
 def test_the_table_is_the_model():
-    """API-601..624, CORE-001: no operation of the SDK's model is missing from the documentation."""
+    """CORE-001: no operation of the SDK's model is missing from the documentation."""
     assert sorted(documented()) == sorted(MODEL.operation_names)
 
 

@@ -65,7 +65,8 @@ GRANTS = {
 
 @pytest.mark.parametrize("case", GRANTS)
 def test_documents(lambda_, functions, name, case):
-    """API-102, API-501, CORE-097, CORE-100..104, CORE-112, CORE-113: statement and document as the service writes them."""
+    """API-015, API-102.10, API-102.12, API-102.13, API-123.3, API-164,
+    API-102, API-501, CORE-097, CORE-100..104, CORE-112, CORE-113: statement and document as the service writes them."""
     changes, principal, condition = GRANTS[case]
     functions.python(name, CODE)
     request = grant(**changes)
@@ -80,7 +81,8 @@ def test_documents(lambda_, functions, name, case):
 
 
 def test_each_holder_has_its_own(lambda_, function):
-    """API-102.11, API-123, CORE-116..118: a version's and an alias's policy is seen under their name alone."""
+    """API-123.4,
+    API-102.11, API-123, CORE-116..118: a version's and an alias's policy is seen under their name alone."""
     try:
         for number, holder in enumerate(({}, {"Qualifier": "1"}, {"Qualifier": "prod"})):
             request = grant(StatementId=f"s{number}")
@@ -100,7 +102,8 @@ def test_each_holder_has_its_own(lambda_, function):
 
 @pytest.mark.parametrize("holder", [{}, {"Qualifier": "1"}, {"Qualifier": "prod"}])
 def test_revisions(lambda_, function, holder):
-    """API-010, API-142, API-632, CORE-114: a stale revision changes nothing; the holder's own revision counts."""
+    """API-142.3,
+    API-010, API-142, API-632, CORE-114: a stale revision changes nothing; the holder's own revision counts."""
     stale = (
         "PreconditionFailedException",
         "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the latest "

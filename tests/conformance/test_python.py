@@ -111,7 +111,7 @@ def handler(event, context):
 
 
 def test_unhandled_exception(functions, logs, name):
-    """LANG1-058..061, LANG1-116, LANG1-117, CORE-314: the document, the header, the log."""
+    """API-125.11, API-125.12, LANG1-058..061, LANG1-116, LANG1-117, CORE-314: the document, the header, the log."""
     source = (
         "def handler(event, context):\n    return inner(event)\n\ndef inner(x):\n    raise ValueError('bad ü')\n"
     )

@@ -24,7 +24,8 @@ def error(call, **parameters):
 
 
 def test_life(lambda_, tagged):
-    """CORE-235..238, API-134, API-143, API-144, API-704: added, replaced, removed, shown in both places."""
+    """API-116.6, API-134.2, API-143.3, API-144.3,
+    CORE-235..238, API-134, API-143, API-144, API-704: added, replaced, removed, shown in both places."""
 
     def tags():
         listed = lambda_.list_tags(Resource=tagged)["Tags"]
@@ -43,7 +44,8 @@ def test_life(lambda_, tagged):
 
 
 def test_tags_are_no_part_of_versions(functions, lambda_, tagged, name):
-    """CORE-234, API-603: they are the function's, make no new version, and versions cannot have their own."""
+    """API-105.20,
+    CORE-234, API-603: they are the function's, make no new version, and versions cannot have their own."""
     functions.publish(name)
     revision = lambda_.get_function_configuration(FunctionName=name)["RevisionId"]
     lambda_.tag_resource(Resource=tagged, Tags={"second": "2"})

@@ -33,7 +33,8 @@ def refused(error, call, **parameters) -> str:
 
 
 def test_publish(functions, lambda_, name):
-    """CORE-188, CORE-190, CORE-192, API-137: code, settings and an ARN of its own; active at once."""
+    """API-703, API-137.5, API-118.3,
+    CORE-188, CORE-190, CORE-192, API-137: code, settings and an ARN of its own; active at once."""
     create(functions, name, MemorySize=192, Environment={"Variables": {"AA": "1"}})
     latest = lambda_.get_function_configuration(FunctionName=name)
     version = lambda_.publish_version(FunctionName=name)
@@ -66,7 +67,8 @@ def test_nothing_new_without_a_change(functions, lambda_, name):
 
 
 def test_a_version_does_not_change(functions, lambda_, name):
-    """CORE-189: updates reach $LATEST alone, and updates of a version are refused."""
+    """API-105.19, API-147.10, API-148.17,
+    CORE-189: updates reach $LATEST alone, and updates of a version are refused."""
     create(functions, name)
     functions.publish(name)
     before = lambda_.get_function_configuration(FunctionName=name, Qualifier="1")
@@ -180,7 +182,7 @@ def test_lists(functions, lambda_, name):
 
 
 def test_deletion(functions, lambda_, name):
-    """API-108: one version goes, others stay, and its number is never used again."""
+    """API-108.3, API-505, API-108: one version goes, others stay, and its number is never used again."""
     create(functions, name)
     for timeout in (4, 5):
         functions.configure(name, Timeout=timeout)

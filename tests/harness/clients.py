@@ -19,7 +19,7 @@ ACCOUNT = "000000000000"
 KEY, SECRET = "test", "test"
 
 
-def boto(url: str, service: str, retries: int = 0, key: str = KEY):
+def boto(url: str, service: str, retries: int = 0, key: str = KEY, **settings):
     """A boto3 client that takes no configuration from this machine and tells every error at once."""
     session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=SECRET, region_name=REGION)
     config = botocore.config.Config(
@@ -27,6 +27,7 @@ def boto(url: str, service: str, retries: int = 0, key: str = KEY):
         read_timeout=120,
         connect_timeout=5,
         max_pool_connections=32,
+        **settings,
     )
     return session.client(service, endpoint_url=url, config=config)
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::error::Error;
 use crate::workspace::Workspace;
-use crate::{edges, generate, house, licences, metadata, process};
+use crate::{edges, generate, house, licences, metadata, process, requirements};
 
 /// Runs every check, also after one has failed. True if all passed.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool, Error> {
@@ -24,6 +24,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool, Error> {
     report("documentation (cargo doc)", process::passes(&mut documentation)?);
 
     report("generated documents", none(&generate::stale(workspace)?));
+    report("requirements", none(&requirements::breaches(workspace)?));
     let packages = metadata::packages(workspace)?;
     report("crate edges", none(&edges::breaches(workspace.root(), &packages)));
     let deny = workspace.root().join("deny.toml");

@@ -80,7 +80,7 @@ fn of_source(file: &Path, text: &str, breaches: &mut Vec<String>) {
 }
 
 /// Files that git knows or would add.
-fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut git = Command::new("git");
     git.current_dir(root).args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]);
     let listed = process::text(&mut git)?;

@@ -18,6 +18,7 @@ mod metadata;
 mod prerequisites;
 mod process;
 mod python;
+mod requirements;
 mod suites;
 mod summary;
 mod tally;
@@ -37,8 +38,8 @@ Tasks:
   test    set up everything that the tests need and run the whole suite
             --only SUITE      one suite only (may be repeated); see below
             --filter WORD     only tests whose name contains WORD
-  check   formatting, lints, crate edges, licences, generated documents, house rules
-  generate  write what docs/compatibility.md takes from the code
+  check   formatting, lints, crate edges, licences, generated documents, requirements, house rules
+  generate  write what docs/compatibility.md takes from elsewhere
   ci      check, then test
   bench   measure lambd next to a raw HTTP echo server
             --quick           a short run that shows the shape, not the numbers

@@ -77,6 +77,9 @@ pub enum ApiError {
     /// The machine cannot run the function's runtime.
     #[error("{0}")]
     InvalidRuntime(String),
+    /// The function's package could not be unpacked.
+    #[error("{0}")]
+    InvalidZipFile(String),
     /// The request carries no credential.
     #[error("Missing Authentication Token")]
     MissingAuthenticationToken,
@@ -152,6 +155,7 @@ impl ApiError {
             }
             Self::TooManyRequests(_) => ("TooManyRequestsException", StatusCode::TOO_MANY_REQUESTS, Lower),
             Self::InvalidRuntime(_) => ("InvalidRuntimeException", StatusCode::BAD_GATEWAY, Upper),
+            Self::InvalidZipFile(_) => ("InvalidZipFileException", StatusCode::BAD_GATEWAY, Upper),
             Self::MissingAuthenticationToken => {
                 ("MissingAuthenticationTokenException", StatusCode::FORBIDDEN, Lower)
             }

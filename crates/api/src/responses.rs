@@ -215,6 +215,14 @@ pub struct ListAliases {
     pub next_marker: Option<String>,
 }
 
+/// `InvokeAsync` (API-126).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InvokeAsync {
+    /// The HTTP status, once more.
+    pub status: u16,
+}
+
 /// `ListTags` (API-134).
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -8,6 +8,8 @@ use crate::ApiError;
 pub mod patterns {
     /// Function name or ARN, dots not allowed.
     pub const FUNCTION_NAME: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";
+    /// The same with dots (API-051).
+    pub const NAMESPACED_FUNCTION_NAME: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";
     /// Bucket of a package in S3.
     pub const S3_BUCKET: &str = r"[0-9A-Za-z\.\-_]*(?<!\.)";
     /// Version or alias.
@@ -49,6 +51,8 @@ pub mod patterns {
     /// Any ARN (API-057).
     pub const ARN: &str =
         r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
+    /// ARN of a key or a queue, or none (API-059).
+    pub const ARN_OR_EMPTY: &str = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
     /// Account (API-067).
     pub const ACCOUNT: &str = r"\d{12}";
     /// Token of an event source (API-066).
@@ -64,6 +68,8 @@ pub mod patterns {
     /// Version of a runtime.
     pub const RUNTIME_VERSION: &str =
         r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}::runtime:.+";
+    /// Region of the function that one is a replica of (API-077).
+    pub const MASTER_REGION: &str = r"ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1}";
     /// Log group.
     pub const LOG_GROUP: &str = r"[\.\-_/#A-Za-z0-9]+";
 }

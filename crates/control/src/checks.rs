@@ -34,6 +34,23 @@ pub(crate) fn arn(violations: &mut Violations, at: &str, text: Option<&String>) 
     pattern(violations, at, text, patterns::ARN, is_arn);
 }
 
+/// Checks the ARN of a key or a queue, which may be empty to have none (API-059).
+pub(crate) fn arn_or_empty(violations: &mut Violations, at: &str, text: Option<&String>) {
+    pattern(violations, at, text, patterns::ARN_OR_EMPTY, |text| text.is_empty() || is_short_arn(text));
+}
+
+/// `arn:partition:service:` and anything.
+fn is_short_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(4, ':').collect();
+    let [arn, partition, service, rest] = parts[..] else { return false };
+    let known = |rest: &str| all(rest, |b| b.is_ascii_alphabetic() || b == b'-');
+    arn == "arn"
+        && (partition.is_empty() || partition.strip_prefix("aws").is_some_and(known))
+        && !service.is_empty()
+        && all(service, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+        && !rest.contains('\n')
+}
+
 /// `arn:partition:service:region:account:resource`; region and account may be empty.
 pub(crate) fn is_arn(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
@@ -80,6 +97,22 @@ pub(crate) fn all(text: &str, kind: impl Fn(u8) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// API-059.
+    #[test]
+    fn keys_and_queues_are_short_arns_or_nothing() {
+        let refused = |text: &str| {
+            let mut violations = Violations::default();
+            arn_or_empty(&mut violations, "kMSKeyArn", Some(&text.to_owned()));
+            violations.into_result().is_err()
+        };
+        for good in ["", "arn:aws:kms:us-east-2:123456789012:key/k", "arn::sqs:q", "arn:aws-cn:a.b-1:"] {
+            assert!(!refused(good), "{good}");
+        }
+        for bad in ["key", "arn:aws:kms", "arn:gcp:kms:k", "arn:aws:KMS:k", "arn:aws::k", "arn:aws1:kms:k"] {
+            assert!(refused(bad), "{bad}");
+        }
+    }
 
     /// API-057, API-622.
     #[test]

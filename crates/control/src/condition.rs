@@ -63,6 +63,14 @@ pub(crate) fn check_change(condition: &Condition, change: Change, arn: &str) -> 
     }
 }
 
+/// The refusal of an invocation: a package that could not be unpacked has an error of its own (API-321).
+pub(crate) fn not_invocable(condition: Condition) -> ApiError {
+    match condition.state_reason {
+        Some(Reason { code: ReasonCode::InvalidZipFileException, text }) => ApiError::InvalidZipFile(text),
+        Some(_) | None => not_ready(condition.state),
+    }
+}
+
 /// The refusal of everything that needs an active version.
 pub(crate) fn not_ready(state: State) -> ApiError {
     ApiError::ResourceConflict(format!(

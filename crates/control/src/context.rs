@@ -145,7 +145,7 @@ impl Control {
 
     async fn load(&self, row: &FunctionRow) -> Result<Found, LookupError> {
         let Some(running) = functions::running(row) else {
-            return Ok(Found::NotReady(row.condition.state));
+            return Ok(Found::NotReady(row.condition.clone()));
         };
         let code_dir = self.store().packages().directory(running.code).await?;
         let layers = running.configuration.layers.iter().map(|layer| layer.code).collect();

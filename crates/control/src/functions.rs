@@ -31,7 +31,16 @@ pub(crate) struct Target {
 impl Target {
     /// From the path and the `Qualifier` parameter (API-005, API-006).
     pub(crate) fn of(head: &RequestHead, function_name: &str) -> Result<Self, ApiError> {
-        let mut target = Self::parse(&head.caller.scope, function_name)?;
+        Self::parse(&head.caller.scope, function_name)?.with_qualifier_of(head)
+    }
+
+    /// The same for operations in which a name may have dots.
+    pub(crate) fn namespaced(head: &RequestHead, function_name: &str) -> Result<Self, ApiError> {
+        Self::parse_namespaced(&head.caller.scope, function_name)?.with_qualifier_of(head)
+    }
+
+    fn with_qualifier_of(self, head: &RequestHead) -> Result<Self, ApiError> {
+        let mut target = self;
         let Some(text) = head.query.get("Qualifier") else { return Ok(target) };
         let qualifier = Qualifier::parse(text).map_err(|error| {
             let mut violations = Violations::default();
@@ -74,6 +83,31 @@ impl Target {
             return Err(ApiError::ResourceNotFound(format!("Function not found: {function_name}")));
         }
         Ok(Self { scope: scope.clone(), name: parsed.name, qualifier: parsed.qualifier })
+    }
+
+    /// From a name or ARN alone, in an operation whose model allows dots in the name (API-051, API-619, API-620).
+    /// The model of `CreateFunction` does not, so such a function is never there.
+    pub(crate) fn parse_namespaced(scope: &Scope, function_name: &str) -> Result<Self, ApiError> {
+        if !function_name.contains('.') {
+            return Self::parse(scope, function_name);
+        }
+        let (prefix, rest) = function_name.rsplit_once("function:").unwrap_or(("", function_name));
+        let (name, qualifier) = rest.split_once(':').unwrap_or((rest, ""));
+        if !name.contains('.') || prefix.contains('.') || qualifier.contains('.') {
+            return Self::parse(scope, function_name);
+        }
+        match Self::parse(scope, &function_name.replace('.', "_")) {
+            Ok(_) => {
+                let text = format!("Function not found: {}", function_arn(scope, &name));
+                Err(ApiError::ResourceNotFound(text))
+            }
+            Err(ApiError::Validation(_)) => {
+                let mut violations = Violations::default();
+                violations.pattern(function_name, "functionName", patterns::NAMESPACED_FUNCTION_NAME);
+                Err(violation(violations))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Refuses a qualifier, for operations on the function as a whole.

@@ -112,6 +112,7 @@ async fn dispatch(
             a::get_runtime_management_config::call(control, route, head).await
         }
         Operation::Invoke => a::invoke::call(control, route, request).await,
+        Operation::InvokeAsync => a::invoke_async::call(control, route, request).await,
         Operation::ListAliases => a::list_aliases::call(control, route, head).await,
         Operation::ListEventSourceMappings => a::list_event_source_mappings::call(control, head).await,
         Operation::ListCodeSigningConfigs => a::list_code_signing_configs::call(control, head).await,
@@ -206,6 +207,7 @@ impl AwsService for LambdaService {
             operation if operation.archive().is_some() => PACKAGE_BODY,
             Operation::Invoke if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
             Operation::Invoke => limits::SYNC_PAYLOAD,
+            Operation::InvokeAsync => limits::INVOKE_ASYNC_PAYLOAD,
             _ => SETTINGS_BODY,
         }
     }

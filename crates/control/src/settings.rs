@@ -5,6 +5,8 @@ use lambd_api::{ApiError, Violations, patterns, runtimes};
 use lambd_store::functions::Configuration;
 use lambd_types::{EphemeralStorage, LayerName, LayerVersionKey, MemorySize, Timeout, limits};
 
+use crate::checks;
+
 /// Variables that the platform sets and nobody may change (CORE-154).
 const RESERVED: &[&str] = &[
     "_HANDLER",
@@ -58,6 +60,11 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
         {
             violations.enumeration(format, "loggingConfig.logFormat", &["JSON", "Text"]);
         }
+        let levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+        let at = "loggingConfig.applicationLogLevel";
+        checks::one_of(violations, at, logging.application_log_level.as_ref(), &levels);
+        let at = "loggingConfig.systemLogLevel";
+        checks::one_of(violations, at, logging.system_log_level.as_ref(), &levels[1..4]);
         if let Some(group) = &logging.log_group {
             check_log_group(group, violations);
         }
@@ -67,6 +74,18 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
     {
         violations.enumeration(mode, "tracingConfig.mode", &["Active", "PassThrough"]);
     }
+    if let Some(mode) = s.snap_start.as_ref().and_then(|s| s.apply_on.as_deref())
+        && !matches!(mode, "PublishedVersions" | "None")
+    {
+        violations.enumeration(mode, "snapStart.applyOn", &["PublishedVersions", "None"]);
+    }
+    if let Some(vpc) = &s.vpc_config {
+        check_length(&vpc.subnet_ids, "vpcConfig.subnetIds", 16, violations);
+        check_length(&vpc.security_group_ids, "vpcConfig.securityGroupIds", 5, violations);
+    }
+    let target = s.dead_letter_config.as_ref().and_then(|config| config.target_arn.as_ref());
+    checks::arn_or_empty(violations, "deadLetterConfig.targetArn", target);
+    checks::arn_or_empty(violations, "kMSKeyArn", s.kms_key_arn.as_ref());
     check_layers(s.layers.as_deref().unwrap_or_default(), violations);
     let variables = s.environment.as_ref().and_then(|e| e.variables.as_ref());
     if let Some(bad) = variables.and_then(|v| v.keys().find(|key| !is_variable_name(key))) {
@@ -75,6 +94,12 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
             patterns::ENVIRONMENT_KEY
         );
         violations.custom(bad, "environment.variables", &constraint);
+    }
+}
+
+fn check_length(list: &[String], at: &str, max: usize, violations: &mut Violations) {
+    if list.len() > max {
+        violations.too_long(&format!("[{}]", list.join(", ")), at, max);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use lambd_store::aliases::AliasKey;
-use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope, State};
+use lambd_types::{Condition, FunctionKey, FunctionName, FunctionSnapshot, Scope};
 
 use crate::routing::Route;
 
@@ -13,8 +13,8 @@ use crate::routing::Route;
 pub enum Found {
     /// It can be invoked.
     Ready(Arc<FunctionSnapshot>),
-    /// It cannot, because of its state.
-    NotReady(State),
+    /// It cannot, because of its state, which has a reason.
+    NotReady(Condition),
 }
 
 /// Versions and aliases that were asked for.

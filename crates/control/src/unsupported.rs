@@ -3,6 +3,7 @@
 
 use lambd_api::ApiError;
 use lambd_api::requests::{CreateFunction, FunctionCode, Settings, UpdateFunctionCode};
+use lambd_http::RequestHead;
 use lambd_store::functions::machine_architecture;
 
 /// Refuses the settings of a version that have no effect here.
@@ -61,6 +62,15 @@ pub(crate) fn code(code: &FunctionCode) -> Result<(), ApiError> {
 /// Refuses what only `PublishVersion` can ask for.
 pub(crate) fn publish(publish_to: Option<&str>) -> Result<(), ApiError> {
     first_of([(publish_to.is_some(), PUBLISH_TO)])
+}
+
+/// Refuses what only `Invoke` can ask for, in headers (API-512).
+pub(crate) fn invoke(head: &RequestHead) -> Result<(), ApiError> {
+    let asked = |header| head.header(header).is_some_and(|value| !value.is_empty());
+    first_of([
+        (asked("x-amz-tenant-id"), "tenants (TenantId)"),
+        (asked("x-amz-durable-execution-name"), "durable executions (DurableExecutionName)"),
+    ])
 }
 
 /// Code for another processor does not run here.

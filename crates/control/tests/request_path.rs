@@ -375,9 +375,16 @@ struct Fixture {
 
 /// The endpoint with a listener and one function, `f`, but no engine: what is under test is the way of requests.
 async fn start() -> Fixture {
+    let fixture = start_with(ControlOptions::default()).await;
+    let (status, _, body) = fixture.post("/2015-03-31/functions", create("f").to_string().as_bytes()).await;
+    assert_eq!(status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&body));
+    fixture
+}
+
+async fn start_with(options: ControlOptions) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(DataDir::open(dir.path()).unwrap()).await.unwrap());
-    let control = Control::new(store, Arc::new(SystemClock), ControlOptions::default());
+    let control = Control::new(store, Arc::new(SystemClock), options);
     let service = Arc::new(LambdaService::new(control));
     let listener = BoundListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -388,10 +395,7 @@ async fn start() -> Fixture {
     };
     let server = Server::new(Router::new(vec![service.clone()]), defaults);
     tokio::spawn(server.run(listener, std::future::pending(), Duration::ZERO));
-    let fixture = Fixture { service, address, _dir: dir };
-    let (status, _, body) = fixture.post("/2015-03-31/functions", create("f").to_string().as_bytes()).await;
-    assert_eq!(status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&body));
-    fixture
+    Fixture { service, address, _dir: dir }
 }
 
 fn create(name: &str) -> Value {
@@ -407,8 +411,12 @@ fn create(name: &str) -> Value {
 
 impl Fixture {
     async fn post(&self, path: &str, body: &[u8]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        self.send("POST", path, body).await
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &[u8]) -> (StatusCode, HeaderMap, Vec<u8>) {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\nauthorization: \
+            "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\nauthorization: \
              AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, \
              Signature=0\r\n\r\n",
             body.len()
@@ -485,4 +493,30 @@ async fn whatever_is_uploaded_the_answer_can_be_read() {
     }
     let (status, ..) = fixture.post("/2015-03-31/functions", create("last").to_string().as_bytes()).await;
     assert_eq!(status, StatusCode::CREATED, "after all of them, a function can be created as before");
+}
+
+/// API-301, API-105.1, API-148.18: a function for whose code the account has no room is refused; settings need none.
+#[tokio::test]
+async fn an_account_s_storage_has_a_limit() {
+    let fixture = start_with(ControlOptions { total_code_size: 300, ..ControlOptions::default() }).await;
+    for (name, expected) in [("f", StatusCode::CREATED), ("g", StatusCode::BAD_REQUEST)] {
+        let request = create(name).to_string();
+        let (status, headers, body) = fixture.post("/2015-03-31/functions", request.as_bytes()).await;
+        assert_eq!(status, expected, "{}", String::from_utf8_lossy(&body));
+        if expected == StatusCode::BAD_REQUEST {
+            assert_eq!(headers["x-amzn-errortype"], "CodeStorageExceededException");
+            let expected = json!({ "Type": "User", "message": "Code storage limit exceeded." });
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+        }
+    }
+    // `f` becomes ready behind its answer.
+    loop {
+        let path = "/2015-03-31/functions/f/configuration";
+        let (status, _, body) = fixture.send("PUT", path, br#"{"Timeout": 5}"#).await;
+        if status != StatusCode::CONFLICT {
+            assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
 }

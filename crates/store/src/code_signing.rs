@@ -1,5 +1,7 @@
 //! Code signing configurations.
 
+use std::collections::BTreeMap;
+
 use lambd_types::{FunctionName, Scope};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ pub struct CodeSigningConfig {
     pub untrusted: String,
     /// Last change, in milliseconds since 1970.
     pub last_modified: i64,
+    /// Tags, by key.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// What became of a deletion.

@@ -1,6 +1,8 @@
 //! Amazon Resource Names of functions (CORE-127..129).
 
-use crate::{FunctionName, Scope};
+use std::fmt::Display;
+
+use crate::Scope;
 
 /// The partition that a region belongs to, the second field of an ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,7 @@ impl Partition {
 }
 
 /// The unqualified ARN of a function.
-pub fn function_arn(scope: &Scope, name: &FunctionName) -> String {
+pub fn function_arn(scope: &Scope, name: &impl Display) -> String {
     let partition = Partition::of(scope.region.as_str()).as_str();
     format!("arn:{partition}:lambda:{}:{}:function:{name}", scope.region, scope.account)
 }

@@ -5,6 +5,8 @@
 pub const SYNC_PAYLOAD: usize = 6 * 1024 * 1024;
 /// Largest payload of an asynchronous invocation: 1 MB today, 256 KB in the guide (API-631).
 pub const ASYNC_PAYLOAD: usize = 1024 * 1024;
+/// Largest payload of `InvokeAsync`: 256 KB (API-631).
+pub const INVOKE_ASYNC_PAYLOAD: usize = 256 * 1024;
 /// Largest deployment package uploaded directly: 50 MB zipped (CORE-083).
 pub const CODE_SIZE_ZIPPED: u64 = 50 * 1024 * 1024;
 /// Largest deployment package unpacked, layers included: 250 MB (CORE-083).

@@ -65,7 +65,7 @@ operations! {
     CreateEventSourceMapping: Change POST "/2015-03-31/event-source-mappings",
         "stored and validated for every kind of source; nothing is polled yet: see below";
     /// API-401.
-    CreateCodeSigningConfig: Change POST "/2020-04-22/code-signing-configs", "without tags; signatures are not verified, see below";
+    CreateCodeSigningConfig: Change POST "/2020-04-22/code-signing-configs", "with tags; signatures are not verified, see below";
     /// API-105.
     CreateFunction: Change POST "/2015-03-31/functions", "zip uploads, `Publish`; see the settings below";
     /// API-410.
@@ -123,6 +123,9 @@ operations! {
     /// API-125.
     Invoke: Invoke POST "/2015-03-31/functions/{FunctionName}/invocations",
         "`RequestResponse`, `Event`, `DryRun`, `LogType=Tail`, client context; versions and aliases";
+    /// API-126.
+    InvokeAsync: Invoke POST "/2014-11-13/functions/{FunctionName}/invoke-async",
+        "deprecated: as `Invoke` with `InvocationType` `Event`, up to 256 KB";
     /// API-127.
     ListAliases: Read GET "/2015-03-31/functions/{FunctionName}/aliases", "of one version too, with paging";
     /// API-128.
@@ -143,7 +146,7 @@ operations! {
     /// API-407.
     ListFunctionsByCodeSigningConfig: Read GET "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions", "with paging";
     /// API-134.
-    ListTags: Read GET "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
+    ListTags: Read GET "/2017-03-31/tags/{Resource}", "of functions, event source mappings and code signing configurations";
     /// API-135.
     ListVersionsByFunction: Read GET "/2015-03-31/functions/{FunctionName}/versions", "with paging";
     /// API-136.
@@ -166,9 +169,9 @@ operations! {
     /// API-142.
     RemovePermission: Change DELETE "/2015-03-31/functions/{FunctionName}/policy/{StatementId}", "with `RevisionId`";
     /// API-143.
-    TagResource: Change POST "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
+    TagResource: Change POST "/2017-03-31/tags/{Resource}", "see `ListTags`";
     /// API-144.
-    UntagResource: Change DELETE "/2017-03-31/tags/{Resource}", "of functions and event source mappings";
+    UntagResource: Change DELETE "/2017-03-31/tags/{Resource}", "see `ListTags`";
     /// API-145.
     UpdateAlias: Change PUT "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "with `RevisionId`";
     /// API-146.

@@ -15,7 +15,6 @@ pub struct Unoffered {
 const FLEET: &str = "lambd runs functions on its own machine, not on a fleet of managed instances";
 const DURABLE: &str = "durable executions are not there yet";
 const CONCURRENCY: &str = "provisioned concurrency is not there yet";
-const INVOKE_ASYNC: &str = "deprecated; use `Invoke` with `InvocationType` `Event`";
 const STREAMING: &str = "response streaming is not there yet";
 
 const fn row(
@@ -40,7 +39,6 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("GetDurableExecutionState", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/state", DURABLE),
     row("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
     row("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
-    row("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", INVOKE_ASYNC),
     row("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", STREAMING),
     row("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", FLEET),
     row("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", DURABLE),

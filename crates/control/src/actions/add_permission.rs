@@ -21,7 +21,7 @@ pub(crate) async fn call(
 ) -> Result<AwsResponse, ApiError> {
     let body: AddPermission = requests::parse(&request.body)?;
     check(&body)?;
-    let target = Target::of(&request.head, route.function_name())?;
+    let target = Target::namespaced(&request.head, route.function_name())?;
     if target.qualifier == Some(Qualifier::Version(Version::Latest)) {
         let text = "We currently do not support adding policies for $LATEST.";
         return Err(ApiError::InvalidParameterValue(text.to_owned()));

@@ -8,7 +8,7 @@ use lambd_http::{AwsRequest, AwsResponse};
 use lambd_store::code_signing::CodeSigningConfig;
 use lambd_types::random;
 
-use super::signing;
+use super::{signing, tagging};
 use crate::Control;
 use crate::checks;
 use crate::context::store_error;
@@ -20,11 +20,8 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
     checks::required(&mut violations, "allowedPublishers", body.allowed_publishers.as_ref());
     signing::check(&body, &mut violations);
     violations.into_result()?;
-    if body.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-        let text =
-            "lambd does not support tags of code signing configurations yet; see docs/compatibility.md";
-        return Err(ApiError::InvalidParameterValue(text.to_owned()));
-    }
+    let tags = body.tags.clone().unwrap_or_default();
+    tagging::check_limits(&tags)?;
     let scope = &request.head.caller.scope;
     let name = signing::named(scope, format!("csc-{}", &random::hex(&random::bytes::<9>())[..17]));
     let mut config = CodeSigningConfig {
@@ -32,6 +29,7 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
         publishers: Vec::new(),
         untrusted: "Warn".to_owned(),
         last_modified: 0,
+        tags,
     };
     signing::apply(body, &mut config, control.clock().now().0);
     let _changes = control.changes().await;

@@ -23,7 +23,7 @@ pub(crate) async fn call(control: &Control, request: AwsRequest) -> Result<AwsRe
     }
     violations.into_result()?;
     let name = body.function_name.unwrap_or_default();
-    let target = Target::parse(&request.head.caller.scope, &name)?;
+    let target = Target::parse_namespaced(&request.head.caller.scope, &name)?;
     let tags = body.tags.unwrap_or_default();
     tagging::check_limits(&tags)?;
 

@@ -16,7 +16,7 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = Target::of(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?;
     match &target.qualifier {
         None => {}
         Some(Qualifier::Version(version @ Version::Published(_))) => {

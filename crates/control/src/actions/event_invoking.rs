@@ -14,7 +14,7 @@ use crate::functions::Target;
 
 /// What a request names; without a qualifier it is `$LATEST` (CORE-271).
 pub(super) fn target(head: &RequestHead, route: &Route) -> Result<Target, ApiError> {
-    let target = Target::of(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?;
     let qualifier = target.qualifier.clone().unwrap_or(Qualifier::Version(Version::Latest));
     Ok(target.qualified(qualifier))
 }

@@ -14,7 +14,7 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = Target::of(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?;
     let row = lookup::row(control, &target).await?;
     success(StatusCode::OK, &functions::describe(&row, Named::as_asked(&target)))
 }

@@ -16,7 +16,7 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = Target::of(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?;
     // Document and revision belong together.
     let _changes = control.changes().await;
     let held = permissions::held(control, &target).await?;

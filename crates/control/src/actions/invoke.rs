@@ -1,5 +1,7 @@
 //! `Invoke` (API-125).
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,12 +10,12 @@ use http::{Response, StatusCode};
 use lambd_api::{ApiError, Route, ThrottleReason, Violations};
 use lambd_http::{AwsRequest, AwsResponse, RequestHead, ResponseBody, empty};
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{Version, limits, random};
+use lambd_types::{FunctionSnapshot, Version, limits, random};
 
 use crate::context::service_error;
 use crate::functions::Target;
 use crate::ports::EngineError;
-use crate::{Control, Found, condition};
+use crate::{Control, Found, condition, unsupported};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InvocationType {
@@ -33,18 +35,15 @@ pub(crate) async fn call(
     request: AwsRequest,
 ) -> Result<AwsResponse, ApiError> {
     let AwsRequest { head, body } = request;
-    let target = Target::of(&head, route.function_name())?;
+    let target = Target::namespaced(&head, route.function_name())?;
     let (invocation_type, log_type) = types(&head)?;
     let client_context = client_context(&head)?;
+    unsupported::invoke(&head)?;
     check_content_type(&head)?;
     check_json(&body)?;
 
     let asked = target.function();
-    let function = match control.resolve(&asked).await.map_err(|e| service_error(&e))? {
-        None => return Err(target.not_found()),
-        Some(Found::NotReady(state)) => return Err(condition::not_ready(state)),
-        Some(Found::Ready(function)) => function,
-    };
+    let function = ready(control, &target).await?;
     let version = function.key.version;
     let event = Event {
         request_id: head.request_id.clone(),
@@ -65,6 +64,15 @@ pub(crate) async fn call(
             let outcome = engine.invoke(function, event, log_type).await.map_err(engine_error)?;
             Ok(executed(answer(outcome), version))
         }
+    }
+}
+
+/// What an event for the target runs on.
+pub(super) async fn ready(control: &Control, target: &Target) -> Result<Arc<FunctionSnapshot>, ApiError> {
+    match control.resolve(&target.function()).await.map_err(|e| service_error(&e))? {
+        None => Err(target.not_found()),
+        Some(Found::NotReady(condition)) => Err(condition::not_invocable(condition)),
+        Some(Found::Ready(function)) => Ok(function),
     }
 }
 
@@ -131,7 +139,7 @@ fn check_content_type(head: &RequestHead) -> Result<(), ApiError> {
 }
 
 /// The payload must be JSON (CORE-249); it is scanned, not parsed into a tree.
-fn check_json(body: &[u8]) -> Result<(), ApiError> {
+pub(super) fn check_json(body: &[u8]) -> Result<(), ApiError> {
     if body.is_empty() {
         return Ok(());
     }
@@ -163,7 +171,7 @@ fn unrecognized_token(text: &str) -> Option<String> {
 }
 
 /// The caller's tracing header, or a new unsampled one (RT-62).
-fn trace_id(head: &RequestHead) -> String {
+pub(super) fn trace_id(head: &RequestHead) -> String {
     match head.header("x-amzn-trace-id") {
         Some(header) => header.to_owned(),
         None => {
@@ -198,7 +206,7 @@ fn answer(outcome: Outcome) -> AwsResponse {
     response
 }
 
-fn engine_error(error: EngineError) -> ApiError {
+pub(super) fn engine_error(error: EngineError) -> ApiError {
     match error {
         EngineError::Throttled => {
             ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded)

@@ -23,7 +23,7 @@ pub(crate) async fn call(control: &Control, head: &RequestHead) -> Result<AwsRes
     mappings::check_source(source, &mut violations);
     violations.into_result()?;
     let paging = Paging { size, after: paging::after(query)? };
-    let target = query.get("FunctionName").map(|name| Target::parse(scope, name)).transpose()?;
+    let target = query.get("FunctionName").map(|name| Target::parse_namespaced(scope, name)).transpose()?;
     let filter = MappingFilter {
         source,
         function: target.as_ref().map(|target| (&target.name, target.qualifier.as_ref())),

@@ -7,9 +7,10 @@ use lambd_http::{AwsResponse, RequestHead};
 use lambd_store::attached::{EventInvoke, Holder};
 use lambd_types::limits;
 
-use super::{event_invoking, revision};
+use super::event_invoking;
 use crate::Control;
 use crate::context::store_error;
+use crate::functions::Target;
 use crate::paging::{self, Paging};
 use crate::service::success;
 
@@ -22,7 +23,7 @@ pub(crate) async fn call(
     let size = paging::size_within(&head.query, limits::LIST_FUNCTIONS_PAGE, 50, &mut violations)?;
     violations.into_result()?;
     let paging = Paging { size, after: paging::after(&head.query)? };
-    let target = revision::target(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?.unqualified()?;
     event_invoking::exists(control, &target).await?;
     let after = paging.after.as_ref().map(|marker| marker.name.as_str());
     let found = control.store().list_attached(&target.scope, &target.name, after, paging.size + 1).await;

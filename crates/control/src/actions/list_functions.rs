@@ -2,12 +2,13 @@
 
 use http::StatusCode;
 use lambd_api::responses::ListFunctions;
-use lambd_api::{ApiError, Marker, Violations};
+use lambd_api::{ApiError, Marker, Violations, patterns};
 use lambd_http::{AwsResponse, RequestHead};
 use lambd_store::functions::ListPosition;
 use lambd_types::limits;
 
 use crate::Control;
+use crate::checks;
 use crate::context::store_error;
 use crate::functions::{self, Named};
 use crate::paging::{self, Paging};
@@ -25,8 +26,11 @@ pub(crate) async fn call(control: &Control, head: &RequestHead) -> Result<AwsRes
             false
         }
     };
+    let region = query.get("MasterRegion").map(str::to_owned);
+    let known = |region: &str| region == "ALL" || checks::is_region(region);
+    checks::pattern(&mut violations, "masterRegion", region.as_ref(), patterns::MASTER_REGION, known);
     violations.into_result()?;
-    if query.get("MasterRegion").is_some() {
+    if region.is_some() {
         if !all_versions {
             let text = "FunctionVersion must be set to ALL when MasterRegion is specified.";
             return Err(ApiError::InvalidParameterValue(text.to_owned()));

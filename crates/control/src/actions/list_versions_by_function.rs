@@ -18,7 +18,7 @@ pub(crate) async fn call(
     route: &Route,
     head: &RequestHead,
 ) -> Result<AwsResponse, ApiError> {
-    let target = Target::of(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?;
     let paging = Paging::of(&head.query, limits::LIST_FUNCTIONS_PAGE)?;
     lookup::exists(control, &target).await?;
     let after = paging.after.as_ref().and_then(|marker| Version::parse(&marker.version));

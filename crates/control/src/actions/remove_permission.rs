@@ -20,7 +20,7 @@ pub(crate) async fn call(
         b.is_ascii_alphanumeric() || b"-_.".contains(&b)
     });
     violations.into_result()?;
-    let target = Target::of(head, route.function_name())?;
+    let target = Target::namespaced(head, route.function_name())?;
 
     let _changes = control.changes().await;
     let held = permissions::held(control, &target).await?;

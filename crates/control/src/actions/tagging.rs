@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use lambd_api::{ApiError, Route, Violations, patterns};
 use lambd_http::RequestHead;
+use lambd_store::code_signing::CodeSigningConfig;
 use lambd_store::mappings::MappingRow;
+use lambd_types::Scope;
 
-use super::{lookup, mapping};
+use super::{lookup, mapping, signing};
 use crate::Control;
 use crate::context::store_error;
 use crate::functions::{Target, violation};
@@ -21,6 +23,8 @@ pub(super) enum Tagged {
     Function(Target),
     /// An event source mapping.
     Mapping(MappingRow),
+    /// A code signing configuration of this account and region.
+    Signing(Scope, signing::ConfigName, CodeSigningConfig),
 }
 
 /// What the ARN of a path names.
@@ -39,8 +43,14 @@ pub(super) async fn resource(
         let found = found.filter(|row| mappings::arn(scope, &row.uuid) == arn);
         return found.map(Tagged::Mapping).ok_or_else(|| missing(arn));
     }
+    if arn.contains(":code-signing-config:") {
+        let scope = head.caller.scope.clone();
+        let name = signing::parse(&scope, arn).map_err(|_| not_taggable(arn))?;
+        let config = signing::find(control, &scope, &name).await?.ok_or_else(|| missing(arn))?;
+        return Ok(Tagged::Signing(scope, name, config));
+    }
     if !arn.contains(":function:") {
-        let kinds = ["layer", "code-signing-config", "capacity-provider"];
+        let kinds = ["layer", "capacity-provider"];
         return match kinds.iter().any(|kind| arn.contains(&format!(":{kind}:"))) {
             true => Err(missing(arn)),
             false => Err(not_taggable(arn)),
@@ -67,6 +77,7 @@ pub(super) async fn tags(control: &Control, resource: &Tagged) -> Result<BTreeMa
             control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)
         }
         Tagged::Mapping(row) => Ok(row.tags.clone()),
+        Tagged::Signing(_, _, config) => Ok(config.tags.clone()),
     }
 }
 
@@ -114,6 +125,7 @@ pub(super) async fn change(
     match resource {
         Tagged::Function(target) => change_function(control, target, change).await,
         Tagged::Mapping(row) => change_mapping(control, row, change).await,
+        Tagged::Signing(scope, name, _) => change_signing(control, scope, name, change).await,
     }
 }
 
@@ -130,6 +142,20 @@ async fn change_mapping(
         true => Ok(()),
         false => Err(mapping::missing()),
     }
+}
+
+async fn change_signing(
+    control: &Control,
+    scope: &Scope,
+    name: &signing::ConfigName,
+    change: impl FnOnce(&mut BTreeMap<String, String>),
+) -> Result<(), ApiError> {
+    // It may have changed, or gone, while this waited.
+    let found = signing::find(control, scope, name).await?;
+    let mut config = found.ok_or_else(|| missing(&name.arn))?;
+    change(&mut config.tags);
+    check_limits(&config.tags)?;
+    control.store().put_code_signing_config(scope, &name.id, &config).await.map_err(store_error)
 }
 
 async fn change_function(

@@ -23,7 +23,8 @@ pub(crate) async fn call(
     mappings::check_model(&MappingOrigin::default(), &body.settings, &mut violations);
     violations.into_result()?;
     let scope = &request.head.caller.scope;
-    let target = body.function_name.as_deref().map(|name| Target::parse(scope, name)).transpose()?;
+    let target =
+        body.function_name.as_deref().map(|name| Target::parse_namespaced(scope, name)).transpose()?;
 
     let _changes = control.changes().await;
     let before = mapping::find(control, scope, route.label("UUID")).await?;

@@ -5,6 +5,8 @@ use lambd_api::mappings::{
     DestinationConfig, KafkaConfig, MappingOrigin, MappingSettings, SourceAccessConfiguration, patterns,
 };
 
+use crate::checks;
+
 const ACCESS: &[&str] = &[
     "BASIC_AUTH",
     "VPC_SUBNET",
@@ -78,6 +80,7 @@ pub(super) fn settings(s: &MappingSettings, v: &mut Violations) {
     ] {
         range(value, at, min, max, v);
     }
+    checks::arn_or_empty(v, "kMSKeyArn", s.kms_key_arn.as_ref());
     destinations(s.destination_config.as_ref(), v);
     length(s.source_access_configurations.as_ref(), "sourceAccessConfigurations", 0, 22, v);
     for (at, access) in members(s.source_access_configurations.as_ref(), "sourceAccessConfigurations") {

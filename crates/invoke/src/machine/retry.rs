@@ -102,7 +102,7 @@ mod tests {
         RetryPolicy::default().next(attempt, function_errors, system_errors, UnixMillis(0), UnixMillis(now))
     }
 
-    /// CORE-254: two more attempts, after one and after two minutes.
+    /// API-139.8, CORE-254: two more attempts, after one and after two minutes.
     #[test]
     fn function_errors_are_retried_twice() {
         assert_eq!(next(Attempt::FunctionError, 0, 0, 10), Next::RetryAt(UnixMillis(60_010)));
@@ -128,7 +128,7 @@ mod tests {
         assert!(within(None, Some(60_000)).is_too_old(UnixMillis(0), UnixMillis(60_001)));
     }
 
-    /// CORE-255: from one second up to five minutes, for six hours.
+    /// API-139.8, CORE-255: from one second up to five minutes, for six hours.
     #[test]
     fn throttles_back_off_until_the_event_is_too_old() {
         assert_eq!(next(Attempt::SystemError, 0, 0, 0), Next::RetryAt(UnixMillis(1_000)));

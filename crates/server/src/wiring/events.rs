@@ -77,7 +77,9 @@ impl Functions for ControlFunctions {
             match self.0.resolve(&target).await.map_err(|error| failed(error.to_string()))? {
                 None => Ok(None),
                 Some(Found::Ready(function)) => Ok(Some(function)),
-                Some(Found::NotReady(state)) => Err(failed(format!("the function is {}", state.as_str()))),
+                Some(Found::NotReady(condition)) => {
+                    Err(failed(format!("the function is {}", condition.state.as_str())))
+                }
             }
         })
     }

@@ -125,6 +125,7 @@ async fn a_signing_configuration_in_use_stays() {
         publishers: vec!["p".into()],
         untrusted: "Warn".into(),
         last_modified: 1,
+        tags: [("k".to_owned(), "v".to_owned())].into(),
     };
     store.put_code_signing_config(&scope(), "csc-1", &config).await.unwrap();
     store.attach(&holder("f", None), &CodeSigning("arn:1".into())).await.unwrap();
