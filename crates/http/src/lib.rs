@@ -10,6 +10,7 @@
 
 mod body;
 mod caller;
+mod page;
 pub mod protocol;
 mod query;
 mod request;
