@@ -299,7 +299,7 @@ impl Bench {
     }
 
     async fn start(&self) -> Instance {
-        self.instances.start(self.function.clone()).await.unwrap()
+        self.instances.start(self.function.clone(), InitializationType::OnDemand).await.unwrap()
     }
 
     /// Everything that the log has, with numbers of milliseconds and times of day left out.
