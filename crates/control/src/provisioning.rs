@@ -47,7 +47,9 @@ impl Control {
             let target = FunctionTarget { scope: scope.clone(), name: name.clone(), qualifier };
             let function = match self.resolve(&target).await {
                 Ok(Some(Found::Ready(function))) => Ok(Some(function)),
-                Ok(Some(Found::NotReady(State::Failed))) => Err("the version could not be created".to_owned()),
+                Ok(Some(Found::NotReady(State::Failed))) => {
+                    Err("the version could not be created".to_owned())
+                }
                 Ok(Some(Found::NotReady(_)) | None) => Ok(None),
                 Err(error) => {
                     service_error(&error);

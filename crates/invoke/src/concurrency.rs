@@ -141,7 +141,8 @@ impl Account {
 impl Function {
     /// Events in progress beyond those that their version has provisioned executions for.
     fn unprovisioned(&self) -> usize {
-        let beyond = |(version, count): &(Version, usize)| count.saturating_sub(of(&self.provisioned, *version));
+        let beyond =
+            |(version, count): &(Version, usize)| count.saturating_sub(of(&self.provisioned, *version));
         self.running.iter().map(beyond).sum()
     }
 
@@ -224,12 +225,18 @@ mod tests {
         concurrency.reserve(&here, &f, Some(2));
         let _other = concurrency.acquire(&key(&here, &g, 0)).unwrap();
         assert_eq!(concurrency.acquire(&key(&here, &g, 0)).unwrap_err(), account_is_full(1));
-        let held = [concurrency.acquire(&key(&here, &f, 0)).unwrap(), concurrency.acquire(&key(&here, &f, 0)).unwrap()];
+        let held = [
+            concurrency.acquire(&key(&here, &f, 0)).unwrap(),
+            concurrency.acquire(&key(&here, &f, 0)).unwrap(),
+        ];
         assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), InvokeError::Reserved { limit: 2 });
         drop(held);
         concurrency.reserve(&here, &f, Some(0));
         assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), InvokeError::Reserved { limit: 0 });
-        let _more = [concurrency.acquire(&key(&here, &g, 0)).unwrap(), concurrency.acquire(&key(&here, &g, 0)).unwrap()];
+        let _more = [
+            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
+            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
+        ];
         concurrency.reserve(&here, &f, None);
         assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), account_is_full(3));
     }
@@ -241,7 +248,10 @@ mod tests {
         let held = concurrency.acquire(&key(&here, &f, 0)).unwrap();
         concurrency.reserve(&here, &f, Some(1));
         assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), InvokeError::Reserved { limit: 1 });
-        let others = [concurrency.acquire(&key(&here, &g, 0)).unwrap(), concurrency.acquire(&key(&here, &g, 0)).unwrap()];
+        let others = [
+            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
+            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
+        ];
         concurrency.reserve(&here, &f, None);
         assert_eq!(concurrency.acquire(&key(&here, &g, 0)).unwrap_err(), account_is_full(3));
         drop((held, others));

@@ -13,7 +13,7 @@ use crate::concurrency::{Concurrency, Permit};
 use crate::machine::pool::Pools;
 use crate::machine::provisioned::{Allocation, Wanted};
 use crate::ports::{Instance, Instances};
-use crate::provisioning::Provisioning;
+use crate::provisioning::{Lease, Provisioning};
 use crate::retiring::Retiring;
 use crate::{InvokeError, InvokeOptions};
 
@@ -134,7 +134,7 @@ impl Inner {
     ) -> Result<Outcome, InvokeError> {
         // Provisioned instances first; an event that is one too many for them spills over (CORE-174).
         let lease = self.provisioning.take(&function);
-        let provisioned = lease.as_ref().and_then(|lease| lease.instance());
+        let provisioned = lease.as_ref().and_then(Lease::instance);
         let instance = match provisioned.or_else(|| self.warm(&function)) {
             Some(instance) => instance,
             None => self.instances.start(function.clone(), InitializationType::OnDemand).await?,

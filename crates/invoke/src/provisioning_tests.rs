@@ -158,7 +158,8 @@ async fn provisioned_instances_come_first() {
     seconds(6).await;
     assert_eq!(state(&invoker, &f), Some((2, 2)));
     assert_eq!(fake.freezes.load(Ordering::SeqCst), 2, "RT-28");
-    let (a, b, c) = tokio::join!(invoke(&invoker, &f, ""), invoke(&invoker, &f, ""), invoke(&invoker, &f, ""));
+    let (a, b, c) =
+        tokio::join!(invoke(&invoker, &f, ""), invoke(&invoker, &f, ""), invoke(&invoker, &f, ""));
     let mut kinds = [a, b, c];
     kinds.sort();
     assert_eq!(kinds, ["on-demand 2", "provisioned-concurrency 0", "provisioned-concurrency 1"]);
@@ -176,11 +177,12 @@ async fn executions_count_before_their_instances_are_there() {
     let (invoker, _) = engine(3, 16);
     let (f, g) = (version(1), version(2));
     provision(&invoker, &[(&f, 2)]);
-    let held = tokio::join!(invoke(&invoker, &f, ""), invoke(&invoker, &f, ""), invoke(&invoker, &g, ""), async {
-        tokio::task::yield_now().await;
-        let refused = invoker.invoke(g.clone(), event(""), LogType::None).await;
-        assert_eq!(refused.unwrap_err(), InvokeError::Throttled { limit: 1 });
-    });
+    let held =
+        tokio::join!(invoke(&invoker, &f, ""), invoke(&invoker, &f, ""), invoke(&invoker, &g, ""), async {
+            tokio::task::yield_now().await;
+            let refused = invoker.invoke(g.clone(), event(""), LogType::None).await;
+            assert_eq!(refused.unwrap_err(), InvokeError::Throttled { limit: 1 });
+        });
     assert!(held.0.starts_with("on-demand"));
 }
 

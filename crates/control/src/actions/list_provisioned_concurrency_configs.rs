@@ -26,13 +26,12 @@ pub(crate) async fn call(
     lookup::exists(control, &target).await?;
     // In order of qualifier, by which they are stored. There are few: each has a version of its own.
     let found = control.provisioned_versions(&target.scope, &target.name).await.map_err(store_error)?;
-    let is_after = |qualifier: &str| paging.after.as_ref().is_none_or(|marker| qualifier > marker.name.as_str());
+    let is_after =
+        |qualifier: &str| paging.after.as_ref().is_none_or(|marker| qualifier > marker.name.as_str());
     let mut found: Vec<_> =
         found.into_iter().filter(|(_, qualifier, _)| is_after(&qualifier.to_string())).collect();
-    let next_marker = paging.cut(&mut found, |(_, qualifier, _)| Marker {
-        name: qualifier.to_string(),
-        version: String::new(),
-    });
+    let next_marker = paging
+        .cut(&mut found, |(_, qualifier, _)| Marker { name: qualifier.to_string(), version: String::new() });
     let mut provisioned_concurrency_configs = Vec::with_capacity(found.len());
     for (version, qualifier, config) in found {
         let mut item = provisioning::describe(control, config, &FunctionKey { version, ..target.latest() })?;

@@ -49,11 +49,8 @@ impl Place {
     pub(super) async fn of(control: &Control, target: &Target) -> Result<Self, ApiError> {
         let (version, alias) = match &target.qualifier {
             Some(Qualifier::Alias(alias)) => {
-                let key = AliasKey {
-                    scope: target.scope.clone(),
-                    name: target.name.clone(),
-                    alias: alias.clone(),
-                };
+                let key =
+                    AliasKey { scope: target.scope.clone(), name: target.name.clone(), alias: alias.clone() };
                 let row = control.store().alias(&key).await.map_err(store_error)?;
                 let row = row.ok_or_else(|| {
                     ApiError::ResourceNotFound(format!("Cannot find alias arn: {}", target.arn()))

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Failures in a row after which an allocation counts as failed; it is tried again all the same.
 const ATTEMPTS: u32 = 3;
 /// Pause after the first failure; each further one quadruples it.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// An instance that ends by itself within this time and without an event counts as one that failed to start: else

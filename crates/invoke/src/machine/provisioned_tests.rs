@@ -170,7 +170,7 @@ async fn failures_are_told_and_tried_again() {
         bench.now = next.unwrap();
         bench.fail();
     }
-    assert_eq!(pauses, [200, 800, 3_200, 12_800, 51_200, 60_000]);
+    assert_eq!(pauses, [100, 400, 1_600, 6_400, 25_600, 60_000]);
     assert_eq!(bench.state(), Some((0, 0, true)));
     let allocation = bench.machine.allocation(&bench.function.key).unwrap();
     assert_eq!(allocation.failure, Some(Failure::Initialisation));

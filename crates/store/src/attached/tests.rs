@@ -56,7 +56,8 @@ async fn reservations_and_provisioned_executions_add_up() {
     for (name, n) in [("f", 100), ("g", 7)] {
         store.attach(&holder(name, None), &ReservedConcurrency(n)).await.unwrap();
     }
-    for (name, qualifier, executions) in [("f", "1", 30), ("f", "live", 20), ("h", "1", 3), ("h", "live", 2)] {
+    for (name, qualifier, executions) in [("f", "1", 30), ("f", "live", 20), ("h", "1", 3), ("h", "live", 2)]
+    {
         let config = ProvisionedConcurrency { executions, last_modified: 0 };
         store.attach(&holder(name, Some(qualifier)), &config).await.unwrap();
     }
