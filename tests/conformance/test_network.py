@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -20,6 +21,7 @@ from harness.world import (
     OUTSIDE,
     OUTSIDE_V6,
     PORT,
+    SILENT,
     World,
     processes_in,
     uplinks,
@@ -39,6 +41,9 @@ def tcp(address, port, bound=False):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
         s.connect((address, port))
         return s.recv(100).decode()
+
+def connect(address, port, patience):
+    socket.create_connection((address, port), patience).close()
 
 def udp(address, port):
     with socket.socket(family(address), socket.SOCK_DGRAM) as s:
@@ -442,6 +447,44 @@ def test_twenty_at_once(connected):
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         results = list(pool.map(lambda _: connected(*event), range(20)))
     assert results == [[1, f"tcp {OUTSIDE}"]] * 20
+
+
+def test_an_uplink_that_is_slow(world, another):
+    """A connection is made although the uplink reads its first packet only after it was sent again."""
+    daemon = another("--network", "none").start()
+    others = set(uplinks(world))
+    probe = Prober(daemon)
+    probe(["sleep", 0], network="nat")
+    mine = set(uplinks(world)) - others
+    namespaces = network_of_uplinks(mine)
+    for address in (OUTSIDE, OUTSIDE_V6):
+        before = retransmitted(namespaces)
+        signal_all(mine, signal.SIGSTOP)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            under_way = pool.submit(probe, ["tcp", address, PORT], network="nat")
+            wait_for(lambda n=before: retransmitted(namespaces) > n, "the packet to be sent again")
+            signal_all(mine, signal.SIGCONT)
+            assert under_way.result() == [f"tcp {address}"]
+
+
+def signal_all(pids, number):
+    for pid in pids:
+        os.kill(pid, number)
+
+
+def retransmitted(namespaces):
+    """How many TCP segments were sent again in network namespaces."""
+    total = 0
+    for namespace in namespaces:
+        with open(f"/proc/{processes_in(namespace)[0]}/net/snmp") as counters:
+            names, values = (line.split() for line in counters if line.startswith("Tcp:"))
+        total += int(values[names.index("RetransSegs")])
+    return total
+
+
+def test_a_host_that_does_not_answer(connected):
+    """What is silent is tried again for as long as the function cares to wait; it does not count as refused."""
+    assert connected(["connect", SILENT, PORT, 2.5]) == ["TimeoutError: timed out"]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """``kill -9`` at random points of a mixed workload: what was acknowledged is there, nothing is half there."""
 
 import copy
+import json
 import random
 import threading
 import time
@@ -14,6 +15,8 @@ from harness.functions import PACE, ROLE, Functions, arn, python_runtime
 CLIENTS = 3
 ROUNDS = 5
 SEED = 20261123
+#: What a client's world has beside its functions.
+NOT_FUNCTIONS = ("kept mappings", "layer versions")
 
 
 class Unanswered(Exception):
@@ -52,6 +55,7 @@ class Client(threading.Thread):
         kinds = [self.create] if name not in self.world else [
             self.configure, self.configure, self.recode, self.recode_and_publish, self.publish, self.publish,
             self.alias, self.alias, self.drop_alias, self.tag, self.untag, self.map, self.map, self.drop_mapping,
+            self.permit, self.permit, self.forbid, self.reserve, self.unreserve, self.publish_layer, self.use_layer,
             self.delete_version, self.delete,
         ]  # fmt: skip
         after = copy.deepcopy(self.world)
@@ -94,9 +98,12 @@ class Client(threading.Thread):
     def create(self, name, after):
         package, digest = self.code()
         mark, publish = self.mark(), self.random.random() < 0.3
-        latest = {"code": digest, "description": mark, "environment": mark, "timeout": 3}
+        latest = {"code": digest, "description": mark, "environment": mark, "timeout": 3, "layers": []}
         kept = after.get("kept mappings", {}).get(name, {})
-        after[name] = {"latest": latest, "versions": {}, "last": 0, "aliases": {}, "tags": {"made": mark}, "mappings": dict(kept)}
+        after[name] = {
+            "latest": latest, "versions": {}, "last": 0, "aliases": {}, "tags": {"made": mark},
+            "mappings": dict(kept), "permissions": {}, "reserved": None,
+        }  # fmt: skip
         if publish:
             self.add_version(after[name])
         return "create_function", {
@@ -183,6 +190,45 @@ class Client(threading.Thread):
         uuid = after[name]["mappings"].pop(source)["uuid"]
         return "delete_event_source_mapping", {"UUID": uuid}
 
+    def permit(self, name, after):
+        sid, account = f"s{self.random.randrange(4)}", f"{self.random.randrange(10**11, 10**12)}"
+        if sid in after[name]["permissions"]:
+            return None
+        after[name]["permissions"][sid] = account
+        action = {"StatementId": sid, "Action": "lambda:InvokeFunction", "Principal": account}
+        return "add_permission", {"FunctionName": name, **action}
+
+    def forbid(self, name, after):
+        if not after[name]["permissions"]:
+            return None
+        sid = self.random.choice(list(after[name]["permissions"]))
+        del after[name]["permissions"][sid]
+        return "remove_permission", {"FunctionName": name, "StatementId": sid}
+
+    def reserve(self, name, after):
+        after[name]["reserved"] = self.random.randrange(10)
+        return "put_function_concurrency", {
+            "FunctionName": name,
+            "ReservedConcurrentExecutions": after[name]["reserved"],
+        }
+
+    def unreserve(self, name, after):
+        after[name]["reserved"] = None
+        return "delete_function_concurrency", {"FunctionName": name}
+
+    def publish_layer(self, _, after):
+        content, _ = self.code()
+        after["layer versions"] = after.get("layer versions", 0) + 1
+        return "publish_layer_version", {"LayerName": f"c{self.number}-layer", "Content": {"ZipFile": content}}
+
+    def use_layer(self, name, after):
+        if not after.get("layer versions"):
+            return None
+        version = self.random.randrange(after["layer versions"]) + 1
+        layers = [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:c{self.number}-layer:{version}"]
+        after[name]["latest"]["layers"] = layers
+        return "update_function_configuration", {"FunctionName": name, "Layers": layers}
+
     def delete_version(self, name, after):
         free = [v for v in after[name]["versions"] if v not in after[name]["aliases"].values()]
         if not free or self.random.random() < 0.5:
@@ -218,7 +264,12 @@ def seen(lambda_, functions, number: int) -> dict:
             "aliases": {alias["Name"]: int(alias["FunctionVersion"]) for alias in aliases},
             "tags": found.get("Tags", {}),
             "mappings": mappings(lambda_, name),
+            "permissions": permissions(lambda_, name),
+            "reserved": found.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
         }
+    layers = lambda_.list_layer_versions(LayerName=f"c{number}-layer")["LayerVersions"]
+    world["layer versions"] = len(layers)
+    assert [layer["Version"] for layer in layers] == list(range(len(layers), 0, -1))
     return world
 
 
@@ -228,6 +279,7 @@ def says(configuration: dict) -> dict:
         "description": configuration["Description"],
         "environment": configuration["Environment"]["Variables"]["MARK"],
         "timeout": configuration["Timeout"],
+        "layers": [layer["Arn"] for layer in configuration.get("Layers", [])],
     }
 
 
@@ -236,17 +288,25 @@ def mappings(lambda_, name: str) -> dict:
     return {m["EventSourceArn"]: {"uuid": m["UUID"], "batch": m["BatchSize"]} for m in found}
 
 
+def permissions(lambda_, name: str) -> dict:
+    try:
+        policy = json.loads(lambda_.get_policy(FunctionName=name)["Policy"])
+    except lambda_.exceptions.ResourceNotFoundException:
+        return {}
+    return {s["Sid"]: s["Principal"]["AWS"].split(":")[4] for s in policy["Statement"]}
+
+
 def comparable(world: dict, found: dict) -> dict:
     """A client's idea of the world as the daemon shows it. A UUID that never arrived is the daemon's to say."""
-    shown = {}
+    shown = {"layer versions": world.get("layer versions", 0)}
     for name, function in world.items():
-        if name == "kept mappings":
+        if name in NOT_FUNCTIONS:
             continue
         kept = {}
         for source, mapping in function["mappings"].items():
             told = found.get(name, {}).get("mappings", {}).get(source, {}).get("uuid")
             kept[source] = mapping | {"uuid": mapping["uuid"] or told}
-        shown[name] = {k: function[k] for k in ("latest", "versions", "aliases", "tags")} | {"mappings": kept}
+        shown[name] = {k: v for k, v in function.items() if k != "last"} | {"mappings": kept}
     return shown
 
 
@@ -297,6 +357,6 @@ def settle(world: dict, found: dict) -> dict:
     """What a client knows after it has looked: UUIDs too."""
     world = copy.deepcopy(world)
     for name, function in world.items():
-        if name != "kept mappings":
+        if name not in NOT_FUNCTIONS:
             function["mappings"] = copy.deepcopy(found[name]["mappings"])
     return world

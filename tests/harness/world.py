@@ -18,6 +18,8 @@ from .daemon import Daemon, program
 
 #: Addresses of the world outside, and of another network out there.
 OUTSIDE, OUTSIDE_V6, INTERNAL = "10.99.0.2", "fd99::2", "10.98.0.1"
+#: An address of nobody's: what is sent to it gets lost outside.
+SILENT = "10.96.0.1"
 #: Metadata services of clouds.
 METADATA = ["169.254.169.254", "fd00:ec2::254"]
 #: Addresses of the host: to the outside, and on another interface, as of a bridge for containers.

@@ -17,7 +17,7 @@ from stage import Stage, cgroups, children, descendants, eventually, mounts, occ
 
 #: Rounds of create, invoke and delete: many at one stage, where memory is measured; elsewhere fewer are enough for
 #: what is counted.
-MANY = int(os.environ.get("HOSTILE_CYCLES", "800"))
+MANY = int(os.environ.get("HOSTILE_CYCLES", "2000"))
 FEW = 120
 #: The containers of `oci` are in the sandboxes of `namespaces`; once is enough.
 STAGES = [(level, user) for level in LEVELS for user in USERS if level != "oci" or user == USERS[0]]

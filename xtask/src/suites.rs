@@ -40,11 +40,6 @@ impl Suite {
     const ALL: [Self; 6] =
         [Self::Rust, Self::Runtimes, Self::Conformance, Self::RustSdk, Self::Hostile, Self::Vm];
 
-    /// Whether it runs when none is named. The virtual machines do not yet, until they have passed often enough.
-    fn is_usual(self) -> bool {
-        self != Self::Vm
-    }
-
     fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
@@ -67,7 +62,7 @@ pub(crate) struct Selection {
 impl Selection {
     /// The whole suite.
     pub(crate) fn everything() -> Self {
-        Self { suites: Suite::ALL.into_iter().filter(|suite| suite.is_usual()).collect(), filter: None }
+        Self { suites: Suite::ALL.to_vec(), filter: None }
     }
 
     /// Reads `--only SUITE` and `--filter WORD`.
@@ -87,10 +82,7 @@ impl Selection {
                 other => return Err(Error::usage(format!("test takes no argument {other:?}"))),
             }
         }
-        let suites = Suite::ALL
-            .into_iter()
-            .filter(|suite| if only.is_empty() { suite.is_usual() } else { only.contains(suite) })
-            .collect();
+        let suites = Suite::ALL.into_iter().filter(|suite| only.is_empty() || only.contains(suite)).collect();
         Ok(Self { suites, filter })
     }
 

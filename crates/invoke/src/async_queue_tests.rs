@@ -80,8 +80,9 @@ impl Functions for World {
     }
 
     fn event_limits(&self, target: &FunctionTarget) -> BoxFuture<'_, Result<EventLimits, PortError>> {
-        let once = target.name.as_str() == "once";
-        Box::pin(async move { Ok(EventLimits { retries: once.then_some(0), max_age: None }) })
+        let is = |name: &str| target.name.as_str() == name;
+        let limits = EventLimits { retries: is("once").then_some(0), max_age: is("brief").then_some(60_000) };
+        Box::pin(async move { Ok(limits) })
     }
 }
 
@@ -189,6 +190,32 @@ async fn a_function_s_own_limit_counts() {
     s.push("once", "fail").await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!((s.runs(), s.waiting()), (1, 0));
+}
+
+/// CORE-261: an event that has waited longer than its function allows is given up without an attempt, be it for the
+/// queue or for its retry.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_too_old_is_not_tried() {
+    let s = setup();
+    // Its retry is due at the last moment at which it may be tried, and comes later.
+    s.push("brief", "fail").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!((s.runs(), s.waiting()), (1, 1));
+    s.clock.advance(60_001);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((s.runs(), s.waiting()), (1, 0));
+
+    // All of the function's share is taken by others while it gets old.
+    let accepted_at = s.clock.now();
+    s.clock.advance(60_001);
+    let (target, event) = (fixtures::target("brief"), fixtures::event(""));
+    s.store
+        .push(QueuedEvent { target, event, accepted_at, function_errors: 0, system_errors: 0 })
+        .await
+        .unwrap();
+    s.push("f", "").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!((s.runs(), s.waiting()), (2, 0), "the other event only");
 }
 
 /// A function that takes long, however often it is called, leaves room for others.

@@ -7,6 +7,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::hierarchy::{Hierarchy, LEAF};
 use super::orphans::{daemon_name, make_directory};
@@ -16,8 +18,12 @@ use super::{Cgroups, CpuLimits, shares};
 /// loss of the rest.
 const NEEDED: &str = "+memory +pids";
 
-/// How often processes are moved that were started meanwhile.
-const MOVES: u32 = 10;
+/// For how long processes are moved that were started meanwhile. One that is ending cannot be moved and still
+/// keeps its group busy until it has given back its memory, which on a busy machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two attempts: no event tells when a group without its children is empty.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Controllers of v1 that are used, each if it can be; memory must be there.
 pub(super) fn v1(hierarchies: &[Hierarchy], parent: &str, cpu: CpuLimits) -> Result<Cgroups, String> {
@@ -111,7 +117,8 @@ fn empty_into_leaf(base: &Path) -> Result<(), String> {
     let leaf = base.join(LEAF);
     let failed = |error: io::Error| format!("cannot move its processes to {}: {error}", leaf.display());
     make_directory(&leaf).map_err(failed)?;
-    for _ in 0..MOVES {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         let processes = std::fs::read_to_string(base.join("cgroup.procs")).map_err(failed)?;
         for process in processes.lines() {
             match std::fs::write(leaf.join("cgroup.procs"), process) {
@@ -121,9 +128,10 @@ fn empty_into_leaf(base: &Path) -> Result<(), String> {
             }
         }
         match enable(base, NEEDED) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                thread::sleep(PAUSE);
+            }
             other => return other.map_err(failed),
         }
     }
-    Err(failed(io::ErrorKind::ResourceBusy.into()))
 }

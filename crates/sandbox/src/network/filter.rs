@@ -1,8 +1,14 @@
-//! The packet filter of a connected network: what is denied leaves by no interface but loopback.
+//! The packet filter of a connected network: what is denied leaves by no interface but loopback, and no
+//! connection is asked for twice.
 //!
 //! Routes alone would not do. A program may bind a socket to an interface (`SO_BINDTODEVICE`, `IP_PKTINFO`),
 //! and then the kernel sends what it has no route for, or an unreachable one, to that interface all the same;
 //! and local multicast asks for no route at all.
+//!
+//! TCP repeats the first segment of a connection until it is answered. Between the sandbox and pasta(1) nothing
+//! gets lost, and the way from there on has its own repetitions, so here they only do harm: pastas older than
+//! September 2023, such as Debian 12's, spin for ever when they find two of them at once, as on a busy machine,
+//! and give up a connection that takes longer than a second to be made when they see the second one.
 
 use std::os::fd::BorrowedFd;
 
@@ -13,6 +19,7 @@ const TABLE: &str = "lambd";
 const CHAIN: &str = "output";
 const DENIED_V4: &str = "denied4";
 const DENIED_V6: &str = "denied6";
+const ASKED_FOR: &str = "asked";
 
 // linux/netfilter/nfnetlink.h
 const SUBSYSTEM: u16 = 10;
@@ -37,9 +44,30 @@ const REGISTER: u32 = 1;
 const REGISTER_OF_VERDICT: u32 = 0;
 const META_OUT_INTERFACE: u32 = 5;
 const META_PROTOCOL: u32 = 15;
+const META_TRANSPORT: u32 = 16;
 const PAYLOAD_NETWORK_HEADER: u32 = 1;
+const PAYLOAD_TRANSPORT_HEADER: u32 = 2;
 const SET_OF_INTERVALS: u32 = 4;
+const SET_WITH_TIMEOUT: u32 = 0x10;
+const SET_FILLED_BY_RULES: u32 = 0x20;
 const INTERVAL_END: u32 = 1;
+/// What nft(8) shows keys as.
+const INTEGER: u32 = 4;
+const ADDRESS_V4: u32 = 7;
+const ADDRESS_V6: u32 = 8;
+
+const TCP: u8 = 6;
+/// Where a segment's flags are (RFC 9293), and those that tell a first one.
+const TCP_FLAGS: u32 = 13;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+/// Both ports and the sequence number, with which a segment begins: a connection that is tried anew from the
+/// same port has another number.
+const TCP_IDENTITY: u32 = 8;
+/// For how long a first segment is known, in milliseconds: longer than Linux repeats it.
+const KNOWN_FOR: u64 = 140_000;
+/// How many are known, which bounds the kernel's memory to about a megabyte; those beyond may be repeated.
+const MOST_KNOWN: u32 = 8192;
 
 /// Index of the loopback interface, the first that the kernel makes in a network namespace.
 const LOOPBACK: u32 = 1;
@@ -54,8 +82,13 @@ pub(super) fn install(socket: BorrowedFd<'_>, denied: &Denied) -> Result<(), Ref
     batch.request("make the filter's table", NEW_TABLE, CREATE, &header(FAMILY_INET), |a| {
         a.put_text(1, TABLE);
     });
-    set(&mut batch, DENIED_V4, 4);
-    set(&mut batch, DENIED_V6, 16);
+    set(&mut batch, DENIED_V4, ADDRESS_V4, 4, |a| a.put_be32(3, SET_OF_INTERVALS));
+    set(&mut batch, DENIED_V6, ADDRESS_V6, 16, |a| a.put_be32(3, SET_OF_INTERVALS));
+    set(&mut batch, ASKED_FOR, INTEGER, TCP_IDENTITY, |a| {
+        a.put_be32(3, SET_WITH_TIMEOUT | SET_FILLED_BY_RULES);
+        a.put_be64(11, KNOWN_FOR);
+        a.nest(9, |description| description.put_be32(1, MOST_KNOWN));
+    });
     fill(&mut batch, denied);
     batch.request("make the filter's chain", NEW_CHAIN, CREATE, &header(FAMILY_INET), |a| {
         a.put_text(1, TABLE);
@@ -78,11 +111,20 @@ pub(super) fn install(socket: BorrowedFd<'_>, denied: &Denied) -> Result<(), Ref
         rule(&mut batch, |e| {
             meta(e, META_PROTOCOL);
             equals(e, &[protocol]);
-            destination(e, offset, length);
+            payload(e, PAYLOAD_NETWORK_HEADER, offset, length);
             is_in(e, set);
             verdict(e, DROP);
         });
     }
+    rule(&mut batch, |e| {
+        first_segment(e);
+        is_in(e, ASKED_FOR);
+        verdict(e, DROP);
+    });
+    rule(&mut batch, |e| {
+        first_segment(e);
+        remember_in(e, ASKED_FOR);
+    });
     finish(batch, socket)
 }
 
@@ -120,16 +162,16 @@ fn batch_header() -> [u8; 4] {
     [0, 0, high, low]
 }
 
-/// A set of address ranges; addresses have this many bytes.
-fn set(batch: &mut Batch, name: &str, length: u32) {
+/// A set of keys that have this many bytes, and what else is to be said of it.
+fn set(batch: &mut Batch, name: &str, kind: u32, length: u32, more: impl FnOnce(&mut Attributes<'_>)) {
     batch.request("make a set of the filter", NEW_SET, CREATE, &header(FAMILY_INET), |a| {
         a.put_text(1, TABLE);
         a.put_text(2, name);
-        a.put_be32(3, SET_OF_INTERVALS);
-        // What nft(8) shows it as: an IPv4 address, an IPv6 address.
-        a.put_be32(4, if length == 4 { 7 } else { 8 });
+        a.put_be32(4, kind);
         a.put_be32(5, length);
+        // Any number that no other set has.
         a.put_be32(10, length);
+        more(a);
     });
 }
 
@@ -204,14 +246,30 @@ fn equals(list: &mut Attributes<'_>, value: &[u8]) {
     });
 }
 
-/// Loads the packet's destination.
-fn destination(list: &mut Attributes<'_>, offset: u32, length: u32) {
+/// Loads some bytes of the packet.
+fn payload(list: &mut Attributes<'_>, base: u32, offset: u32, length: u32) {
     expression(list, "payload", |data| {
         data.put_be32(1, REGISTER);
-        data.put_be32(2, PAYLOAD_NETWORK_HEADER);
+        data.put_be32(2, base);
         data.put_be32(3, offset);
         data.put_be32(4, length);
     });
+}
+
+/// Goes on only with the first segment of a TCP connection, and loads what tells it from others.
+fn first_segment(list: &mut Attributes<'_>) {
+    meta(list, META_TRANSPORT);
+    equals(list, &[TCP]);
+    payload(list, PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, 1);
+    expression(list, "bitwise", |data| {
+        data.put_be32(1, REGISTER);
+        data.put_be32(2, REGISTER);
+        data.put_be32(3, 1);
+        data.nest(4, |mask| mask.put(1, &[SYN | ACK]));
+        data.nest(5, |xor| xor.put(1, &[0]));
+    });
+    equals(list, &[SYN]);
+    payload(list, PAYLOAD_TRANSPORT_HEADER, 0, TCP_IDENTITY);
 }
 
 /// Goes on only if what was loaded is in this set.
@@ -219,6 +277,16 @@ fn is_in(list: &mut Attributes<'_>, set: &str) {
     expression(list, "lookup", |data| {
         data.put_text(1, set);
         data.put_be32(2, REGISTER);
+    });
+}
+
+/// Adds what was loaded to this set.
+fn remember_in(list: &mut Attributes<'_>, set: &str) {
+    expression(list, "dynset", |data| {
+        data.put_text(1, set);
+        // NFT_DYNSET_OP_ADD
+        data.put_be32(3, 0);
+        data.put_be32(4, REGISTER);
     });
 }
 

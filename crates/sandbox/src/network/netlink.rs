@@ -164,6 +164,10 @@ impl Attributes<'_> {
         self.put(kind, &value.to_be_bytes());
     }
 
+    pub(super) fn put_be64(&mut self, kind: u16, value: u64) {
+        self.put(kind, &value.to_be_bytes());
+    }
+
     pub(super) fn put_text(&mut self, kind: u16, value: &str) {
         let mut bytes = value.as_bytes().to_vec();
         bytes.push(0);
