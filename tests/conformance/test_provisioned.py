@@ -209,12 +209,11 @@ def test_instances_that_end_are_replaced(provisioning, name):
 
 
 def test_they_move_with_their_alias(provisioning, lambda_, name):
-    """CORE-179, W20: the old version's instances end, and the new one's are made."""
-    functions = provisioning.functions
+    """CORE-179, W20: the old version's instances end, and the new one's are made as soon as it is there."""
     provisioning.put("live", 1)
     old = provisioning.invoke("live")[1]
-    functions.recode(name, packages.package({"app.py": CODE + "\n"}))
-    functions.publish(name)
+    code = packages.package({"app.py": CODE + "\n"})
+    assert lambda_.update_function_code(FunctionName=name, ZipFile=code, Publish=True)["Version"] == "2"
     lambda_.update_alias(FunctionName=name, Name="live", FunctionVersion="2")
     state = provisioning.wait("live", "READY")
     assert state["RequestedProvisionedConcurrentExecutions"] == 1
@@ -227,6 +226,16 @@ def test_they_move_with_their_alias(provisioning, lambda_, name):
     lambda_.delete_alias(FunctionName=name, Name="live")
     assert provisioning.invoke("2")[0] == ON_DEMAND, "they end with their alias"
     assert lambda_.list_provisioned_concurrency_configs(FunctionName=name)["ProvisionedConcurrencyConfigs"] == []
+
+
+def test_another_network_makes_other_instances(provisioning, lambda_, name):
+    """CORE-172: an instance has one network for all of its life."""
+    provisioning.put("live", 1)
+    old = provisioning.invoke("live")[1]
+    lambda_.tag_resource(Resource=arn(name), Tags={"lambd:network": "none"})
+    provisioning.wait("live", "READY")
+    kind, new, events, _ = provisioning.invoke("live")
+    assert (kind, events) == (PROVISIONED, 1) and new != old
 
 
 def test_one_for_each_version(provisioning, lambda_, name):

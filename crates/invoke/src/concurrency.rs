@@ -258,6 +258,47 @@ mod tests {
         assert!(concurrency.accounts().is_empty());
     }
 
+    /// What is used and claimed is what functions use and claim, whatever happens in which order.
+    #[test]
+    fn nothing_is_lost_under_any_order_of_events_and_changes() {
+        let (here, limit) = (scope("us-east-1"), 12);
+        let names = [name("f"), name("g")];
+        for seed in 0..200u64 {
+            let mut state = seed;
+            let mut below = |n: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % n
+            };
+            let concurrency = Concurrency::new(limit);
+            let mut held = Vec::new();
+            for _ in 0..100 {
+                let f = &names[below(2) as usize];
+                match below(8) {
+                    0 => concurrency.reserve(&here, f, [None, Some(0), Some(3), Some(6)][below(4) as usize]),
+                    1 => {
+                        let executions = |version| (Version::Published(version), below(3) as usize);
+                        concurrency.provision(&here, f, [1, 2].map(executions).into());
+                    }
+                    2..=4 if !held.is_empty() => drop(held.swap_remove(below(held.len() as u64) as usize)),
+                    _ => held.extend(concurrency.acquire(&key(&here, f, below(3)))),
+                }
+                let accounts = concurrency.accounts();
+                let Some(account) = accounts.get(&here) else { continue };
+                let all = account.functions.values();
+                assert_eq!(account.shared, all.clone().map(Function::shared).sum::<usize>(), "seed {seed}");
+                assert_eq!(account.claimed, all.clone().map(Function::claimed).sum::<usize>(), "seed {seed}");
+                let running = all.flat_map(|f| &f.running).map(|(_, count)| count).sum::<usize>();
+                assert_eq!(running, held.len(), "seed {seed}");
+            }
+            held.clear();
+            for f in &names {
+                concurrency.reserve(&here, f, None);
+                concurrency.provision(&here, f, Vec::new());
+            }
+            assert!(concurrency.accounts().is_empty(), "seed {seed}");
+        }
+    }
+
     /// CORE-172, CORE-174: executions of a version are for it alone, and beyond them it uses what all share.
     #[test]
     fn provisioned_executions_are_used_first_and_then_the_shared_ones() {
