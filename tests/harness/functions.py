@@ -33,6 +33,12 @@ def node_runtime() -> str:
     return f"nodejs{_printed('node', '-p', 'process.versions.node.split(`.`)[0]')}.x"
 
 
+@functools.cache
+def ruby_version() -> str:
+    """Major and minor version of this machine's Ruby."""
+    return _printed("ruby", "-e", "print RUBY_VERSION[/\\d+\\.\\d+/]")
+
+
 def _printed(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment()).stdout.strip()
 
@@ -107,6 +113,11 @@ class Functions:
     def node(self, name: str, source: str, handler: str = "index.handler", **settings) -> dict:
         """A Node.js function of one file, index.js."""
         return self.create(name, packages.package({"index.js": source}), node_runtime(), handler, **settings)
+
+    def ruby(self, name: str, source: str, handler: str = "function.handler", files=None, **settings) -> dict:
+        """A Ruby function of one file, function.rb, and what is beside it."""
+        # The oldest that can be created; the machine's own may be older still, and runs it all the same.
+        return self.create(name, packages.package({"function.rb": source, **(files or {})}), "ruby3.2", handler, **settings)
 
     def custom(self, name: str, code: bytes, handler: str = "function.handler", **settings) -> dict:
         """A function with a runtime of its own."""

@@ -34,9 +34,11 @@ pub(crate) struct Artefacts {
     pub(crate) lambd: PathBuf,
     /// A deployment package whose `bootstrap` is the Rust echo function.
     pub(crate) rust_echo: PathBuf,
+    /// The test functions in Go, a program.
+    pub(crate) go_functions: PathBuf,
 }
 
-/// Builds the daemon and the Rust test function.
+/// Builds the daemon and the test functions in compiled languages.
 pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts, Error> {
     let mut cargo = process::cargo();
     cargo.current_dir(workspace.root()).args(["build", "--quiet"]);
@@ -61,7 +63,17 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts
     fs::copy(&built, &bootstrap).map_err(|e| Error::file(&built, e))?;
     let _without_strip_the_package_is_only_larger = process::quietly(Command::new("strip").arg(&bootstrap));
     let rust_echo = package(&folder.join("rust-echo.zip"), &bootstrap)?;
-    Ok(Artefacts { lambd: workspace.program(profile.folder(), "lambd"), rust_echo })
+    let go_functions = go_functions(workspace, &folder)?;
+    Ok(Artefacts { lambd: workspace.program(profile.folder(), "lambd"), rust_echo, go_functions })
+}
+
+fn go_functions(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Error> {
+    let program = folder.join("go-functions");
+    let mut go = Command::new("go");
+    go.current_dir(workspace.root().join("tests/go")).env("CGO_ENABLED", "0");
+    go.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&program).arg(".");
+    process::must(&mut go)?;
+    Ok(program)
 }
 
 /// Builds the integration test `name` of a package, and says where its program is.

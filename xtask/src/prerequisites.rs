@@ -49,6 +49,8 @@ const NEEDS: &[Need] = &[
         there: || Path::new("/usr/bin/python3").exists(),
         package: "python3",
     },
+    Need { what: "Ruby (ruby)", there: || process::on_path("ruby").is_some(), package: "ruby" },
+    Need { what: "Go (go)", there: || process::on_path("go").is_some(), package: "golang-go" },
     Need { what: "pasta", there: || process::on_path("pasta").is_some(), package: "passt" },
     Need { what: "ip", there: || process::on_path("ip").is_some(), package: "iproute2" },
     Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },

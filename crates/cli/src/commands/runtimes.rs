@@ -49,7 +49,7 @@ fn from(runtime: &RuntimeStatus) -> String {
     let what = match &runtime.runs {
         Some(RuntimeProgram::Interpreter { path }) => path.display().to_string(),
         Some(RuntimeProgram::Root) => "its own runtime".to_owned(),
-        Some(RuntimeProgram::Function) => "the function's own bootstrap".to_owned(),
+        Some(RuntimeProgram::Function) => "the function's own program".to_owned(),
         None => String::new(),
     };
     let place = match &runtime.root {
@@ -118,7 +118,7 @@ mod tests {
 RUNTIME     VERSION  FROM
 python3.12  3.12.4   /usr/local/bin/python3.12 in image sha256:abababababab of /images/py
 java21      -        its own runtime in image sha256:abababababab of /images/py
-provided    -        the function's own bootstrap in directory /srv/al
+provided    -        the function's own program in directory /srv/al
 nodejs22.x  20.1.0   /usr/bin/node instead; to have it, install Node.js 22
 ruby3.4     -        missing; choose an image";
         assert_eq!(text(&runtimes, Paint(false)), expected);

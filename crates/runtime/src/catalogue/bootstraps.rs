@@ -35,6 +35,8 @@ const FILES: &[(Family, &str, &str)] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),
+    bootstrap!(Family::Ruby, "ruby", "bootstrap.rb"),
+    bootstrap!(Family::Ruby, "ruby", "lib/logger.rb"),
 ];
 
 /// Where the bootstraps are on disk; each language has a directory that becomes `/var/runtime`.
@@ -153,6 +155,7 @@ impl Bootstraps {
         self.root.join(match family {
             Family::Python => "python",
             Family::NodeJs => "nodejs",
+            Family::Ruby => "ruby",
         })
     }
 }

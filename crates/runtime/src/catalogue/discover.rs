@@ -7,14 +7,40 @@ use std::path::{Path, PathBuf};
 
 use super::{Family, Found, LanguageVersion, versions};
 
+/// Where version managers keep what they install, and where in it the programs are.
+const PYTHON_MANAGERS: &[(&str, &str)] = &[
+    (".pyenv/versions", "bin"),
+    (".local/share/uv/python", "bin"),
+    (".local/share/mise/installs/python", "bin"),
+    (".asdf/installs/python", "bin"),
+];
+const NODE_MANAGERS: &[(&str, &str)] = &[
+    (".nvm/versions/node", "bin"),
+    (".local/share/fnm/node-versions", "installation/bin"),
+    (".local/share/mise/installs/node", "bin"),
+    (".asdf/installs/nodejs", "bin"),
+    (".volta/tools/image/node", "bin"),
+];
+const RUBY_MANAGERS: &[(&str, &str)] = &[
+    (".rbenv/versions", "bin"),
+    (".rvm/rubies", "bin"),
+    (".rubies", "bin"),
+    (".local/share/mise/installs/ruby", "bin"),
+    (".asdf/installs/ruby", "bin"),
+];
+
 /// All interpreters that `usable` accepts, newest first within a language, the first found of each version.
 pub(super) async fn all(usable: impl Fn(&Found) -> bool) -> Vec<Found> {
     let mut found = BTreeMap::new();
     for python in pythons().into_iter().filter(&usable) {
         found.entry((python.family, std::cmp::Reverse(python.version))).or_insert(python);
     }
-    for node in nodes().await.into_iter().filter(&usable) {
-        found.entry((node.family, std::cmp::Reverse(node.version))).or_insert(node);
+    let (nodes, rubies) = tokio::join!(
+        asked(Family::NodeJs, "node", NODE_MANAGERS),
+        asked(Family::Ruby, "ruby", RUBY_MANAGERS)
+    );
+    for program in nodes.into_iter().chain(rubies).filter(&usable) {
+        found.entry((program.family, std::cmp::Reverse(program.version))).or_insert(program);
     }
     found.into_values().collect()
 }
@@ -40,14 +66,8 @@ fn directories(managers: &[(&str, &str)]) -> Vec<PathBuf> {
 }
 
 fn pythons() -> Vec<Found> {
-    let managers = [
-        (".pyenv/versions", "bin"),
-        (".local/share/uv/python", "bin"),
-        (".local/share/mise/installs/python", "bin"),
-        (".asdf/installs/python", "bin"),
-    ];
     let mut found = Vec::new();
-    for dir in directories(&managers) {
+    for dir in directories(PYTHON_MANAGERS) {
         let names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.file_name());
         for name in names {
             let Some(version) = name.to_str().and_then(python_version) else { continue };
@@ -76,27 +96,21 @@ pub(super) fn python_version(name: &str) -> Option<LanguageVersion> {
         .map(|m| LanguageVersion(3, m))
 }
 
-async fn nodes() -> Vec<Found> {
-    let managers = [
-        (".nvm/versions/node", "bin"),
-        (".local/share/fnm/node-versions", "installation/bin"),
-        (".local/share/mise/installs/node", "bin"),
-        (".asdf/installs/nodejs", "bin"),
-        (".volta/tools/image/node", "bin"),
-    ];
+/// Interpreters whose versions nothing but they themselves tell.
+async fn asked(family: Family, name: &str, managers: &[(&str, &str)]) -> Vec<Found> {
     let mut programs: Vec<PathBuf> = Vec::new();
-    for dir in directories(&managers) {
-        if let Some(program) = program(&dir.join("node"))
+    for dir in directories(managers) {
+        if let Some(program) = program(&dir.join(name))
             && !programs.contains(&program)
         {
             programs.push(program);
         }
     }
     let questions = programs.into_iter().map(|program| async move {
-        let told = versions::of_host(Family::NodeJs, &program).await?;
+        let told = versions::of_host(family, &program).await?;
         let prefix = program.parent()?.parent()?.to_owned();
         let (version, exact) = (told.version, Some(told.exact));
-        Some(Found { family: Family::NodeJs, version, exact, program, prefix })
+        Some(Found { family, version, exact, program, prefix })
     });
     futures_util::future::join_all(questions).await.into_iter().flatten().collect()
 }
@@ -125,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn this_machine_has_what_the_tests_need() {
         let found = all(|_| true).await;
-        for family in [Family::Python, Family::NodeJs] {
+        for family in [Family::Python, Family::NodeJs, Family::Ruby] {
             assert!(found.iter().any(|f| f.family == family), "no {} found; install it", family.name());
         }
     }

@@ -9,10 +9,12 @@
 //! | `versions`   | what version a program says it has                                    |
 //! | `trial`      | running a program of a root file system once                          |
 //! | `bootstraps` | lambd's own runtimes on disk                                          |
+//! | `executable` | functions that are programs by themselves                             |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
 mod discover;
+mod executable;
 mod plan;
 mod rooted;
 mod roots;
@@ -40,15 +42,18 @@ pub enum Family {
     Python,
     /// `nodejs20.x` and its like.
     NodeJs,
+    /// `ruby3.x`.
+    Ruby,
 }
 
 impl Family {
     /// The family and the language version of a runtime identifier: `python3.12` is Python 3.12,
     /// `nodejs20.x` is Node.js 20.
     pub fn of(runtime: &str) -> Option<(Self, LanguageVersion)> {
-        if let Some(version) = runtime.strip_prefix("python") {
+        for (prefix, family) in [("python", Self::Python), ("ruby", Self::Ruby)] {
+            let Some(version) = runtime.strip_prefix(prefix) else { continue };
             let (major, minor) = version.split_once('.')?;
-            return Some((Self::Python, LanguageVersion(major.parse().ok()?, minor.parse().ok()?)));
+            return Some((family, LanguageVersion(major.parse().ok()?, minor.parse().ok()?)));
         }
         let version = runtime.strip_prefix("nodejs")?.strip_suffix(".x")?;
         Some((Self::NodeJs, LanguageVersion(version.parse().ok()?, 0)))
@@ -59,6 +64,7 @@ impl Family {
         match self {
             Self::Python => format!("python{}.{}", version.0, version.1),
             Self::NodeJs => format!("nodejs{}.x", version.0),
+            Self::Ruby => format!("ruby{}.{}", version.0, version.1),
         }
     }
 
@@ -70,7 +76,7 @@ impl Family {
     /// A version of the language as people write it.
     pub fn version_text(self, version: LanguageVersion) -> String {
         match self {
-            Self::Python => format!("{}.{}", version.0, version.1),
+            Self::Python | Self::Ruby => format!("{}.{}", version.0, version.1),
             Self::NodeJs => version.0.to_string(),
         }
     }
@@ -80,6 +86,7 @@ impl Family {
         match self {
             Self::Python => "Python",
             Self::NodeJs => "Node.js",
+            Self::Ruby => "Ruby",
         }
     }
 }
@@ -168,10 +175,13 @@ fn nearest_text(nearest: &Option<String>) -> String {
         .map_or(String::new(), |n| format!(", or allow {n} instead with --runtime-substitution nearest"))
 }
 
+/// The runtime whose functions are programs by themselves.
+const GO: &str = "go1.x";
+
 /// What runs the functions of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provision<'a> {
-    /// The function's own `bootstrap`.
+    /// The function's own `bootstrap`, or the program that is its handler.
     Function {
         /// On this root file system; without one, on the host's.
         root: Option<&'a RuntimeRoot>,
@@ -205,7 +215,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Looks for interpreters in the places where people have them. No interpreter is run, except
-    /// `node --version`, because nothing else tells a Node.js version.
+    /// `node --version` and `ruby --version`, because nothing else tells these versions.
     ///
     /// Interpreters that `usable` refuses are passed over.
     pub async fn discover(
@@ -290,6 +300,7 @@ impl Catalogue {
     pub fn plan(&self, function: &FunctionSnapshot) -> Result<LaunchPlan, Unavailable> {
         let runtime = &function.runtime;
         Ok(match self.provision(runtime)? {
+            Provision::Function { root } if runtime == GO => LaunchPlan::executable(function, root),
             Provision::Function { root } => LaunchPlan::custom(function, root),
             Provision::Root { root, .. } => LaunchPlan::brought_along(runtime, root),
             Provision::Interpreter { interpreter, root, exact } => {
@@ -302,7 +313,8 @@ impl Catalogue {
                 });
                 let bootstraps = root
                     .map_or_else(|| self.bootstraps.clone(), |root| self.bootstraps.of_root(&root.selector));
-                LaunchPlan::managed(interpreter, &bootstraps, root, notice)
+                let asked = Family::of(runtime).map_or(interpreter.version, |(_, version)| version);
+                LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice)
             }
         })
     }
@@ -310,7 +322,7 @@ impl Catalogue {
     /// What runs the functions of a runtime.
     pub fn provision(&self, runtime: &str) -> Result<Provision<'_>, Unavailable> {
         let root = self.root_of(runtime);
-        if Self::is_custom(runtime) {
+        if Self::is_custom(runtime) || runtime == GO {
             return Ok(Provision::Function { root });
         }
         if let Some(root) = root

@@ -39,6 +39,11 @@ pub enum Launcher {
         /// Whether it is a layer's.
         in_layer: bool,
     },
+    /// A program of the package.
+    Executable {
+        /// Its path below the package's directory.
+        name: PathBuf,
+    },
     /// The `bootstrap` that a root file system brings along.
     InRoot {
         /// The managed runtime that it is; none for custom ones. Programs of some languages want variables of
@@ -46,7 +51,12 @@ pub enum Launcher {
         runtime: Option<String>,
     },
     /// Our bootstrap on an interpreter.
-    Managed(Found),
+    Managed {
+        /// The interpreter.
+        interpreter: Found,
+        /// The version that the function asks for, which the interpreter's may replace.
+        asked: LanguageVersion,
+    },
 }
 
 /// What is executed.
@@ -102,6 +112,7 @@ impl LaunchPlan {
     /// A managed runtime: our bootstrap on an interpreter of the host, or of another root file system.
     pub(super) fn managed(
         found: &Found,
+        asked: LanguageVersion,
         bootstraps: &Bootstraps,
         root: Option<&RuntimeRoot>,
         notice: Option<String>,
@@ -119,7 +130,7 @@ impl LaunchPlan {
             vec![layout::language(found.prefix.clone())]
         };
         Self {
-            launcher: Ok(Launcher::Managed(found.clone())),
+            launcher: Ok(Launcher::Managed { interpreter: found.clone(), asked }),
             binds,
             root: root.map(|root| root.directory.clone()),
             symlinks,
@@ -135,14 +146,20 @@ impl Launcher {
         match self {
             Self::Custom { in_layer: false } => custom(&layout.task_root, layout),
             Self::Custom { in_layer: true } => custom(&layout.opt, layout),
+            Self::Executable { name } => {
+                Start { command: Path::new(&layout.task_root).join(name), args: Vec::new(), env: Vec::new() }
+            }
             Self::InRoot { runtime } => {
                 let env = runtime.as_deref().map(|runtime| of_runtime(runtime, layout)).unwrap_or_default();
                 let command = Path::new(&layout.runtime_dir).join("bootstrap");
                 Start { command, args: Vec::new(), env }
             }
-            Self::Managed(found) => {
-                let (args, env) = of_language(found.family, found.version, layout);
-                Start { command: found.program.clone(), args, env }
+            Self::Managed { interpreter, asked } => {
+                // Packages and layers are made for one of them.
+                let mut versions = vec![*asked, interpreter.version];
+                versions.dedup();
+                let (args, env) = of_language(interpreter.family, &versions, layout);
+                Start { command: interpreter.program.clone(), args, env }
             }
         }
     }
@@ -181,25 +198,15 @@ type ArgsAndEnv = (Vec<String>, Vec<(String, String)>);
 
 /// The variables of a runtime that a root file system brings along.
 fn of_runtime(runtime: &str, layout: &Layout) -> Vec<(String, String)> {
-    match (Family::of(runtime), runtime.strip_prefix("ruby")) {
-        (Some((family, version)), _) => of_language(family, version, layout).1,
-        (None, Some(version)) => ruby(version, layout),
-        (None, None) => Vec::new(),
-    }
+    Family::of(runtime).map_or_else(Vec::new, |(family, version)| of_language(family, &[version], layout).1)
 }
 
-/// Gems and libraries of the package and of the layers (CORE-216).
-fn ruby(version: &str, layout: &Layout) -> Vec<(String, String)> {
-    let Layout { task_root, runtime_dir, opt, .. } = layout;
-    let gems = format!("{task_root}/vendor/bundle/ruby/{version}.0:{opt}/ruby/gems/{version}.0");
-    let libraries = format!("{task_root}:{runtime_dir}/lib:{opt}/ruby/lib");
-    vec![("GEM_PATH".to_owned(), gems), ("RUBYLIB".to_owned(), libraries)]
-}
-
-fn of_language(family: Family, version: LanguageVersion, layout: &Layout) -> ArgsAndEnv {
+/// The versions are those whose libraries are looked for, in this order.
+fn of_language(family: Family, versions: &[LanguageVersion], layout: &Layout) -> ArgsAndEnv {
     match family {
         Family::Python => python(layout),
-        Family::NodeJs => nodejs(version, layout),
+        Family::NodeJs => nodejs(versions, layout),
+        Family::Ruby => ruby(versions, layout),
     }
 }
 
@@ -211,14 +218,25 @@ fn python(layout: &Layout) -> ArgsAndEnv {
     (args, vec![("PYTHONPATH".to_owned(), runtime_dir.clone())])
 }
 
-fn nodejs(version: LanguageVersion, layout: &Layout) -> ArgsAndEnv {
-    let major = version.0;
+fn nodejs(versions: &[LanguageVersion], layout: &Layout) -> ArgsAndEnv {
     let Layout { task_root, runtime_dir, opt, .. } = layout;
     let args = vec![format!("{runtime_dir}/bootstrap.cjs")];
-    let node_path = format!(
-        "{opt}/nodejs/node{major}/node_modules:{opt}/nodejs/node_modules:{runtime_dir}/node_modules:{runtime_dir}:{task_root}"
-    );
-    (args, vec![("NODE_PATH".to_owned(), node_path)])
+    let of_version = |version: &LanguageVersion| format!("{opt}/nodejs/node{}/node_modules", version.0);
+    let mut path: Vec<String> = versions.iter().map(of_version).collect();
+    path.push(format!("{opt}/nodejs/node_modules:{runtime_dir}/node_modules:{runtime_dir}:{task_root}"));
+    (args, vec![("NODE_PATH".to_owned(), path.join(":"))])
+}
+
+/// Gems and libraries of the package and of the layers (CORE-216).
+fn ruby(versions: &[LanguageVersion], layout: &Layout) -> ArgsAndEnv {
+    let Layout { task_root, runtime_dir, opt, .. } = layout;
+    let of_version = |LanguageVersion(major, minor): &LanguageVersion| {
+        format!("{task_root}/vendor/bundle/ruby/{major}.{minor}.0:{opt}/ruby/gems/{major}.{minor}.0")
+    };
+    let gems: Vec<String> = versions.iter().map(of_version).collect();
+    let libraries = format!("{task_root}:{runtime_dir}/lib:{opt}/ruby/lib");
+    let env = vec![("GEM_PATH".to_owned(), gems.join(":")), ("RUBYLIB".to_owned(), libraries)];
+    (vec![format!("{runtime_dir}/bootstrap.rb")], env)
 }
 
 #[cfg(test)]
@@ -286,6 +304,27 @@ mod tests {
     }
 
     #[test]
+    fn libraries_are_those_for_the_version_asked_for_and_for_the_one_that_runs() {
+        let start = |family, version, asked| {
+            let program = "/usr/bin/x".into();
+            let interpreter = Found { family, version, exact: None, program, prefix: "/usr".into() };
+            let layout = Layout::new(&View::OwnRoot, &[], &[]);
+            Launcher::Managed { interpreter, asked }.start(&layout).env[0].1.clone()
+        };
+        let ruby = start(Family::Ruby, LanguageVersion(3, 1), LanguageVersion(3, 3));
+        assert_eq!(
+            ruby,
+            "/var/task/vendor/bundle/ruby/3.3.0:/opt/ruby/gems/3.3.0:\
+             /var/task/vendor/bundle/ruby/3.1.0:/opt/ruby/gems/3.1.0"
+        );
+        let node = start(Family::NodeJs, LanguageVersion(20, 0), LanguageVersion(22, 0));
+        let versions = "/opt/nodejs/node22/node_modules:/opt/nodejs/node20/node_modules:";
+        assert!(node.starts_with(versions), "{node}");
+        let same = start(Family::NodeJs, LanguageVersion(20, 0), LanguageVersion(20, 0));
+        assert_eq!(same.matches("node20").count(), 1);
+    }
+
+    #[test]
     fn of_a_prefix_only_the_toolchain_is_shown() {
         let home = tempfile::tempdir().unwrap();
         let prefix = home.path().join(".local");
@@ -299,7 +338,8 @@ mod tests {
             prefix: prefix.clone(),
             exact: None,
         };
-        let plan = LaunchPlan::managed(&found, &Bootstraps::at("/bootstraps".into()), None, None);
+        let bootstraps = Bootstraps::at("/bootstraps".into());
+        let plan = LaunchPlan::managed(&found, found.version, &bootstraps, None, None);
         let shown: Vec<_> = plan.binds.iter().map(|(from, _)| from.clone()).collect();
         assert_eq!(shown, [PathBuf::from("/bootstraps/nodejs"), prefix.join("bin"), prefix.join("lib")]);
         assert!(plan.binds.iter().skip(1).all(|(from, to)| from == to));

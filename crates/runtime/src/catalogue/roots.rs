@@ -186,6 +186,7 @@ impl Language {
         match selector.as_str() {
             "python" => whole(Family::Python),
             "nodejs" => whole(Family::NodeJs),
+            "ruby" => whole(Family::Ruby),
             identifier => {
                 let (family, version) = Family::of(identifier)?;
                 family.has_bootstrap(version).then_some(Self { family, version: Some(version) })
@@ -225,6 +226,7 @@ async fn ask(
             let wanted = match language.family {
                 Family::Python => name == "python3" || python_version(name).is_some(),
                 Family::NodeJs => name == "node",
+                Family::Ruby => name == "ruby",
             };
             let program = if wanted { rooted.program(&bin.join(name)) } else { None };
             programs.extend(program.filter(|program| !programs.contains(program)));

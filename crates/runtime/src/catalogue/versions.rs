@@ -65,17 +65,21 @@ fn complaint(exit: &Exit, text: &str) -> String {
     said.map_or_else(|| ended.clone(), |said| format!("{ended}: {said}"))
 }
 
-/// `Python 3.12.4`, `v20.11.1`.
+/// `Python 3.12.4`, `v20.11.1`, `ruby 3.1.7p261 (2025-03-26 revision 0a3704f218) [x86_64-linux-gnu]`.
 fn parse(family: Family, text: &str) -> Option<Told> {
     let prefix = match family {
         Family::Python => "Python ",
         Family::NodeJs => "v",
+        Family::Ruby => "ruby ",
     };
-    let exact = text.lines().find_map(|line| line.trim().strip_prefix(prefix))?;
+    let mut exact = text.lines().find_map(|line| line.trim().strip_prefix(prefix))?;
+    if family == Family::Ruby {
+        exact = exact.split(['p', ' ']).next()?;
+    }
     let mut numbers = exact.split('.').map(str::parse);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return None };
     let version = match family {
-        Family::Python => LanguageVersion(major, minor),
+        Family::Python | Family::Ruby => LanguageVersion(major, minor),
         Family::NodeJs => LanguageVersion(major, 0),
     };
     Some(Told { version, exact: exact.to_owned() })
@@ -94,9 +98,14 @@ mod tests {
             Some((LanguageVersion(3, 13), "3.13.0rc1".into()))
         );
         assert_eq!(told(Family::NodeJs, "v20.11.1\n"), Some((LanguageVersion(20, 0), "20.11.1".into())));
+        let ruby = "ruby 3.1.7p261 (2025-03-26 revision 0a3704f218) [x86_64-linux-gnu]\n";
+        assert_eq!(told(Family::Ruby, ruby), Some((LanguageVersion(3, 1), "3.1.7".into())));
+        let ruby = "ruby 4.0.0preview2 (2025-11-17 master 4fa6e9938c) +PRISM [x86_64-linux]\n";
+        assert_eq!(told(Family::Ruby, ruby), Some((LanguageVersion(4, 0), "4.0.0".into())));
         for nothing in ["", "Python\n", "error while loading shared libraries", "v\n"] {
             assert_eq!(told(Family::Python, nothing), None, "{nothing}");
             assert_eq!(told(Family::NodeJs, nothing), None, "{nothing}");
+            assert_eq!(told(Family::Ruby, nothing), None, "{nothing}");
         }
     }
 
