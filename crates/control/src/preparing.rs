@@ -90,6 +90,7 @@ async fn settle(control: &Control, work: &Work, outcome: &Result<(), Reason>) ->
             let rows: Vec<&FunctionRow> = after.iter().collect();
             // It tells its failure itself; the versions are then loaded when they are needed.
             let _ = control.publish_change(&rows).await;
+            control.publish_provisioned(&work.function.scope, &work.function.name).await;
             return Ok(());
         }
     }
