@@ -54,6 +54,17 @@ pub(crate) struct Api {
     unpacked: Times,
 }
 
+/// One kind of request in the report.
+struct Row<'a> {
+    /// In the document.
+    key: &'static str,
+    /// In the table.
+    name: &'static str,
+    times: &'a Times,
+    /// The number of the row that it is compared with, and what that is called.
+    against: Option<(usize, &'static str)>,
+}
+
 #[derive(Debug, Default)]
 struct Times(Vec<Duration>);
 
@@ -158,33 +169,34 @@ impl Api {
         Ok(())
     }
 
-    /// Each kind of request: its name, its times, and the number of what it is compared with.
-    fn rows(&self) -> [(&'static str, &'static str, &Times, Option<(usize, &'static str)>); 13] {
+    /// Each kind of request.
+    fn rows(&self) -> [Row<'_>; 13] {
         const FLOOR: Option<(usize, &str)> = Some((0, "the floor"));
+        let row = |key, name, times, against| Row { key, name, times, against };
         [
-            ("floor", "raw HTTP echo", &self.floor, None),
-            ("get_function_of_few", "GetFunction, of 100", &self.get_of_few, FLOOR),
-            ("get_function", "GetFunction", &self.get, Some((1, "that of 100"))),
-            ("get_function_to_floor", "  the same", &self.get, FLOOR),
-            ("list_functions_of_few", "ListFunctions, 50 of 100", &self.few, FLOOR),
-            (
+            row("floor", "raw HTTP echo", &self.floor, None),
+            row("get_function_of_few", "GetFunction, of 100", &self.get_of_few, FLOOR),
+            row("get_function", "GetFunction", &self.get, Some((1, "that of 100"))),
+            row("get_function_to_floor", "  the same", &self.get, FLOOR),
+            row("list_functions_of_few", "ListFunctions, 50 of 100", &self.few, FLOOR),
+            row(
                 "list_functions_first_page",
                 "ListFunctions, the first 50",
                 &self.first,
                 Some((4, "that of 100")),
             ),
-            (
+            row(
                 "list_functions_last_page",
                 "ListFunctions, the last page",
                 &self.last,
                 Some((4, "that of 100")),
             ),
-            ("create_function_beside_few", "CreateFunction, beside 100", &self.create_with_few, FLOOR),
-            ("create_function", "CreateFunction", &self.create, Some((7, "that beside 100"))),
-            ("work_to_store_10_mib", "digesting, writing, syncing 10 MiB", &self.stored, None),
-            ("create_function_10_mib", "CreateFunction of 10 MiB", &self.large, Some((9, "that"))),
-            ("work_to_unpack_10_mib", "the same and unpacking it", &self.unpacked, None),
-            (
+            row("create_function_beside_few", "CreateFunction, beside 100", &self.create_with_few, FLOOR),
+            row("create_function", "CreateFunction", &self.create, Some((7, "that beside 100"))),
+            row("work_to_store_10_mib", "digesting, writing, syncing 10 MiB", &self.stored, None),
+            row("create_function_10_mib", "CreateFunction of 10 MiB", &self.large, Some((9, "that"))),
+            row("work_to_unpack_10_mib", "the same and unpacking it", &self.unpacked, None),
+            row(
                 "active_function_10_mib",
                 "CreateFunction of 10 MiB to Active",
                 &self.active,
@@ -196,10 +208,10 @@ impl Api {
     pub(crate) fn json(&self) -> Value {
         let rows = self.rows();
         let mut document = json!({ "functions": self.functions, "filled_s": self.filled.as_secs_f64() });
-        for (key, _, times, against) in &rows {
+        for Row { key, times, against, .. } in &rows {
             let mut values = times.to_json();
             if let Some((at, what)) = against {
-                values["p50_ratio"] = json!(times.at(0.5) / rows[*at].2.at(0.5));
+                values["p50_ratio"] = json!(times.at(0.5) / rows[*at].times.at(0.5));
                 values["p50_ratio_to"] = json!(what);
             }
             document[*key] = values;
@@ -211,10 +223,10 @@ impl Api {
     pub(crate) fn table(&self) -> String {
         let mut text = format!("{:<44}     p50       p99\n", format!("API, {} functions", self.functions));
         let rows = self.rows();
-        for (_, name, times, against) in &rows {
+        for Row { name, times, against, .. } in &rows {
             let [p50, p99] = [0.5, 0.99].map(|part| times.at(part) / 1e3);
             let ratio = |(at, what): &(usize, &str)| {
-                format!("   {:.2} x {what}", times.at(0.5) / rows[*at].2.at(0.5))
+                format!("   {:.2} x {what}", times.at(0.5) / rows[*at].times.at(0.5))
             };
             let note = against.as_ref().map(ratio).unwrap_or_default();
             let _infallible = writeln!(text, "{name:<38}{p50:>8.2} ms{p99:>8.2} ms{note}");
