@@ -15,6 +15,7 @@ mod error;
 mod floor;
 mod lambda;
 mod options;
+mod packages;
 mod report;
 mod run;
 mod sandboxes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::Error;
 
 pub(crate) const USAGE: &str =
-    "usage: lambd-perf run --lambd PROGRAM --sandbox-helper PROGRAM --rust ZIP --python ZIP --node ZIP --json FILE [--quick]
+    "usage: lambd-perf run --lambd PROGRAM --sandbox-helper PROGRAM --rust ZIP --python ZIP --node ZIP --json FILE [--quick] [--api-only]
 (cargo xtask bench builds all of these and calls this)";
 
 /// What to measure and for how long.
@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) node: PathBuf,
     pub(crate) json: PathBuf,
     pub(crate) quick: bool,
+    /// Nothing but the API of daemons with functions.
+    pub(crate) api_only: bool,
 }
 
 /// The amount of work of one run.
@@ -37,7 +39,7 @@ pub(crate) struct Plan {
     pub(crate) daemon_starts: usize,
     /// Functions of the daemon whose API is measured.
     pub(crate) functions: usize,
-    /// Requests of each kind to that API.
+    /// Requests of each kind to that API; a tenth as many creations.
     pub(crate) api_requests: usize,
     /// Functions with large packages.
     pub(crate) packages: usize,
@@ -47,11 +49,13 @@ impl Options {
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, Error> {
         let usage = |what: String| Error::Usage(format!("{what}\n{USAGE}"));
         let mut values = std::collections::HashMap::new();
-        let mut quick = false;
+        let (mut quick, mut api_only) = (false, false);
         let mut rest = arguments.iter();
         while let Some(flag) = rest.next() {
             if flag == "--quick" {
                 quick = true;
+            } else if flag == "--api-only" {
+                api_only = true;
             } else {
                 let value = rest.next().ok_or_else(|| usage(format!("{flag} needs a value")))?;
                 values.insert(flag.as_str(), PathBuf::from(value));
@@ -66,6 +70,7 @@ impl Options {
             node: take("--node")?,
             json: take("--json")?,
             quick,
+            api_only,
         };
         match values.keys().next() {
             Some(extra) => Err(usage(format!("no option {extra}"))),
@@ -111,7 +116,8 @@ mod tests {
         let parse = |line: &str| Options::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
         let all = "--lambd l --sandbox-helper s --rust r --python p --node n --json j";
         assert!(parse(all).is_ok_and(|options| !options.quick));
-        assert!(parse(&format!("{all} --quick")).is_ok_and(|options| options.quick));
+        assert!(parse(&format!("{all} --quick")).is_ok_and(|options| options.quick && !options.api_only));
+        assert!(parse(&format!("{all} --api-only")).is_ok_and(|options| options.api_only));
         assert!(parse(&format!("{all} --fast yes")).is_err());
         assert!(parse("--lambd l --rust r").is_err());
     }

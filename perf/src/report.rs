@@ -68,6 +68,24 @@ impl Report {
     /// The table that people read.
     pub(crate) fn table(&self) -> String {
         let mut text = String::new();
+        if !self.targets.is_empty() {
+            self.invocations(&mut text);
+        }
+        for part in [self.sandboxes.as_ref().map(Sandboxes::table), self.api.as_ref().map(Api::table)] {
+            let Some(part) = part else { continue };
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&part);
+        }
+        if self.quick {
+            text.push_str("(quick run: the shape is right, the numbers are rough)\n");
+        }
+        text
+    }
+
+    /// Invocations, and the daemon at rest.
+    fn invocations(&self, text: &mut String) {
         let _infallible = writeln!(
             text,
             "{:<18}{:>12}{:>9}{:>12}{:>14}{:>9}{:>12}",
@@ -101,18 +119,6 @@ impl Report {
                 "               {uplinks:>8.1} MiB (Pss of pasta for the sandboxes kept ready)"
             );
         }
-        if let Some(sandboxes) = &self.sandboxes {
-            text.push('\n');
-            text.push_str(&sandboxes.table());
-        }
-        if let Some(api) = &self.api {
-            text.push('\n');
-            text.push_str(&api.table());
-        }
-        if self.quick {
-            text.push_str("(quick run: the shape is right, the numbers are rough)\n");
-        }
-        text
     }
 
     /// Every measurement and its median.

@@ -33,6 +33,12 @@ pub(crate) fn run(options: &Options) -> Result<Report, Error> {
     let plan = options.plan();
     let mut report = Report::new(options.quick);
 
+    if options.api_only {
+        eprintln!("making functions ...");
+        report.api = Some(Api::measure(&options.lambd, plan)?);
+        return Ok(report);
+    }
+
     eprintln!("starting daemons ...");
     starts(&options.lambd, plan, &mut report)?;
 

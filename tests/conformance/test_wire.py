@@ -10,7 +10,7 @@ import urllib.parse
 import pytest
 
 from harness import packages
-from harness.clients import ACCOUNT, REGION
+from harness.clients import ACCOUNT, KEY, REGION
 from harness.functions import ROLE, Functions, arn, python_runtime
 
 FUNCTIONS = "/2015-03-31/functions"
@@ -98,6 +98,27 @@ def test_unsigned_requests_are_refused(wire, echo):
     for path in (FUNCTIONS, f"{FUNCTIONS}/{echo}"):
         reply = wire.send("GET", path, signed=False)
         assert (reply.status, reply.error) == (403, "MissingAuthenticationTokenException")
+
+
+FOREIGN_PAGES = {
+    "script": {"Origin": "https://page.example", "Sec-Fetch-Site": "cross-site"},
+    "another port of this host": {"Origin": "http://127.0.0.1:3000", "Sec-Fetch-Site": "same-site"},
+    "file": {"Origin": "null"},
+    "old browser": {"Origin": "http://page.example"},
+    "image": {"Sec-Fetch-Site": "cross-site"},
+}
+
+
+@pytest.mark.parametrize("page", FOREIGN_PAGES)
+def test_pages_in_a_browser_cannot_use_lambd(wire, echo, page):
+    """What a page of another origin makes a browser send is refused, although a credential can be in the URL."""
+    credential = f"X-Amz-Credential={KEY}%2F20260101%2F{REGION}%2Flambda%2Faws4_request"
+    path = f"{FUNCTIONS}/{echo}/invocations?{credential}"
+    assert wire.send("POST", path, b"1", signed=False).json() == 1, "the request itself is good"
+    reply = wire.send("POST", path, b"1", FOREIGN_PAGES[page], signed=False)
+    assert (reply.status, reply.error) == (403, "AccessDeniedException")
+    own = {"Origin": f"http://{wire.host}", "Sec-Fetch-Site": "same-origin"}
+    assert wire.send("POST", path, b"1", own, signed=False).json() == 1
 
 
 UNKNOWN_PATHS = [

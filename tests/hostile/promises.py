@@ -163,6 +163,8 @@ PROMISES = {
     "memory_in_shared_files": CGROUPS,
     "memory_in_sockets": CGROUPS,
     "flood_of_descriptors": EVERYWHERE,
+    # Without namespaces and a user of its own, what a user may have is shared.
+    "objects_counted_for_their_user": EVERYWHERE - _stages(["process"], ["rootless"]),
     "descriptors_in_flight": SANDBOX,
     "disk_in_tmp": OWN_SANDBOX,
     "inodes_in_tmp": OWN_SANDBOX,

@@ -10,7 +10,7 @@ import threading
 import uuid
 from pathlib import Path
 
-from harness.clients import boto
+from harness.clients import ACCOUNT, boto
 from harness.daemon import Daemon
 from harness.functions import Functions
 from stage import CANARY, ORDINARY_USER, arguments, eventually
@@ -129,7 +129,7 @@ def test_environment_of_other_processes(stage):
 
 
 def test_environment_has_nothing_of_the_daemon(stage):
-    """The function's own environment has nothing of the daemon's: not its canary, home, user or search path."""
+    """The function's own environment has nothing of the daemon's: canary, credentials, home, user or search path."""
 
     def run():
         return dict(os.environ)
@@ -137,6 +137,7 @@ def test_environment_has_nothing_of_the_daemon(stage):
     found = stage.attack(run)
     assert CANARY not in found
     assert stage.canary not in str(found)
+    assert found["AWS_ACCESS_KEY_ID"] == ACCOUNT, "its credentials name its own account"
     foreign = {"HOME", "USER", "LOGNAME", "SHELL", "OLDPWD"}
     if stage.level == "oci":
         # The specification has the runtime set it where it is not set, to what the sandbox's own passwd says.

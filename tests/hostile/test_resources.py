@@ -142,6 +142,36 @@ def test_flood_of_descriptors(stage, name):
     assert set(stage.attack(run, by=name).values()) == {"EMFILE"}
 
 
+def test_objects_counted_for_their_user(stage, name):
+    """Objects of which the kernel gives each user a few are not taken away from other functions, nor from the host."""
+    stage.attacker(name)
+
+    def take():
+        # Kept until the instance ends.
+        files = 0
+        while libc.inotify_init() >= 0:
+            files += 1
+        signals = 0
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+        while libc.sigqueue(os.getpid(), int(signal.SIGRTMIN), None) == 0 and signals < 100_000:
+            signals += 1
+        return [files, signals]
+
+    def use():
+        watch = libc.inotify_init()
+        if watch >= 0:
+            os.close(watch)
+        timer = ctypes.c_void_p()
+        made = libc.timer_create(1, None, ctypes.byref(timer))
+        return [watch >= 0, made, made or libc.timer_delete(timer)]
+
+    files, signals = stage.attack(take, by=name)
+    # At the level `process` a user of its own has as many as any other.
+    assert files <= (16 if stage.own_view else 128) and signals <= 1024, (files, signals)
+    assert stage.attack(use) == [True, 0, 0]
+    assert use() == [True, 0, 0], "on the host"
+
+
 def test_descriptors_in_flight(stage, name):
     """Descriptors that are on their way between sockets run out for the function, not for the daemon."""
     stage.attacker(name)

@@ -11,12 +11,12 @@ use crate::{prerequisites, process};
 
 /// Runs the benchmark. True if it ran to its end: whether the numbers are good is not decided here.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool, Error> {
-    let mut quick = false;
+    let mut flags = Vec::new();
     let mut json: PathBuf = workspace.target().join("bench.json");
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
         match flag.as_str() {
-            "--quick" => quick = true,
+            "--quick" | "--api-only" => flags.push(flag),
             "--json" => json = rest.next().ok_or_else(|| Error::usage("--json needs a file"))?.into(),
             other => return Err(Error::usage(format!("bench takes no argument {other:?}"))),
         }
@@ -36,10 +36,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool, E
     let mut perf = Command::new(workspace.program(Profile::Release.folder(), "lambd-perf"));
     perf.arg("run").arg("--lambd").arg(&artefacts.lambd).arg("--json").arg(&json);
     perf.arg("--sandbox-helper").arg(workspace.program(Profile::Release.folder(), "lambd-sandbox-helper"));
-    perf.arg("--rust").arg(&artefacts.rust_echo).arg("--python").arg(&python).arg("--node").arg(&node);
-    if quick {
-        perf.arg("--quick");
-    }
+    perf.arg("--rust")
+        .arg(&artefacts.rust_echo)
+        .arg("--python")
+        .arg(&python)
+        .arg("--node")
+        .arg(&node)
+        .args(flags);
     let well = process::passes(&mut perf)?;
     if well {
         println!("\nwritten: {}", json.display());

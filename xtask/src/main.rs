@@ -43,6 +43,7 @@ Tasks:
   ci      check, then test
   bench   measure lambd next to a raw HTTP echo server
             --quick           a short run that shows the shape, not the numbers
+            --api-only        nothing but the API of daemons with functions
             --json FILE       where to write the results (default: target/bench.json)
 
 Suites: rust, runtimes, conformance, rust-sdk, hostile, vm

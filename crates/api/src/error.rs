@@ -44,6 +44,9 @@ pub enum ApiError {
     /// What was named does not exist.
     #[error("{0}")]
     ResourceNotFound(String),
+    /// A version or alias has no provisioned concurrency.
+    #[error("No Provisioned Concurrency Config found for this function")]
+    ProvisionedConcurrencyConfigNotFound,
     /// It exists already, or another operation is in progress.
     #[error("{0}")]
     ResourceConflict(String),
@@ -132,6 +135,9 @@ impl ApiError {
             }
             Self::Serialization(_) => ("SerializationException", StatusCode::BAD_REQUEST, Upper),
             Self::ResourceNotFound(_) => ("ResourceNotFoundException", StatusCode::NOT_FOUND, Upper),
+            Self::ProvisionedConcurrencyConfigNotFound => {
+                ("ProvisionedConcurrencyConfigNotFoundException", StatusCode::NOT_FOUND, Lower)
+            }
             Self::ResourceConflict(_) => ("ResourceConflictException", StatusCode::CONFLICT, Lower),
             Self::PreconditionFailed(_) => {
                 ("PreconditionFailedException", StatusCode::PRECONDITION_FAILED, Lower)

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::ports::Engine;
 use crate::routing::Route;
-use crate::snapshots::{Found, Snapshots};
+use crate::snapshots::{Found, Snapshots, Unsure};
 use crate::{ControlOptions, functions};
 
 /// A version could not be loaded.
@@ -157,6 +157,11 @@ impl Control {
     /// The right to commit a change; see [`Self::publish_change`].
     pub(crate) async fn changes(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.inner.changes.lock().await
+    }
+
+    /// These rows are about to be committed: see [`Snapshots::unsure`]. The caller holds [`Self::changes`].
+    pub(crate) fn unsure(&self, rows: &[FunctionRow]) -> Unsure<'_> {
+        self.inner.snapshots.unsure(rows.iter().map(|row| row.key.clone()).collect())
     }
 
     /// Versions have new rows: the next event runs on them. The caller holds [`Self::changes`].

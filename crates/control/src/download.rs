@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::StatusCode;
-use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture, text};
+use lambd_http::{
+    AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ResponseBody, ServiceFuture, of_type, text,
+};
 use lambd_types::{Sha256Digest, UnixMillis, limits, random};
 use sha2::Sha256;
 
@@ -61,8 +63,10 @@ impl DownloadService {
         }
         let digest = unhex(name).and_then(|bytes| bytes.try_into().ok()).map(Sha256Digest::from_bytes);
         let Some(digest) = digest else { return refuse("not a download link of lambd") };
-        match self.control.store().packages().zip(digest).await {
-            Ok(Some(zip)) => text(StatusCode::OK, "application/zip", zip),
+        match self.control.store().packages().open_zip(digest).await {
+            Ok(Some((zip, size))) => {
+                of_type(StatusCode::OK, "application/zip", ResponseBody::read_from(zip, size))
+            }
             Ok(None) => text(StatusCode::NOT_FOUND, "text/plain", "this package is no longer stored"),
             Err(error) => {
                 tracing::error!(%error, "cannot read a package");
@@ -102,5 +106,58 @@ impl AwsService for DownloadService {
 
     fn call(self: Arc<Self>, request: AwsRequest) -> ServiceFuture {
         Box::pin(async move { self.serve(&request.head).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+    use lambd_http::{Caller, CallerDefaults, QueryPairs};
+    use lambd_store::{DataDir, Store};
+    use lambd_types::{AccountId, ManualClock, Region, RequestId};
+
+    use super::*;
+    use crate::ControlOptions;
+
+    fn head(link: &str) -> RequestHead {
+        let (path, query) = link.strip_prefix("http://host").unwrap().split_once('?').unwrap();
+        let query = QueryPairs::parse(query);
+        let defaults = CallerDefaults {
+            account: AccountId::default_local(),
+            region: Region::default_local(),
+            confined: false,
+        };
+        let headers = HeaderMap::new();
+        let caller = Caller::of(&headers, &query, &defaults);
+        RequestHead {
+            method: Method::GET,
+            path: path.into(),
+            query,
+            headers,
+            caller,
+            request_id: RequestId::random(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_works_for_ten_minutes_and_at_the_daemon_that_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(DataDir::open(dir.path()).unwrap()).await.unwrap());
+        let clock = ManualClock::at(UnixMillis(1_579_303_152_000));
+        let control = || Control::new(store.clone(), Arc::new(clock.clone()), ControlOptions::default());
+        let (service, later) = (DownloadService::new(control()), DownloadService::new(control()));
+        let digest = Sha256Digest::of(b"nothing that is stored");
+        let link = link(&service.control, "host", digest);
+        let longer = link.replace("Expires=157930", "Expires=257930");
+        // Whoever is let in is told that there is no such package.
+        assert_eq!(service.serve(&head(&link)).await.status(), StatusCode::NOT_FOUND);
+        assert_eq!(later.serve(&head(&link)).await.status(), StatusCode::FORBIDDEN, "another daemon");
+        clock.advance(600_000);
+        assert_eq!(service.serve(&head(&link)).await.status(), StatusCode::NOT_FOUND);
+        clock.advance(1);
+        assert_eq!(service.serve(&head(&link)).await.status(), StatusCode::FORBIDDEN, "expired");
+        assert_ne!(longer, link);
+        assert_eq!(service.serve(&head(&longer)).await.status(), StatusCode::FORBIDDEN, "changed");
+        store.close().await;
     }
 }

@@ -17,6 +17,7 @@ mod paging;
 mod policy;
 pub mod ports;
 mod preparing;
+mod provisioning;
 mod publication;
 mod routing;
 mod service;

@@ -19,6 +19,37 @@ pub enum EngineError {
     Fault(String),
 }
 
+/// Instances that a version is to have ready.
+#[derive(Debug, Clone)]
+pub struct Provision {
+    /// The version.
+    pub key: FunctionKey,
+    /// How many.
+    pub executions: u32,
+    /// What they run: `None` while the version is not ready, an error when it never will be.
+    pub function: Result<Option<Arc<FunctionSnapshot>>, String>,
+}
+
+/// Instances that a version has ready.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    /// Those that are initialised.
+    pub allocated: u32,
+    /// Those of them that have no event.
+    pub available: u32,
+    /// Why there are not as many as wanted.
+    pub failure: Option<ProvisionFailure>,
+}
+
+/// Why an instance could not be made ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProvisionFailure {
+    /// The function's own initialisation failed.
+    Initialisation,
+    /// The daemon or its machine failed.
+    Environment(String),
+}
+
 /// Runs functions.
 pub trait Engine: Send + Sync + 'static {
     /// Processes one event and waits for its end.
@@ -35,6 +66,10 @@ pub trait Engine: Send + Sync + 'static {
     /// The function has this many executions of its own from now on, and no more; `None`: it shares those of the
     /// account.
     fn reserve(&self, scope: &Scope, name: &FunctionName, executions: Option<u32>);
+    /// The versions of a function have these instances ready from now on, and its other versions none.
+    fn provision(&self, scope: &Scope, name: &FunctionName, wanted: Vec<Provision>);
+    /// What a version has of them; `None` when it is to have none.
+    fn provisioned(&self, key: &FunctionKey) -> Option<Provisioned>;
     /// The version is gone.
     fn remove_version(&self, key: &FunctionKey);
     /// The function is gone with all its versions.

@@ -31,8 +31,9 @@ impl Work {
         Self { function: row.key.clone(), build: row.build.clone(), code: row.code, layers }
     }
 
+    /// Whether a version of the function waits for it.
     fn includes(&self, row: &FunctionRow) -> bool {
-        row.key.scope == self.function.scope && row.key.name == self.function.name && row.build == self.build
+        row.build == self.build
     }
 }
 
@@ -75,7 +76,7 @@ async fn unpack(control: &Control, work: &Work) -> Result<(), PackageError> {
 async fn settle(control: &Control, work: &Work, outcome: &Result<(), Reason>) -> Result<(), StoreError> {
     let _changes = control.changes().await;
     loop {
-        let waiting = control.store().unsettled_functions().await?;
+        let waiting = control.store().unsettled_versions(&work.function.scope, &work.function.name).await?;
         let before: Vec<FunctionRow> = waiting.into_iter().filter(|row| work.includes(row)).collect();
         let after: Vec<FunctionRow> = before.iter().map(|row| settled(row, outcome)).collect();
         let changes: Vec<RowChange<'_>> =
@@ -84,10 +85,12 @@ async fn settle(control: &Control, work: &Work, outcome: &Result<(), Reason>) ->
             // Deleted meanwhile.
             return Ok(());
         }
+        let _unsure = control.unsure(&after);
         if control.store().change_functions(&changes).await? == Updated::Yes {
             let rows: Vec<&FunctionRow> = after.iter().collect();
             // It tells its failure itself; the versions are then loaded when they are needed.
             let _ = control.publish_change(&rows).await;
+            control.publish_provisioned(&work.function.scope, &work.function.name).await;
             return Ok(());
         }
     }

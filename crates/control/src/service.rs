@@ -84,6 +84,9 @@ async fn dispatch(
         Operation::DeleteFunctionEventInvokeConfig => {
             a::delete_function_event_invoke_config::call(control, route, head).await
         }
+        Operation::DeleteProvisionedConcurrencyConfig => {
+            a::delete_provisioned_concurrency_config::call(control, route, head).await
+        }
         Operation::DeleteFunctionUrlConfig => a::delete_function_url_config::call(control, route, head).await,
         Operation::GetAccountSettings => a::get_account_settings::call(control, head).await,
         Operation::GetAlias => a::get_alias::call(control, route, head).await,
@@ -107,6 +110,9 @@ async fn dispatch(
             a::get_function_recursion_config::call(control, route, head).await
         }
         Operation::GetFunctionUrlConfig => a::get_function_url_config::call(control, route, head).await,
+        Operation::GetProvisionedConcurrencyConfig => {
+            a::get_provisioned_concurrency_config::call(control, route, head).await
+        }
         Operation::GetPolicy => a::get_policy::call(control, route, head).await,
         Operation::GetRuntimeManagementConfig => {
             a::get_runtime_management_config::call(control, route, head).await
@@ -126,6 +132,9 @@ async fn dispatch(
         Operation::ListFunctionsByCodeSigningConfig => {
             a::list_functions_by_code_signing_config::call(control, route, head).await
         }
+        Operation::ListProvisionedConcurrencyConfigs => {
+            a::list_provisioned_concurrency_configs::call(control, route, head).await
+        }
         Operation::ListTags => a::list_tags::call(control, route, head).await,
         Operation::ListVersionsByFunction => a::list_versions_by_function::call(control, route, head).await,
         Operation::PublishLayerVersion => {
@@ -141,6 +150,9 @@ async fn dispatch(
         Operation::PutFunctionConcurrency => a::put_function_concurrency::call(control, route, request).await,
         Operation::PutFunctionEventInvokeConfig => {
             a::put_function_event_invoke_config::call(control, route, request).await
+        }
+        Operation::PutProvisionedConcurrencyConfig => {
+            a::put_provisioned_concurrency_config::call(control, route, request).await
         }
         Operation::PutFunctionRecursionConfig => {
             a::put_function_recursion_config::call(control, route, request).await

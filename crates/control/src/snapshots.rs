@@ -1,6 +1,6 @@
 //! What events run on, in memory: the warm path touches no database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use lambd_store::aliases::AliasKey;
@@ -25,6 +25,8 @@ pub(crate) struct Snapshots(RwLock<Inner>);
 struct Inner {
     versions: HashMap<FunctionKey, Found>,
     aliases: HashMap<AliasKey, Route>,
+    /// Versions whose change may be committed and is not published here yet.
+    unsure: HashSet<FunctionKey>,
     /// Counts changes, so that a row read before one is not remembered after it.
     generation: u64,
 }
@@ -32,6 +34,21 @@ struct Inner {
 /// When something was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
+
+/// While it lives, its versions are looked for in the database. See [`Snapshots::unsure`].
+pub(crate) struct Unsure<'a> {
+    snapshots: &'a Snapshots,
+    keys: Vec<FunctionKey>,
+}
+
+impl Drop for Unsure<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.snapshots.write();
+        for key in &self.keys {
+            inner.unsure.remove(key);
+        }
+    }
+}
 
 impl Snapshots {
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -46,7 +63,8 @@ impl Snapshots {
     /// there again: a client may have read that it is, a moment before it is published here.
     pub(crate) fn version(&self, key: &FunctionKey) -> Result<Found, Generation> {
         let inner = self.read();
-        let ready = inner.versions.get(key).filter(|found| matches!(found, Found::Ready(_)));
+        let is_sure = |found: &&Found| matches!(found, Found::Ready(_)) && !inner.unsure.contains(key);
+        let ready = inner.versions.get(key).filter(is_sure);
         ready.cloned().ok_or(Generation(inner.generation))
     }
 
@@ -59,7 +77,7 @@ impl Snapshots {
     /// Remembers a version, unless something changed since it was read.
     pub(crate) fn remember_version(&self, since: Generation, key: &FunctionKey, found: &Found) {
         let mut inner = self.write();
-        if inner.generation == since.0 {
+        if inner.generation == since.0 && !inner.unsure.contains(key) {
             inner.versions.insert(key.clone(), found.clone());
         }
     }
@@ -70,6 +88,14 @@ impl Snapshots {
         if inner.generation == since.0 {
             inner.aliases.insert(key.clone(), route);
         }
+    }
+
+    /// A change of these versions is about to be committed: until it is published, and this guard is dropped, they are
+    /// looked for in the database. Otherwise a client that reads there that its update is done would still get what was
+    /// before. For changes under [`crate::Control::changes`] alone.
+    pub(crate) fn unsure(&self, keys: Vec<FunctionKey>) -> Unsure<'_> {
+        self.write().unsure.extend(keys.iter().cloned());
+        Unsure { snapshots: self, keys }
     }
 
     /// These versions have changed, all at one time. Those without a value are loaded when they are needed.
@@ -105,9 +131,45 @@ impl Snapshots {
 
 #[cfg(test)]
 mod tests {
-    use lambd_types::{AccountId, AliasName, Region, Version};
+    use lambd_types::{
+        AccountId, AliasName, EphemeralStorage, MemorySize, Region, RevisionId, Sha256Digest, Timeout,
+        Version,
+    };
 
     use super::*;
+
+    /// From before its commit until after its publication, a change is looked for where it is committed.
+    #[test]
+    fn what_may_have_changed_is_not_answered_from_memory() {
+        let snapshots = Snapshots::default();
+        let scope = Scope { account: AccountId::default_local(), region: Region::default_local() };
+        let name = FunctionName::parse("f").unwrap();
+        let key = FunctionKey { scope, name, version: Version::Latest };
+        let found = Found::Ready(Arc::new(FunctionSnapshot {
+            key: key.clone(),
+            revision: RevisionId::random(),
+            arn: String::new(),
+            runtime: "provided.al2023".into(),
+            handler: String::new(),
+            memory: MemorySize::default(),
+            timeout: Timeout::default(),
+            ephemeral_storage: EphemeralStorage::default(),
+            network: None,
+            environment: Arc::default(),
+            code: Sha256Digest::of(b""),
+            code_dir: "/code".into(),
+            layers_dir: None,
+            log_group: String::new(),
+        }));
+        snapshots.change_versions(vec![(key.clone(), Some(found.clone()))]);
+        assert!(snapshots.version(&key).is_ok());
+        let unsure = snapshots.unsure(vec![key.clone()]);
+        let since = snapshots.version(&key).unwrap_err();
+        snapshots.remember_version(since, &key, &found);
+        assert!(snapshots.version(&key).is_err());
+        drop(unsure);
+        assert!(snapshots.version(&key).is_ok());
+    }
 
     /// A row that was read before a change must not come back after it.
     #[test]

@@ -191,6 +191,7 @@ const MEMBERS: &[&str] = &[
     "Action",
     "Principal",
     "ReservedConcurrentExecutions",
+    "ProvisionedConcurrentExecutions",
     "MaximumRetryAttempts",
     "AuthType",
     "Content",

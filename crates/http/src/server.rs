@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::{self, BodyError, Room};
+use crate::page;
 use crate::router::unknown_service;
 use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestBody, RequestHead, Router, empty};
 
@@ -184,9 +185,15 @@ impl Server {
             body::discard(body).await;
             return unknown_service(&head);
         };
-        if !head.caller.is_signed() && !service.is_public(&head) {
-            body::discard(body).await;
-            return service.refuse(&head, Refusal::NotSigned);
+        if !service.is_public(&head) {
+            if page::is_foreign(&head.headers) {
+                body::discard(body).await;
+                return page::refusal();
+            }
+            if !head.caller.is_signed() {
+                body::discard(body).await;
+                return service.refuse(&head, Refusal::NotSigned);
+            }
         }
         let limit = service.body_limit(&head);
         if service.reads_body(&head) {

@@ -2,7 +2,7 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::{FunctionError, Outcome};
+use lambd_types::invocation::{FunctionError, InitializationType, Outcome};
 use lambd_types::{FunctionSnapshot, ManualClock, RequestId, RevisionId, UnixMillis};
 
 use super::*;
@@ -90,6 +90,7 @@ impl Instances for World {
     fn start(
         &self,
         function: Arc<FunctionSnapshot>,
+        _: InitializationType,
     ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
         let instance = WorldInstance { world: self.clone(), slow: function.key.name.as_str() == "slow" };
         Box::pin(async move { Ok(Arc::new(instance) as Arc<dyn Instance>) })
@@ -111,6 +112,12 @@ impl Instance for WorldInstance {
             let outcome = Outcome { payload: Bytes::new(), error, log_tail: None };
             Ok(Delivery { outcome, reusable: true })
         })
+    }
+    fn initialise(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
     }
     fn freeze(&self) {}
     fn is_alive(&self) -> bool {

@@ -4,19 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::invocation::{Event, InitializationType, LogType, Outcome};
 use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::concurrency::{Concurrency, Permit};
 use crate::machine::pool::Pools;
+use crate::machine::provisioned::{Allocation, Wanted};
 use crate::ports::{Instance, Instances};
+use crate::provisioning::{Lease, Provisioning};
+use crate::retiring::Retiring;
 use crate::{InvokeError, InvokeOptions};
-
-/// How long the end of the daemon waits for instances: the kernel may be unable to end a process.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Invokes functions. Clones share their instances.
 #[derive(Clone)]
@@ -28,8 +27,8 @@ struct Inner {
     instances: Arc<dyn Instances>,
     pools: Mutex<Pools<Arc<dyn Instance>>>,
     concurrency: Concurrency,
-    /// Instances that are being ended.
-    retiring: Mutex<JoinSet<()>>,
+    provisioning: Provisioning,
+    retiring: Retiring,
     /// An instance became idle while housekeeping slept without a time to wake.
     idle: Notify,
     asleep: AtomicBool,
@@ -40,11 +39,14 @@ impl Invoker {
     /// called inside a tokio runtime.
     pub fn start(instances: Arc<dyn Instances>, options: &InvokeOptions) -> Self {
         let concurrency = Concurrency::new(options.concurrent_executions);
+        let retiring = Retiring::default();
+        let provisioning = Provisioning::start(instances.clone(), retiring.clone(), options);
         let inner = Arc::new(Inner {
             instances,
             pools: Mutex::default(),
             concurrency,
-            retiring: Mutex::default(),
+            provisioning,
+            retiring,
             idle: Notify::new(),
             asleep: AtomicBool::new(false),
         });
@@ -59,7 +61,7 @@ impl Invoker {
         event: Event,
         log_type: LogType,
     ) -> Result<Outcome, InvokeError> {
-        let permit = self.inner.concurrency.acquire(&function.key.scope, &function.key.name)?;
+        let permit = self.inner.concurrency.acquire(&function.key)?;
         let run = tokio::spawn(self.inner.clone().run(function, event, log_type, permit));
         match run.await {
             Ok(result) => result,
@@ -76,34 +78,45 @@ impl Invoker {
         self.inner.concurrency.reserve(scope, name, executions);
     }
 
+    /// The versions of a function have these provisioned instances from now on, and its other versions none.
+    /// Instances are started and ended behind this; executions count for their versions at once.
+    pub fn provision(&self, scope: &Scope, name: &FunctionName, wanted: Vec<Wanted>) {
+        let executions = wanted.iter().map(|wanted| (wanted.key.version, wanted.executions)).collect();
+        self.inner.concurrency.provision(scope, name, executions);
+        self.inner.provisioning.set(scope, name, wanted);
+    }
+
+    /// The provisioned instances that a version has; `None` when it is to have none.
+    pub fn provisioned(&self, key: &FunctionKey) -> Option<Allocation> {
+        self.inner.provisioning.allocation(key)
+    }
+
     /// `function` is the new state of its version: idle instances of the one before are stopped, busy
     /// ones after their event.
     pub fn supersede(&self, function: &FunctionSnapshot) {
         let old = self.inner.pools().supersede(&function.key, &function.revision);
-        self.inner.retire(old);
+        self.inner.retiring.retire(old);
     }
 
-    /// The function is gone: its idle instances are stopped, busy ones after their event.
+    /// The function is gone: its idle instances are stopped, busy ones after their event. Those that are provisioned
+    /// stay until [`Self::provision`] says otherwise.
     pub fn remove(&self, scope: &Scope, name: &FunctionName) {
         let old = self.inner.pools().remove(scope, name);
-        self.inner.retire(old);
+        self.inner.retiring.retire(old);
     }
 
     /// One version is gone, in the same way.
     pub fn remove_version(&self, key: &FunctionKey) {
         let old = self.inner.pools().remove_version(key);
-        self.inner.retire(old);
+        self.inner.retiring.retire(old);
     }
 
     /// Stops all idle instances, and waits until nothing is left of them and of those stopped before.
     pub async fn shutdown(&self) {
+        self.inner.provisioning.shutdown();
         let old = self.inner.pools().drain();
-        self.inner.retire(old);
-        let mut retiring = std::mem::take(&mut *self.inner.retiring());
-        let all_gone = async { while retiring.join_next().await.is_some() {} };
-        if tokio::time::timeout(PATIENCE, all_gone).await.is_err() {
-            tracing::warn!("some instances have not ended");
-        }
+        self.inner.retiring.retire(old);
+        self.inner.retiring.all_gone().await;
     }
 }
 
@@ -119,34 +132,28 @@ impl Inner {
         log_type: LogType,
         permit: Permit,
     ) -> Result<Outcome, InvokeError> {
-        let instance = match self.warm(&function) {
+        // Provisioned instances first; an event that is one too many for them spills over (CORE-174).
+        let lease = self.provisioning.take(&function);
+        let provisioned = lease.as_ref().and_then(Lease::instance);
+        let instance = match provisioned.or_else(|| self.warm(&function)) {
             Some(instance) => instance,
-            None => self.instances.start(function.clone()).await?,
+            None => self.instances.start(function.clone(), InitializationType::OnDemand).await?,
         };
         let delivery = instance.deliver(event, log_type).await?;
         // The permit goes first: whoever sees the response may use the place at once.
         drop(permit);
-        if delivery.reusable {
+        if let Some(lease) = lease {
+            if delivery.reusable {
+                lease.give_back();
+            }
+        } else if delivery.reusable {
             match self.pools().put(&function.key, &function.revision, instance, Instant::now()) {
-                Some(superseded) => self.retire([superseded]),
+                Some(superseded) => self.retiring.retire([superseded]),
                 None if self.asleep.swap(false, Ordering::AcqRel) => self.idle.notify_one(),
                 None => {}
             }
         }
         Ok(delivery.outcome)
-    }
-
-    /// Ends instances in the background.
-    fn retire(&self, instances: impl IntoIterator<Item = Arc<dyn Instance>>) {
-        let mut retiring = self.retiring();
-        while retiring.try_join_next().is_some() {}
-        for instance in instances {
-            retiring.spawn(async move { instance.retire().await });
-        }
-    }
-
-    fn retiring(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.retiring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn warm(&self, function: &FunctionSnapshot) -> Option<Arc<dyn Instance>> {
@@ -172,7 +179,7 @@ async fn keep_house(inner: Weak<Inner>, grace: Duration, limit: Duration) {
             instance.freeze();
         }
         let old = strong.pools().expire(now, limit);
-        strong.retire(old);
+        strong.retiring.retire(old);
         match next {
             Some(at) => {
                 strong.asleep.store(false, Ordering::Release);

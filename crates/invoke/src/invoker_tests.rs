@@ -42,7 +42,11 @@ impl Drop for FakeInstance {
 }
 
 impl Instances for Fake {
-    fn start(&self, _: Arc<FunctionSnapshot>) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
+    fn start(
+        &self,
+        _: Arc<FunctionSnapshot>,
+        _: InitializationType,
+    ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
         let (dropped, retired) = (self.dropped.clone(), self.retired.clone());
         let freezes = self.freezes.clone();
@@ -66,6 +70,12 @@ impl Instance for FakeInstance {
                 reusable: event.payload != "die",
             })
         })
+    }
+    fn initialise(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
     }
     fn retire(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {

@@ -2,7 +2,8 @@
 //!
 //! Every invocation, whoever asks for it, goes through [`Invoker::invoke`]: a concurrency permit, then a
 //! warm instance of the version or else a new one, then the event. Asynchronous events wait in a durable
-//! queue behind [`ports::EventStore`] and end in the same call. Decisions (which instance, when to retry)
+//! queue behind [`ports::EventStore`] and end in the same call. Versions may have provisioned instances, which are
+//! kept initialised for them and take their events first. Decisions (which instance, when to retry)
 //! are plain state machines in `machine`; the rest performs them.
 //!
 //! It must not know what an instance is made of, how functions are stored, or anything of HTTP.
@@ -16,9 +17,12 @@ mod invoker;
 mod machine;
 mod options;
 pub mod ports;
+mod provisioning;
+mod retiring;
 
 pub use async_queue::{AsyncQueue, QueueError};
 pub use error::InvokeError;
 pub use invoker::Invoker;
+pub use machine::provisioned::{Allocation, Failure, Wanted};
 pub use machine::retry::{Attempt, RetryPolicy};
 pub use options::InvokeOptions;

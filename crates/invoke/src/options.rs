@@ -15,6 +15,8 @@ pub struct InvokeOptions {
     pub freeze_after: Duration,
     /// An instance without work for this long is stopped.
     pub idle_timeout: Duration,
+    /// Provisioned instances that are started and initialised at one time.
+    pub provisioning_at_once: usize,
     /// Retries of asynchronous events.
     pub retry: RetryPolicy,
     /// Asynchronous events being processed at one time.
@@ -29,6 +31,7 @@ impl Default for InvokeOptions {
             concurrent_executions: limits::CONCURRENT_EXECUTIONS,
             freeze_after: Duration::from_millis(100),
             idle_timeout: Duration::from_secs(600),
+            provisioning_at_once: 16,
             retry: RetryPolicy::default(),
             async_in_flight: 64,
             async_in_flight_per_function: 16,

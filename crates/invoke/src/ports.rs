@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::invocation::{Event, InitializationType, LogType, Outcome};
 use lambd_types::{FunctionName, FunctionSnapshot, FunctionTarget, RequestId, Scope, UnixMillis};
 
 use crate::InvokeError;
@@ -11,8 +11,11 @@ use crate::InvokeError;
 /// Starts instances.
 pub trait Instances: Send + Sync + 'static {
     /// Starts one; it may still be initialising when this resolves.
-    fn start(&self, function: Arc<FunctionSnapshot>)
-    -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>>;
+    fn start(
+        &self,
+        function: Arc<FunctionSnapshot>,
+        initialization: InitializationType,
+    ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>>;
 }
 
 /// One instance. Dropping the last handle ends it at once.
@@ -20,6 +23,10 @@ pub trait Instance: Send + Sync + 'static {
     /// Processes one event; the engine gives the next one only after this. With an error the event was not
     /// taken, and the instance is of no more use.
     fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>>;
+    /// Waits until it is initialised, before it has any event. `false`: that failed, and it is of no more use.
+    fn initialise(&self) -> BoxFuture<'_, bool>;
+    /// Resolves when the process that it has now has ended; does not keep it alive.
+    fn ended(&self) -> BoxFuture<'static, ()>;
     /// Stops it where it is until its next event.
     fn freeze(&self);
     /// Whether its process still runs.

@@ -99,6 +99,7 @@ pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Stage
     init.phases.end("change identity");
     let stage = mount_stage(&runtime.program)?;
     show_own_processes()?;
+    mounts::proc::limit_objects()?;
     hide_second_cgroups()?;
     mounts::build_below(view, init.request, spec, &stage.root())?;
     init.phases.end("build root");

@@ -11,6 +11,12 @@ const FILES: u64 = 1024;
 /// Processes and threads, as on AWS. Counted for the uid within its user namespace.
 const PROCESSES: u64 = 1024;
 
+/// Signals that wait, timers included, and bytes of POSIX message queues (one of the usual size). The kernel counts
+/// those of a user namespace for the user who made it as well, see [`raise_shared`], so that what one sandbox may have
+/// should be small beside what a user has: about 100,000 and 819,200.
+const SIGNALS: u64 = 1024;
+const QUEUES: u64 = 128 << 10;
+
 /// Core files. Not zero: a core that the host pipes to a program (core(5)) is limited by nothing but this value,
 /// which means "none at all". With zero, a function that crashes would feed a program of the host, which runs
 /// as root, as much memory as it likes. `filter` sees to it that it stays.
@@ -42,6 +48,8 @@ fn all(others: u64, file_bytes: Option<u64>, data_bytes: Option<u64>) -> impl It
         (limit("RLIMIT_NOFILE", Resource::Nofile, "limit open files"), FILES),
         (limit("RLIMIT_NPROC", Resource::Nproc, "limit processes"), PROCESSES + others),
         (limit("RLIMIT_CORE", Resource::Core, "disable core files"), CORE),
+        (limit("RLIMIT_SIGPENDING", Resource::Sigpending, "limit waiting signals"), SIGNALS),
+        (limit("RLIMIT_MSGQUEUE", Resource::Msgqueue, "limit message queues"), QUEUES),
         // A user who may run in real time, such as musicians on their own machine, must not share that right.
         (limit("RLIMIT_RTPRIO", Resource::Rtprio, "disable real-time priorities"), 0),
         (limit("RLIMIT_NICE", Resource::Nice, "disable better priorities"), 0),
@@ -76,6 +84,15 @@ pub(crate) fn limit_files() -> Result<(), StepError> {
     limits(None)
         .filter(|(limit, _)| limit.resource == Resource::Nofile)
         .try_for_each(|(limit, value)| set(&limit, value))
+}
+
+/// Raises what all sandboxes together may have of what the kernel counts for the user who makes their namespaces: it
+/// takes the limits of that process for those of all of them. Each has its own limits beside.
+pub(crate) fn raise_shared() {
+    for resource in [Resource::Sigpending, Resource::Msgqueue] {
+        // An ordinary user may not, and shares.
+        let _ = setrlimit(resource, Rlimit { current: None, maximum: None });
+    }
 }
 
 fn set(limit: &Limit, value: u64) -> Result<(), StepError> {

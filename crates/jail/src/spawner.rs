@@ -28,7 +28,7 @@ use crate::phases::Phases;
 use crate::protocol::{self, Event, Level, Network, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
 use crate::uplink::Uplinks;
-use crate::{SPAWNER_ARG0, fds, namespaces, tree};
+use crate::{SPAWNER_ARG0, fds, namespaces, rlimits, tree};
 
 /// How readily the kernel's out-of-memory killer picks a sandbox instead of the daemon or anything
 /// else on the host, see proc_pid_oom_score_adj(5). Never needs a right, because it only rises.
@@ -79,6 +79,7 @@ impl Spawner {
         let _ = rustix::process::setsid();
         sys::ignore_signals(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE]);
         rustix::process::umask(Mode::from_raw_mode(0o022));
+        rlimits::raise_shared();
         fds::close_all_except(&[]).step("close inherited files")?;
         // What an init leaves that was killed before it could end its sandbox comes here.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("adopt orphans")?;

@@ -269,7 +269,10 @@ fn signal(question: &Question) -> Answer {
         0 => true,
         // Everybody whom the caller may reach: the whole user.
         -1 => false,
-        ..0 => is_below_init(-target) || stat_field(caller, GROUP) == Some(-target),
+        // The lowest number has no opposite, and is no group's.
+        ..0 => target
+            .checked_neg()
+            .is_some_and(|group| is_below_init(group) || stat_field(caller, GROUP) == Some(group)),
         _ => is_below_init(target),
     };
     if is_own { Answer::GoesOn } else { Answer::Result(Err(not_permitted())) }
@@ -413,6 +416,10 @@ mod tests {
             let parent = getppid().expect("a parent");
             assert_eq!(test_kill_process(parent), Err(Errno::PERM), "whoever runs the tests");
             assert_eq!(kill_process_group(Pid::INIT, Signal::CONT), Err(Errno::PERM), "everybody");
+            // SAFETY: takes two numbers, of which the second means that nothing is sent.
+            let lowest = unsafe { libc::kill(i32::MIN, 0) };
+            let errno = std::io::Error::last_os_error().raw_os_error();
+            assert_eq!((lowest, errno), (-1, Some(libc::EPERM)));
             let own_group = rustix::process::getpgrp();
             assert_eq!(rustix::process::test_kill_process_group(own_group), Ok(()));
             assert_eq!(rustix::process::test_kill_current_process_group(), Ok(()));

@@ -1,5 +1,6 @@
 //! The environment variables of a function (CORE-154, CORE-155).
 
+use lambd_types::invocation::InitializationType;
 use lambd_types::{FunctionSnapshot, random};
 
 use crate::layout::Layout;
@@ -10,6 +11,7 @@ use crate::ports::Addresses;
 pub(crate) fn variables(
     function: &FunctionSnapshot,
     log_stream: &str,
+    initialization: InitializationType,
     language: &[(String, String)],
     layout: &Layout,
 ) -> Vec<(String, String)> {
@@ -37,7 +39,7 @@ pub(crate) fn variables(
         ("AWS_LAMBDA_FUNCTION_VERSION", key.version.to_string()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", function.log_group.clone()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream.to_owned()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.as_str().to_owned()),
         // An account number is an access key of its own account: SDK calls from inside land in the
         // function's account. The secret means nothing to lambd, and is fresh all the same.
         ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lambd_types::invocation::{Event, FunctionError, LogType, Outcome};
-use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, random};
+use futures_util::future::BoxFuture;
+use lambd_types::invocation::{Event, FunctionError, InitializationType, LogType, Outcome};
+use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, limits, random};
 use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Reply};
@@ -70,6 +71,11 @@ pub enum StartError {
     Machine(String),
 }
 
+/// The function could not be initialised; its log says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the initialisation of the function failed")]
+pub struct InitFailed;
+
 /// The end of one event.
 #[derive(Debug)]
 pub struct Delivery {
@@ -91,8 +97,12 @@ impl Instances {
     }
 
     /// Starts an instance of `function`. It is initialising when this returns; the first event waits for
-    /// that.
-    pub async fn start(&self, function: Arc<FunctionSnapshot>) -> Result<Instance, StartError> {
+    /// that, or [`Instance::initialise`].
+    pub async fn start(
+        &self,
+        function: Arc<FunctionSnapshot>,
+        initialization: InitializationType,
+    ) -> Result<Instance, StartError> {
         let o = &self.options;
         let plan = o.catalogue.plan(&function)?;
         let id = random::hex(&random::bytes::<16>());
@@ -107,6 +117,7 @@ impl Instances {
         let design = plan.launcher.map(|launcher| Design {
             function: function.clone(),
             log_stream: stream_name,
+            initialization,
             launcher,
             network,
             root: plan.root,
@@ -115,12 +126,14 @@ impl Instances {
         });
         let instance = Instance {
             options: self.options.clone(),
-            init_is_billed: plan.init_is_billed,
+            // What was initialised ahead was paid for then, whether an event comes or not (CORE-177).
+            init_is_billed: plan.init_is_billed && initialization == InitializationType::OnDemand,
             function,
             design,
             log,
             running: Mutex::new(None),
             is_new: AtomicBool::new(true),
+            init: Mutex::new(None),
         };
         if let Ok(design) = &instance.design {
             instance.start_environment(design).await?;
@@ -148,8 +161,10 @@ pub struct Instance {
     design: Result<Design, String>,
     log: InstanceLog,
     running: Mutex<Option<Arc<Running>>>,
-    /// It has not had an event yet.
+    /// It has not had an event yet, and was not initialised ahead of one.
     is_new: AtomicBool,
+    /// Length of an init phase that no event has told of.
+    init: Mutex<Option<Duration>>,
 }
 
 /// One event while it is processed.
@@ -173,6 +188,30 @@ impl Instance {
     /// Whether its process still runs.
     pub fn is_alive(&self) -> bool {
         self.running().as_ref().is_some_and(|running| running.is_alive())
+    }
+
+    /// Resolves when the process that it has now has ended; does not keep it alive.
+    pub fn ended(&self) -> BoxFuture<'static, ()> {
+        let ended = self.running().as_ref().map(|running| running.ended());
+        Box::pin(async move {
+            if let Some(ended) = ended {
+                ended.await;
+            }
+        })
+    }
+
+    /// Waits until an instance that is kept ready for events is initialised. That may take
+    /// [`limits::PROVISIONED_INIT_SECONDS`], or as long as one of its events. One that failed is of no use.
+    pub async fn initialise(&self) -> Result<(), InitFailed> {
+        if !self.is_new.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let limit = Duration::from_secs(limits::PROVISIONED_INIT_SECONDS);
+        let limit = limit.max(self.function.timeout.duration());
+        let (running, length) = self.first_environment(limit).await.map_err(|_| InitFailed)?;
+        *self.init() = Some(length);
+        running.rest();
+        Ok(())
     }
 
     /// Stops an idle instance where it is until its next event (RT-28); background work stops with it.
@@ -206,7 +245,10 @@ impl Instance {
         };
         let ready = match self.is_new.swap(false, Ordering::AcqRel) {
             true => self.end_of_init(&mut invocation).await,
-            false => self.wake(),
+            false => {
+                invocation.init = self.init().take();
+                self.wake()
+            }
         };
         let ready = match ready {
             Some(running) => Ok(running),
@@ -222,6 +264,10 @@ impl Instance {
         let delivery = self.conclude(&invocation, ending).await;
         self.log.settle().await;
         Ok(delivery)
+    }
+
+    fn init(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.init.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
@@ -246,20 +292,34 @@ impl Instance {
 
     /// Waits for the end of the init phase; `None` when it failed.
     async fn end_of_init(&self, invocation: &mut Invocation) -> Option<Arc<Running>> {
-        let running = self.running().clone();
-        let (started, ending) = match &running {
-            Some(running) => {
-                let until = running.started() + self.options.init_limit;
-                (running.started(), running.initialise(until).await.err())
-            }
-            None => (Instant::now(), Some(self.no_entrypoint())),
-        };
-        match &ending {
-            Some(ending) => self.init_failed(started, InitPhase::Init, ending, invocation).await,
-            None => invocation.init = Some(started.elapsed()),
-        }
+        let outcome = self.first_environment(self.options.init_limit).await;
         invocation.began = Instant::now();
-        running.filter(|_| ending.is_none())
+        match outcome {
+            Ok((running, length)) => {
+                invocation.init = Some(length);
+                Some(running)
+            }
+            Err(peak_bytes) => {
+                invocation.peak_bytes = peak_bytes;
+                None
+            }
+        }
+    }
+
+    /// The first environment and the length of its init phase, which may last `limit`. When it fails, the most
+    /// memory that was in use.
+    async fn first_environment(&self, limit: Duration) -> Result<(Arc<Running>, Duration), u64> {
+        let running = self.running().clone();
+        let Some(running) = running else {
+            return Err(self.init_failed(Instant::now(), InitPhase::Init, &self.no_entrypoint()).await);
+        };
+        let started = running.started();
+        match running.initialise(started + limit).await {
+            Ok(()) => Ok((running, started.elapsed())),
+            // Nobody needs it any more: that is no failure to tell of.
+            Err(_) if running.is_retired() => Err(running.peak_bytes()),
+            Err(ending) => Err(self.init_failed(started, InitPhase::Init, &ending).await),
+        }
     }
 
     /// Initialises a new environment as part of an event, in the function's own time.
@@ -278,7 +338,7 @@ impl Instance {
             }
             Err(_) => self.no_entrypoint(),
         };
-        self.init_failed(started, InitPhase::Invoke, &ending, invocation).await;
+        invocation.peak_bytes = self.init_failed(started, InitPhase::Invoke, &ending).await;
         Ok(Err(ending))
     }
 
@@ -291,23 +351,20 @@ impl Instance {
         invocation.began + self.function.timeout.duration()
     }
 
-    /// Destroys an environment whose initialisation failed, and tells of it.
-    async fn init_failed(
-        &self,
-        started: Instant,
-        phase: InitPhase,
-        ending: &Ending,
-        invocation: &mut Invocation,
-    ) {
+    /// Destroys an environment whose initialisation failed, and tells of it. Returns the most memory that was in
+    /// use.
+    async fn init_failed(&self, started: Instant, phase: InitPhase, ending: &Ending) -> u64 {
         let duration = started.elapsed();
         let running = self.running().take();
+        let mut peak_bytes = 0;
         if let Some(running) = running {
             running.kill(DEATH_AFTER_INIT).await;
-            invocation.peak_bytes = running.peak_bytes();
+            peak_bytes = running.peak_bytes();
         }
         self.log.detach();
         let status = end_status(ending);
         self.log.platform(vec![report::init_report_line(duration, phase, &status)]);
+        peak_bytes
     }
 
     /// Lets an environment that is ready process the event, or a new one if it ended before.

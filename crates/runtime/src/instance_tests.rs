@@ -299,7 +299,11 @@ impl Bench {
     }
 
     async fn start(&self) -> Instance {
-        self.instances.start(self.function.clone()).await.unwrap()
+        self.instances.start(self.function.clone(), InitializationType::OnDemand).await.unwrap()
+    }
+
+    async fn provision(&self) -> Instance {
+        self.instances.start(self.function.clone(), InitializationType::Provisioned).await.unwrap()
     }
 
     /// Everything that the log has, with numbers of milliseconds and times of day left out.
@@ -596,4 +600,60 @@ async fn a_timeout_kills() {
         format!("REPORT RequestId: a\t{REPORT}Init Duration: _ ms\tStatus: timeout"),
     ];
     assert_eq!(bench.log(), expected);
+}
+
+/// CORE-177: a provisioned instance has its init behind it when the event comes, however long it took; it is told of
+/// with the first event, and not billed with it.
+#[tokio::test]
+async fn a_provisioned_instance_is_initialised_ahead_of_events() {
+    let bench = Bench::new([script(|mut inside| async move {
+        tokio::time::sleep(INIT_LIMIT * 2).await;
+        inside.print("init\n");
+        inside.serve("answer").await;
+    })]);
+    let instance = bench.provision().await;
+    assert_eq!(instance.initialise().await, Ok(()));
+    instance.freeze();
+    assert!(bench.deeds(0).contains(&"freeze"), "it waits as any other");
+    let before = Instant::now();
+    assert_eq!(text(&deliver(&instance, "a").await), "answer");
+    assert!(before.elapsed() < INIT_LIMIT);
+    assert_eq!(text(&deliver(&instance, "b").await), "answer");
+    let expected = [
+        "init".to_owned(),
+        "START RequestId: a Version: $LATEST".into(),
+        "END RequestId: a".into(),
+        format!("REPORT RequestId: a\t{REPORT}Init Duration: _ ms\t"),
+        "START RequestId: b Version: $LATEST".into(),
+        "END RequestId: b".into(),
+        format!("REPORT RequestId: b\t{REPORT}"),
+    ];
+    assert_eq!(bench.log(), expected);
+    let report = bench.lines.0.lock().unwrap()[3].clone();
+    let number = |name: &str| {
+        let text = report.split(&format!("\t{name}: ")).nth(1).unwrap().split(' ').next().unwrap();
+        text.parse::<f64>().unwrap()
+    };
+    assert!(number("Init Duration") >= 600.0 && number("Billed Duration") < 300.0, "{report}");
+}
+
+#[tokio::test]
+async fn a_provisioned_instance_that_cannot_initialise_says_so_once() {
+    let exiting = script(|inside| async move { inside.exit(Exit::Exited(1)) });
+    let bench = Bench::new([exiting]);
+    let instance = bench.provision().await;
+    assert_eq!(instance.initialise().await, Err(InitFailed));
+    assert!(!instance.is_alive());
+    let line = "INIT_REPORT Init Duration: _ ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError";
+    assert_eq!(bench.log(), [line]);
+}
+
+/// One that nobody needs any more ends while it initialises, and that is no error of the function.
+#[tokio::test]
+async fn a_provisioned_instance_can_be_given_up_while_it_initialises() {
+    let bench = Bench::new([hanging()]);
+    let instance = bench.provision().await;
+    let (initialised, ()) = tokio::join!(instance.initialise(), instance.retire());
+    assert_eq!((initialised, bench.log()), (Err(InitFailed), Vec::new()));
+    tokio::time::timeout(INIT_LIMIT, instance.ended()).await.unwrap();
 }

@@ -22,4 +22,4 @@ pub use catalogue::{
     Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
     RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
 };
-pub use instance::{Delivery, Instance, Instances, InstancesOptions, StartError};
+pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use lambd_types::invocation::InitializationType;
 use lambd_types::{FunctionSnapshot, NetworkPolicy, random};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -40,6 +42,7 @@ pub(crate) struct Design {
     pub(crate) function: Arc<FunctionSnapshot>,
     /// Name of the instance's log stream.
     pub(crate) log_stream: String,
+    pub(crate) initialization: InitializationType,
     pub(crate) launcher: Launcher,
     pub(crate) network: NetworkPolicy,
     /// See [`Blueprint`], as for the following.
@@ -56,7 +59,13 @@ impl Design {
             View::Host { .. } => (self.binds.clone(), self.symlinks.clone()),
         };
         let start = self.launcher.start(&layout);
-        let env = environment::variables(&self.function, &self.log_stream, &start.env, &layout);
+        let env = environment::variables(
+            &self.function,
+            &self.log_stream,
+            self.initialization,
+            &start.env,
+            &layout,
+        );
         Blueprint {
             id,
             command: start.command,
@@ -161,6 +170,11 @@ impl Running {
         self.sandbox.memory_peak_bytes().unwrap_or(0)
     }
 
+    /// Resolves when its process has ended; does not keep it alive.
+    pub(crate) fn ended(&self) -> BoxFuture<'static, Exit> {
+        self.sandbox.exited()
+    }
+
     /// Ends the init phase's full CPU. Nobody waits for it.
     fn limit_cpu(&self) {
         static SAID: AtomicBool = AtomicBool::new(false);
@@ -231,9 +245,17 @@ impl Running {
         }
     }
 
-    /// The event has ended.
+    /// The event, or the initialisation before any, has ended.
     pub(crate) fn rest(&self) {
-        *self.activity() = Activity::Idle;
+        let mut activity = self.activity();
+        if *activity != Activity::Retired {
+            *activity = Activity::Idle;
+        }
+    }
+
+    /// Whether it is being ended because nobody needs it any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        *self.activity() == Activity::Retired
     }
 
     /// Stops everything inside where it is. One that is busy is left alone.

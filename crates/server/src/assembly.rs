@@ -147,6 +147,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     ));
     control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));
 
+    control.provision_all().await.map_err(part)?;
     let left = control.resume().await.map_err(part)?;
     if left > 0 {
         tracing::info!(versions = left, "going on with what was left to do");

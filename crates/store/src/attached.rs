@@ -1,6 +1,7 @@
 //! What hangs on a function, a version or an alias beside its code and configuration: at most one document of each
 //! kind. It goes when its holder goes.
 
+mod concurrency;
 mod documents;
 
 use lambd_types::{FunctionName, Qualifier, RevisionId, Scope, Version};
@@ -9,7 +10,8 @@ use serde::de::DeserializeOwned;
 use sqlx::{Sqlite, Transaction};
 
 pub use documents::{
-    CodeSigning, Cors, EventInvoke, Policy, Recursion, ReservedConcurrency, RuntimeManagement, UrlConfig,
+    CodeSigning, Cors, EventInvoke, Policy, ProvisionedConcurrency, Recursion, ReservedConcurrency,
+    RuntimeManagement, UrlConfig,
 };
 
 use crate::{Store, StoreError};
@@ -144,43 +146,6 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
-
-    /// All reservations of concurrency, of all accounts.
-    pub async fn reservations(&self) -> Result<Vec<(Scope, FunctionName, ReservedConcurrency)>, StoreError> {
-        let rows: Vec<(String, String, String, String)> =
-            sqlx::query_as("SELECT account, region, name, document FROM function_attached WHERE kind = ?")
-                .bind(ReservedConcurrency::KIND)
-                .fetch_all(&self.main)
-                .await?;
-        let item = |(account, region, name, text): &(String, String, String, String)| {
-            let scope = Scope {
-                account: lambd_types::AccountId::parse(account).ok_or_else(|| damaged(account.clone()))?,
-                region: lambd_types::Region::parse(region).ok_or_else(|| damaged(region.clone()))?,
-            };
-            let name = FunctionName::parse(name).map_err(|e| damaged(e.to_string()))?;
-            Ok((scope, name, decode(text)?))
-        };
-        rows.iter().map(item).collect()
-    }
-
-    /// Executions that functions of an account and region other than `except` have reserved.
-    pub async fn reserved_concurrency(
-        &self,
-        scope: &Scope,
-        except: Option<&FunctionName>,
-    ) -> Result<u64, StoreError> {
-        let sum: i64 = sqlx::query_scalar(
-            "SELECT COALESCE(SUM(CAST(document AS INTEGER)), 0) FROM function_attached
-             WHERE account = ? AND region = ? AND kind = ? AND name <> ?",
-        )
-        .bind(scope.account.as_str())
-        .bind(scope.region.as_str())
-        .bind(ReservedConcurrency::KIND)
-        .bind(except.map(FunctionName::as_str).unwrap_or_default())
-        .fetch_one(&self.main)
-        .await?;
-        Ok(sum as u64)
-    }
 }
 
 /// Hangs a document here as part of a transaction.
@@ -237,7 +202,7 @@ pub(crate) async fn clear(
     Ok(())
 }
 
-fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|e| damaged(e.to_string()))
 }
 

@@ -78,6 +78,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0004.sql"),
     include_str!("../migrations/main/0005.sql"),
     include_str!("../migrations/main/0006.sql"),
+    include_str!("../migrations/main/0007.sql"),
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
 
@@ -122,12 +123,16 @@ async fn open_database(
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10))
-        .pragma("cache_size", "-1024");
+        .pragma("cache_size", "-1024")
+        // A page of a list in one go: the thread of the connection need not wait for its reader.
+        .row_buffer_size(128);
     // SQLite has one writer; a second connection lets reads go on beside it.
     let pool = SqlitePoolOptions::new()
         .min_connections(0)
         .max_connections(2)
         .idle_timeout(Duration::from_secs(300))
+        // A connection to a file does not break while it is idle; asking it costs as much as a statement.
+        .test_before_acquire(false)
         .connect_with(options)
         .await?;
     migrate(&pool, path, migrations).await?;

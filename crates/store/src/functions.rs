@@ -2,7 +2,9 @@
 
 mod condition;
 mod layers;
+mod lists;
 mod tags;
+mod usage;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -15,9 +17,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
 pub use layers::UsedLayer;
+pub use lists::ListPosition;
 pub use versions::VersionDeleted;
 
-use crate::attached::{self, CodeSigning, Holder};
+use crate::attached::{self, Attached as _, CodeSigning, Holder, ReservedConcurrency};
 use crate::{Store, StoreError};
 
 /// The settings of a version, as stored. A field added later needs a default, for rows of earlier
@@ -86,6 +89,17 @@ pub struct FunctionRow {
     pub last_version: u64,
 }
 
+/// A version, and what belongs to its function as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedFunction {
+    /// The version.
+    pub row: FunctionRow,
+    /// The function's tags.
+    pub tags: BTreeMap<String, String>,
+    /// What it has reserved.
+    pub reserved: Option<ReservedConcurrency>,
+}
+
 /// The code and configuration that an update is to replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
@@ -124,15 +138,6 @@ pub enum Updated {
     Yes,
     /// The row has another revision by now, or is gone.
     Stale,
-}
-
-/// Where a listing goes on: after this name and version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListPosition {
-    /// Last name of the page before.
-    pub name: String,
-    /// Its version.
-    pub version: String,
 }
 
 const COLUMNS: &str = "account, region, name, version, revision, code_sha256, code_size, last_modified, \
@@ -188,10 +193,30 @@ impl Store {
         Ok(Updated::Yes)
     }
 
-    /// The versions that have work left to do.
+    /// The versions that have work left to do, of all functions.
     pub async fn unsettled_functions(&self) -> Result<Vec<FunctionRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM function WHERE unsettled = 1");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&self.main).await?;
+        rows.iter().map(decode).collect()
+    }
+
+    /// The versions of one function that have work left to do.
+    pub async fn unsettled_versions(
+        &self,
+        scope: &Scope,
+        name: &FunctionName,
+    ) -> Result<Vec<FunctionRow>, StoreError> {
+        // By itself SQLite would go through all versions of the function.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM function INDEXED BY function_unsettled
+             WHERE account = ? AND region = ? AND name = ? AND unsettled = 1"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(scope.account.as_str())
+            .bind(scope.region.as_str())
+            .bind(name.as_str())
+            .fetch_all(&self.main)
+            .await?;
         rows.iter().map(decode).collect()
     }
 
@@ -208,6 +233,39 @@ impl Store {
             .fetch_optional(&self.main)
             .await?;
         row.as_ref().map(decode).transpose()
+    }
+
+    /// One version with what `GetFunction` shows of the function beside it, all of one moment.
+    pub async fn described_function(
+        &self,
+        key: &FunctionKey,
+    ) -> Result<Option<DescribedFunction>, StoreError> {
+        // One statement: each costs two changes of threads, which is more than the statement itself.
+        let sql = format!(
+            "SELECT {COLUMNS},
+             (SELECT json_group_object(key, value) FROM function_tag AS tag
+              WHERE tag.account = function.account AND tag.region = function.region AND tag.name = function.name)
+              AS tags,
+             (SELECT document FROM function_attached AS attached
+              WHERE attached.account = function.account AND attached.region = function.region
+              AND attached.name = function.name AND kind = ? AND qualifier = '') AS reserved
+             FROM function WHERE account = ? AND region = ? AND name = ? AND version = ?"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ReservedConcurrency::KIND)
+            .bind(key.scope.account.as_str())
+            .bind(key.scope.region.as_str())
+            .bind(key.name.as_str())
+            .bind(key.version.to_string())
+            .fetch_optional(&self.main)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let reserved: Option<String> = row.get("reserved");
+        Ok(Some(DescribedFunction {
+            tags: serde_json::from_str(row.get("tags")).map_err(|e| damaged(e.to_string()))?,
+            reserved: reserved.as_deref().map(attached::decode).transpose()?,
+            row: decode(&row)?,
+        }))
     }
 
     /// Deletes all versions, aliases and tags of a function, and what hangs on them. `false` when there is none.
@@ -230,57 +288,6 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(deleted > 0)
-    }
-
-    /// Up to `limit` functions in order of name, `$LATEST` first within one, after `after`.
-    pub async fn list_functions(
-        &self,
-        scope: &Scope,
-        all_versions: bool,
-        after: Option<&ListPosition>,
-        limit: usize,
-    ) -> Result<Vec<FunctionRow>, StoreError> {
-        let filter = if all_versions { "" } else { "AND version = '$LATEST'" };
-        // '$' sorts before digits; published versions sort by number through their length.
-        let sql = format!(
-            "SELECT {COLUMNS} FROM function WHERE account = ?1 AND region = ?2 {filter}
-             AND (name > ?3 OR (name = ?3 AND (version <> '$LATEST' AND (?4 = '$LATEST'
-                  OR length(version) > length(?4) OR (length(version) = length(?4) AND version > ?4)))))
-             ORDER BY name, version <> '$LATEST', length(version), version LIMIT ?5"
-        );
-        let (name, version) = after.map_or(("", ""), |p| (p.name.as_str(), p.version.as_str()));
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.account.as_str())
-            .bind(scope.region.as_str())
-            .bind(name)
-            .bind(version)
-            .bind(limit as i64)
-            .fetch_all(&self.main)
-            .await?;
-        rows.iter().map(decode).collect()
-    }
-
-    /// Functions of an account and region.
-    pub async fn function_count(&self, scope: &Scope) -> Result<u64, StoreError> {
-        let sql = "SELECT COUNT(*) FROM function WHERE account = ? AND region = ? AND version = '$LATEST'";
-        let count: i64 = sqlx::query_scalar(sql)
-            .bind(scope.account.as_str())
-            .bind(scope.region.as_str())
-            .fetch_one(&self.main)
-            .await?;
-        Ok(count as u64)
-    }
-
-    /// Bytes of all packages of an account and region, versions and layers counted.
-    pub async fn code_size(&self, scope: &Scope) -> Result<u64, StoreError> {
-        let sql = "SELECT (SELECT COALESCE(SUM(code_size), 0) FROM function WHERE account = ?1 AND region = ?2)
-                   + (SELECT COALESCE(SUM(code_size), 0) FROM layer_version WHERE account = ?1 AND region = ?2)";
-        let size: i64 = sqlx::query_scalar(sql)
-            .bind(scope.account.as_str())
-            .bind(scope.region.as_str())
-            .fetch_one(&self.main)
-            .await?;
-        Ok(size as u64)
     }
 
     /// Deletes the packages that no version of a function or of a layer refers to. Only to be called before anything is served.

@@ -15,13 +15,15 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use lambd_types::{Sha256Digest, random};
 
 pub use arriving::{Arrived, Arriving};
 pub use unpack::{PackageError, UnpackLimits};
 
 use crate::StoreError;
+
+/// Bytes of a package that are read at once to be sent.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// A package that is stored.
 #[derive(Debug, Clone, Copy)]
@@ -177,10 +179,16 @@ impl Packages {
         .await
     }
 
-    /// The zip as it was uploaded, `None` when there is no such package.
-    pub async fn zip(&self, digest: Sha256Digest) -> io::Result<Option<Bytes>> {
-        match tokio::fs::read(self.dirs.zip(digest)).await {
-            Ok(bytes) => Ok(Some(bytes.into())),
+    /// The zip as it was uploaded, and its size in bytes; `None` when there is no such package. What was opened stays
+    /// whole, also if the package is deleted while it is read.
+    pub async fn open_zip(&self, digest: Sha256Digest) -> io::Result<Option<(tokio::fs::File, u64)>> {
+        match tokio::fs::File::open(self.dirs.zip(digest)).await {
+            Ok(mut file) => {
+                // It holds a part in memory, by itself up to 2 MB.
+                file.set_max_buf_size(READ_AHEAD);
+                let size = file.metadata().await?.len();
+                Ok(Some((file, size)))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

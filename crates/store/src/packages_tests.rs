@@ -1,5 +1,7 @@
 use std::io::Write as _;
 
+use bytes::Bytes;
+use tokio::io::AsyncReadExt as _;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -30,6 +32,15 @@ async fn arrived(packages: &Packages, zip: &Bytes) -> Arrived {
         arriving.push(Bytes::copy_from_slice(part)).await;
     }
     arriving.finish().await.unwrap()
+}
+
+/// What a package is downloaded as.
+async fn content(packages: &Packages, digest: Sha256Digest) -> Option<Vec<u8>> {
+    let (mut file, size) = packages.open_zip(digest).await.unwrap()?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).await.unwrap();
+    assert_eq!(content.len() as u64, size);
+    Some(content)
 }
 
 fn nothing_left(dir: &tempfile::TempDir, packages: &Packages) {
@@ -75,7 +86,7 @@ async fn content_modes_and_links_survive() {
     let root = packages.directory(stored.digest).await.unwrap();
     assert_eq!(fs::metadata(root.join("bootstrap")).unwrap().permissions().mode() & 0o777, 0o755);
     assert_eq!(fs::read(root.join("link")).unwrap(), b"data");
-    assert_eq!(packages.zip(stored.digest).await.unwrap(), Some(zip));
+    assert_eq!(content(&packages, stored.digest).await, Some(zip.to_vec()));
 }
 
 #[tokio::test]
@@ -233,7 +244,26 @@ async fn unreferenced_packages_are_collected() {
         .unwrap();
     assert_eq!(packages.retain(vec![keep.digest], Vec::new()).await.unwrap(), 1);
     assert_eq!(fs::read_dir(dir.path().join("packages")).unwrap().count(), 1);
-    assert!(packages.zip(keep.digest).await.unwrap().is_some());
+    assert!(content(&packages, keep.digest).await.is_some());
+}
+
+#[tokio::test]
+async fn a_package_that_is_being_read_stays_whole() {
+    let (_dir, packages) = open();
+    let large = vec![7; 5 * READ_AHEAD];
+    let zip = zip_of(|w| {
+        w.start_file("a", SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored))
+            .unwrap();
+        w.write_all(&large).unwrap();
+    });
+    let stored = packages.add(arrived(&packages, &zip).await, UnpackLimits::default()).await.unwrap();
+    let (mut file, size) = packages.open_zip(stored.digest).await.unwrap().unwrap();
+    let mut begin = vec![0; 100];
+    file.read_exact(&mut begin).await.unwrap();
+    assert_eq!(packages.retain(Vec::new(), Vec::new()).await.unwrap(), 1);
+    assert!(packages.open_zip(stored.digest).await.unwrap().is_none());
+    file.read_to_end(&mut begin).await.unwrap();
+    assert_eq!((begin.len() as u64, &begin[..]), (size, &zip[..]));
 }
 
 /// CORE-208: in the order of the list, once for each list, and one layer alone without a copy.

@@ -46,6 +46,26 @@ impl FunctionError {
     }
 }
 
+/// Why an instance is started: the value of `AWS_LAMBDA_INITIALIZATION_TYPE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InitializationType {
+    /// An event needs it.
+    #[default]
+    OnDemand,
+    /// It is kept ready for events to come.
+    Provisioned,
+}
+
+impl InitializationType {
+    /// The variable's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Provisioned => "provisioned-concurrency",
+        }
+    }
+}
+
 /// Whether the caller wants the end of the log back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogType {

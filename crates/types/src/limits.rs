@@ -31,10 +31,14 @@ pub const LIST_LAYERS_PAGE: usize = 50;
 pub const POLICY: usize = 20 * 1024;
 /// Items in one page of `ListEventSourceMappings`, whatever `MaxItems` says (API-628).
 pub const LIST_MAPPINGS_PAGE: usize = 100;
+/// Items in one page of `ListProvisionedConcurrencyConfigs` (API-007).
+pub const LIST_PROVISIONED_PAGE: usize = 50;
 /// Seconds that a download link from `GetFunction` stays valid: 10 minutes (API-116).
 pub const DOWNLOAD_LINK_SECONDS: u64 = 600;
 /// Seconds that an instance may take to initialise before the init phase is cut (RT-50).
 pub const INIT_SECONDS: u64 = 10;
+/// The same of a provisioned instance, which no event waits for; where the function's timeout is longer, that.
+pub const PROVISIONED_INIT_SECONDS: u64 = 130;
 /// Milliseconds that the process of an instance may take to end by itself when the instance is retired. The
 /// service gives them to functions with an internal extension, and none to those without any extension.
 pub const SHUTDOWN_MILLIS: u64 = 500;

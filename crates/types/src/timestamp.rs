@@ -30,6 +30,12 @@ impl UnixMillis {
         format!("{}+0000", self.iso8601_without_zone())
     }
 
+    /// `LastModified` of provisioned concurrency: `2019-11-21T19:32:12+0000` (CORE-175).
+    pub fn iso8601_seconds(self) -> String {
+        let ((y, mo, d), (h, mi, s, _)) = (self.date(), self.time());
+        format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}+0000")
+    }
+
     fn iso8601_without_zone(self) -> String {
         let ((y, mo, d), (h, mi, s, ms)) = (self.date(), self.time());
         format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}.{ms:03}")
@@ -52,5 +58,6 @@ mod tests {
         assert_eq!(iso8601_millis(UnixMillis(1_709_210_096_007)), "2024-02-29T12:34:56.007Z");
         assert_eq!(UnixMillis(-1).date(), (1969, 12, 31));
         assert_eq!(UnixMillis(1_543_331_445_123).lambda_iso8601(), "2018-11-27T15:10:45.123+0000");
+        assert_eq!(UnixMillis(1_574_364_732_999).iso8601_seconds(), "2019-11-21T19:32:12+0000");
     }
 }

@@ -86,6 +86,8 @@ operations! {
     DeleteFunctionConcurrency: Change DELETE "/2017-10-31/functions/{FunctionName}/concurrency", "yes";
     /// API-110.
     DeleteFunctionEventInvokeConfig: Change DELETE "/2019-09-25/functions/{FunctionName}/event-invoke-config", "yes";
+    /// API-112.
+    DeleteProvisionedConcurrencyConfig: Change DELETE "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", "its instances end at once, busy ones after their event";
     /// API-411.
     DeleteFunctionUrlConfig: Change DELETE "/2021-10-31/functions/{FunctionName}/url", "yes";
     /// API-113.
@@ -116,6 +118,8 @@ operations! {
     GetFunctionRecursionConfig: Read GET "/2024-08-31/functions/{FunctionName}/recursion-config", "yes";
     /// API-412.
     GetFunctionUrlConfig: Read GET "/2021-10-31/functions/{FunctionName}/url", "yes";
+    /// API-124.
+    GetProvisionedConcurrencyConfig: Read GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", "counts real instances";
     /// API-123.
     GetPolicy: Read GET "/2015-03-31/functions/{FunctionName}/policy", "with the `RevisionId` of what it hangs on";
     /// API-416.
@@ -145,6 +149,8 @@ operations! {
     ListLayers: Read GET "/2018-10-31/layers", "filters, with paging";
     /// API-407.
     ListFunctionsByCodeSigningConfig: Read GET "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions", "with paging";
+    /// API-133.
+    ListProvisionedConcurrencyConfigs: Read GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL", "with paging";
     /// API-134.
     ListTags: Read GET "/2017-03-31/tags/{Resource}", "of functions, event source mappings and code signing configurations";
     /// API-135.
@@ -162,6 +168,8 @@ operations! {
     PutFunctionConcurrency: Change PUT "/2017-10-31/functions/{FunctionName}/concurrency", "reserved concurrency is in force at once";
     /// API-139.
     PutFunctionEventInvokeConfig: Change PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config", "retries and age are in force; destinations are kept, not delivered yet";
+    /// API-140.
+    PutProvisionedConcurrencyConfig: Change PUT "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", "real instances on versions and aliases; see below";
     /// API-419.
     PutFunctionRecursionConfig: Change PUT "/2024-08-31/functions/{FunctionName}/recursion-config", "kept; recursive loops are not detected yet";
     /// API-417.

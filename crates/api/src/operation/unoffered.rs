@@ -14,7 +14,6 @@ pub struct Unoffered {
 
 const FLEET: &str = "lambd runs functions on its own machine, not on a fleet of managed instances";
 const DURABLE: &str = "durable executions are not there yet";
-const CONCURRENCY: &str = "provisioned concurrency is not there yet";
 const STREAMING: &str = "response streaming is not there yet";
 
 const fn row(
@@ -32,20 +31,16 @@ pub(super) const UNOFFERED: &[Unoffered] = &[
     row("CheckpointDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint", DURABLE),
     row("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers", FLEET),
     row("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
-    row("DeleteProvisionedConcurrencyConfig", "DELETE", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
     row("GetCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}", FLEET),
     row("GetDurableExecution", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}", DURABLE),
     row("GetDurableExecutionHistory", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/history", DURABLE),
     row("GetDurableExecutionState", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/state", DURABLE),
     row("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
-    row("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
     row("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", STREAMING),
     row("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", FLEET),
     row("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", DURABLE),
     row("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", FLEET),
-    row("ListProvisionedConcurrencyConfigs", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL", CONCURRENCY),
     row("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/{FunctionName}/function-scaling-config", FLEET),
-    row("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", CONCURRENCY),
     row("SendDurableExecutionCallbackFailure", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail", DURABLE),
     row("SendDurableExecutionCallbackHeartbeat", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat", DURABLE),
     row("SendDurableExecutionCallbackSuccess", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/succeed", DURABLE),

@@ -74,6 +74,14 @@ pub struct PutFunctionConcurrency {
     pub reserved_concurrent_executions: Option<i64>,
 }
 
+/// `PutProvisionedConcurrencyConfig` (API-140).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PutProvisionedConcurrency {
+    /// Instances to keep initialised.
+    pub provisioned_concurrent_executions: Option<i64>,
+}
+
 /// `CreateFunctionUrlConfig` and `UpdateFunctionUrlConfig` (API-410, API-414).
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -77,6 +77,39 @@ pub struct Concurrency {
     pub reserved_concurrent_executions: Option<u32>,
 }
 
+/// Provisioned concurrency and how far it is (API-162, API-223).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProvisionedConcurrency {
+    /// Qualified ARN, in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_arn: Option<String>,
+    /// Instances that were asked for.
+    pub requested_provisioned_concurrent_executions: u32,
+    /// Those without an event.
+    pub available_provisioned_concurrent_executions: u32,
+    /// Those that are initialised.
+    pub allocated_provisioned_concurrent_executions: u32,
+    /// `IN_PROGRESS`, `READY` or `FAILED`.
+    pub status: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// Last change by a user, ISO 8601.
+    pub last_modified: String,
+}
+
+/// `ListProvisionedConcurrencyConfigs` (API-133).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListProvisionedConcurrencyConfigs {
+    /// One page.
+    pub provisioned_concurrency_configs: Vec<ProvisionedConcurrency>,
+    /// Present when there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+}
+
 /// `GetAccountSettings` (API-163).
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -99,7 +132,7 @@ pub struct AccountLimit {
     pub code_size_zipped: u64,
     /// Executions at one time.
     pub concurrent_executions: u64,
-    /// Those of them that no function has reserved.
+    /// Those of them that no function has for itself.
     pub unreserved_concurrent_executions: u64,
 }
 

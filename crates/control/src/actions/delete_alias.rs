@@ -17,5 +17,6 @@ pub(crate) async fn call(
     let _changes = control.changes().await;
     control.store().delete_alias(&key).await.map_err(store_error)?;
     control.publish_alias_removal(&key);
+    control.publish_provisioned(&key.scope, &key.name).await;
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -37,6 +37,7 @@ pub(crate) async fn call(
     }
     control.publish_removal(&target.scope, &target.name);
     control.publish_reservation(&target.scope, &target.name, None);
+    control.publish_provisioned(&target.scope, &target.name).await;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -53,6 +54,7 @@ async fn delete_version(
     match control.store().delete_version(&key).await.map_err(store_error)? {
         VersionDeleted::Yes | VersionDeleted::Absent => {
             control.publish_version_removal(&key);
+            control.publish_provisioned(&key.scope, &key.name).await;
             Ok(empty(StatusCode::NO_CONTENT))
         }
         VersionDeleted::Aliased(aliases) => Err(ApiError::ResourceConflict(format!(

@@ -7,9 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::Full;
 use lambd_api::{ApiError, Route, ThrottleReason, Violations};
-use lambd_http::{AwsRequest, AwsResponse, RequestHead, empty};
+use lambd_http::{AwsRequest, AwsResponse, RequestHead, ResponseBody, empty};
 use lambd_types::invocation::{Event, LogType, Outcome};
 use lambd_types::{FunctionSnapshot, Version, limits, random};
 
@@ -191,7 +190,7 @@ fn executed(mut response: AwsResponse, version: Version) -> AwsResponse {
 }
 
 fn answer(outcome: Outcome) -> AwsResponse {
-    let mut response = Response::new(Full::new(outcome.payload));
+    let mut response = Response::new(ResponseBody::from(outcome.payload));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(error) = outcome.error {

@@ -8,7 +8,7 @@ use lambd_http::{AwsRequest, AwsResponse};
 use lambd_store::attached::ReservedConcurrency;
 use lambd_types::limits;
 
-use super::{lookup, reserving, revision};
+use super::{lookup, provisioning, reserving, revision};
 use crate::Control;
 use crate::context::store_error;
 use crate::service::success;
@@ -30,6 +30,13 @@ pub(crate) async fn call(
 
     let _changes = control.changes().await;
     lookup::exists(control, &target).await?;
+    let provisioned = provisioning::total(control, &target, None).await?;
+    if u64::from(asked) < provisioned {
+        return Err(ApiError::InvalidParameterValue(format!(
+            " ReservedConcurrentExecutions  {asked} should not be lower than function's total provisioned concurrency \
+             [{provisioned}]."
+        )));
+    }
     let left = reserving::unreserved(control, &target.scope, Some(&target.name)).await?;
     let minimum = limits::UNRESERVED_CONCURRENCY;
     // Nothing is taken from others by reserving nothing.

@@ -16,12 +16,12 @@ pub(super) async fn reserved(control: &Control, function: &Target) -> Result<Con
     Ok(Concurrency { reserved_concurrent_executions: found.map(|reserved| reserved.0) })
 }
 
-/// Executions of an account and region that no function has reserved, `except` aside.
+/// Executions of an account and region that no function has for itself, `except` aside.
 pub(super) async fn unreserved(
     control: &Control,
     scope: &Scope,
     except: Option<&FunctionName>,
 ) -> Result<u64, ApiError> {
-    let reserved = control.store().reserved_concurrency(scope, except).await.map_err(store_error)?;
-    Ok((control.options().concurrent_executions as u64).saturating_sub(reserved))
+    let claimed = control.store().claimed_concurrency(scope, except).await.map_err(store_error)?;
+    Ok((control.options().concurrent_executions as u64).saturating_sub(claimed))
 }

@@ -175,6 +175,7 @@ async fn change_function(
         if tags::network(&tags) != tags::network(&before) {
             // Instances keep the network that they were started with.
             control.publish_removal(&target.scope, &target.name);
+            control.publish_provisioned(&target.scope, &target.name).await;
         }
     }
     Ok(())

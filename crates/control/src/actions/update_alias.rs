@@ -7,7 +7,7 @@ use lambd_http::{AwsRequest, AwsResponse};
 use lambd_store::functions::Updated;
 use lambd_types::RevisionId;
 
-use super::{aliasing, revision};
+use super::{aliasing, provisioning, revision};
 use crate::context::store_error;
 use crate::service::success;
 use crate::{Control, settings};
@@ -37,9 +37,13 @@ pub(crate) async fn call(
     row.description = body.description.unwrap_or(row.description);
     row.additional = additional.unwrap_or(row.additional);
     aliasing::check_versions(control, &row).await?;
+    provisioning::check_move(control, &before, row.version).await?;
     match control.store().update_alias(&row, &before.revision).await.map_err(store_error)? {
         Updated::Yes => {
             control.publish_alias(&row);
+            if row.version != before.version {
+                control.publish_provisioned(&key.scope, &key.name).await;
+            }
             success(StatusCode::OK, &aliasing::describe(&row))
         }
         Updated::Stale => Err(ApiError::ResourceConflict(format!(

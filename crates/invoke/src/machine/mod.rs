@@ -1,4 +1,5 @@
 //! Decisions without effects.
 
 pub(crate) mod pool;
+pub(crate) mod provisioned;
 pub(crate) mod retry;

@@ -45,6 +45,31 @@ const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "use
 const NAMESPACES_OF_UPLINK: &[&str] = &["ipc", "mnt", "uts"];
 const LIMIT_FOR_UPLINK: &[u8] = b"3";
 
+/// Objects of the kernel that it limits for each user. It counts those of a user namespace for the user who made that
+/// as well, here the one who started the spawner: without a limit of its own, one sandbox could take all that
+/// its neighbours and the host's own programs are to share (128 instances of inotify by default).
+const OBJECTS: &[(&str, &[u8])] = &[("max_inotify_instances", b"16"), ("max_inotify_watches", b"8192")];
+
+/// Limits what is in the user namespace of this process.
+pub(crate) fn limit_objects() -> Result<(), StepError> {
+    for (name, limit) in OBJECTS {
+        if let Some(mut file) = open_limit(name)? {
+            file.write_all(limit).step_with(|| format!("set {name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A limit of a user namespace; `None` where the kernel has none, or a runtime will mount /proc.
+fn open_limit(name: &str) -> Result<Option<File>, StepError> {
+    let path = format!("{SETTINGS}/user/{name}");
+    match File::options().write(true).open(&path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StepError::new(format!("open {path}"), error)),
+    }
+}
+
 /// The limits of further namespaces, to be set when the last mount is copied, for which the kernel makes one.
 pub(super) struct NamespaceLimits(Vec<(File, &'static [u8])>);
 
@@ -57,19 +82,14 @@ impl NamespaceLimits {
     }
 }
 
-/// Makes the kernel's settings read-only, but for the limits that are still to be set.
+/// Limits objects, and makes the kernel's settings read-only but for the limits that are still to be set.
 pub(super) fn seal(network: &Network) -> Result<NamespaceLimits, StepError> {
+    limit_objects()?;
     let mut limits = Vec::new();
     for kind in NAMESPACES {
         let has_uplink = matches!(network, Network::Connected(_));
         let limit = if has_uplink && NAMESPACES_OF_UPLINK.contains(kind) { LIMIT_FOR_UPLINK } else { b"0" };
-        let path = format!("{SETTINGS}/user/max_{kind}_namespaces");
-        match File::options().write(true).open(&path) {
-            Ok(file) => limits.push((file, limit)),
-            // A kind that this kernel does not have, or a /proc that a runtime will mount.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StepError::new(format!("open {path}"), error)),
-        }
+        limits.extend(open_limit(&format!("max_{kind}_namespaces"))?.map(|file| (file, limit)));
     }
     cover(SETTINGS, SETTINGS, READ_ONLY)?;
     Ok(NamespaceLimits(limits))

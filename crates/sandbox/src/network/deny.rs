@@ -4,7 +4,7 @@
 //! host reaches, the function would reach: services on the host's loopback, on its other addresses, and the
 //! metadata service of its cloud, which hands out credentials.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use lambd_types::Cidr;
 
@@ -21,13 +21,14 @@ const ALWAYS: &[(&str, &str)] = &[
     ("::/128", "this host, by another name"),
     ("::1/128", "loopback"),
     ("::ffff:0:0/96", "IPv4 addresses within IPv6"),
-    ("64:ff9b::7f00:0/104", "loopback behind a translator from IPv6 to IPv4"),
-    ("64:ff9b::a9fe:0/112", "link-local behind such a translator"),
     ("fd00:ec2::/32", "AWS's metadata service and its neighbours"),
     ("fd20:ce::254/128", "Google Cloud's metadata service"),
     ("fe80::/10", "link-local"),
     ("ff00::/8", "multicast"),
 ];
+
+/// Under this prefix, IPv4 addresses are reached through a translator if there is one (RFC 6052).
+const TRANSLATED: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
 
 /// Networks as ranges of addresses that neither overlap nor touch, in order; IPv4 and IPv6 apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,11 +39,14 @@ pub(super) struct Denied {
 }
 
 impl Denied {
-    /// What is always denied, the host's own addresses, and what the operator adds.
+    /// What is always denied, the host's own addresses, and what the operator adds; those of IPv4 also behind a
+    /// translator.
     pub(super) fn new(host: &[Cidr], operator: &[Cidr]) -> Self {
         let always = ALWAYS.iter().filter_map(|(network, _)| network.parse().ok());
         let mut networks: Vec<Cidr> =
             always.chain(host.iter().copied()).chain(operator.iter().copied()).collect();
+        let behind: Vec<Cidr> = networks.iter().filter_map(|network| translated(*network)).collect();
+        networks.extend(behind);
         networks.sort_unstable();
         networks.dedup();
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -56,6 +60,13 @@ impl Denied {
         }
         Self { networks, v4: merge(v4, |end| end.checked_add(1)), v6: merge(v6, |end| end.checked_add(1)) }
     }
+}
+
+/// A network of IPv4 as it is reached through a translator.
+fn translated(network: Cidr) -> Option<Cidr> {
+    let IpAddr::V4(first) = network.first() else { return None };
+    let behind = Ipv6Addr::from_bits(TRANSLATED.to_bits() | u128::from(first.to_bits()));
+    Cidr::around(behind.into(), 96 + network.length())
 }
 
 /// Joins ranges that overlap or touch.
@@ -110,10 +121,17 @@ mod tests {
             "fd00:ec2::254",
             "fe80::1",
             "::ffff:169.254.169.254",
+            "64:ff9b::127.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b::168.63.129.16",
+            "64:ff9b::192.0.2.2",
+            "64:ff9b::10.9.8.7",
         ] {
             assert!(covered(address), "{address}");
         }
-        for address in ["192.0.2.1", "192.0.2.3", "8.8.8.8", "172.16.0.1", "fd00::1", "2001:db8::1"] {
+        for address in
+            ["192.0.2.1", "192.0.2.3", "8.8.8.8", "172.16.0.1", "fd00::1", "2001:db8::1", "64:ff9b::8.8.8.8"]
+        {
             assert!(!covered(address), "{address}");
         }
     }

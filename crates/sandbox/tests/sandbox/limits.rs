@@ -65,6 +65,16 @@ async fn files_and_processes_are_limited() {
     assert_eq!(output, "1024\n1024\n1024\n0\nrefused\n");
 }
 
+/// What the kernel also counts for the user who starts sandboxes: one that takes all it may have leaves something to
+/// the others, and to the host's own programs.
+#[tokio::test]
+async fn what_all_sandboxes_share_is_divided() {
+    let output = output_of("cat /proc/sys/user/max_inotify_instances; ulimit -Hq; ulimit -Hi").await;
+    let signals = output.trim_end().strip_prefix("16\n131072\n").and_then(|signals| signals.parse().ok());
+    // Small machines allow fewer.
+    assert!(signals.is_some_and(|signals: u32| signals <= 1024), "{output}");
+}
+
 /// Starts threads, which are cheaper, and then processes until the kernel refuses, and prints how often it
 /// did not.
 pub(crate) const BOMB: &str = r#"

@@ -192,6 +192,12 @@ async fn processes_and_files_are_limited() {
 }
 
 #[tokio::test]
+async fn what_all_sandboxes_share_is_divided() {
+    let output = output_of("ulimit -Hi; ulimit -Hq").await;
+    assert_eq!(output, "1024\n131072\n");
+}
+
+#[tokio::test]
 async fn without_cgroups_memory_is_limited_by_an_rlimit() {
     let spawner = start_with(SpawnerOptions { cgroup: CgroupMode::Off, ..options() });
     let finished = finish(spawner.spawn(taking(400)).await.expect("spawns")).await;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lambd_control::ports::{Engine, EngineError};
-use lambd_invoke::{AsyncQueue, InvokeError, Invoker};
+use lambd_control::ports::{Engine, EngineError, Provision, ProvisionFailure, Provisioned};
+use lambd_invoke::{Allocation, AsyncQueue, Failure, InvokeError, Invoker, Wanted};
 use lambd_types::invocation::{Event, LogType, Outcome};
 use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Scope};
 
@@ -35,6 +35,24 @@ impl Engine for InvokeEngine {
 
     fn reserve(&self, scope: &Scope, name: &FunctionName, executions: Option<u32>) {
         self.invoker.reserve(scope, name, executions.map(|n| n as usize));
+    }
+
+    fn provision(&self, scope: &Scope, name: &FunctionName, wanted: Vec<Provision>) {
+        let wanted = wanted.into_iter().map(|Provision { key, executions, function }| Wanted {
+            key,
+            executions: executions as usize,
+            function,
+        });
+        self.invoker.provision(scope, name, wanted.collect());
+    }
+
+    fn provisioned(&self, key: &FunctionKey) -> Option<Provisioned> {
+        let Allocation { allocated, available, failure } = self.invoker.provisioned(key)?;
+        let failure = failure.map(|failure| match failure {
+            Failure::Initialisation => ProvisionFailure::Initialisation,
+            Failure::Environment(text) => ProvisionFailure::Environment(text),
+        });
+        Some(Provisioned { allocated: allocated as u32, available: available as u32, failure })
     }
 
     fn remove_version(&self, key: &FunctionKey) {

@@ -7,7 +7,7 @@ use lambd_invoke::InvokeError;
 use lambd_invoke::ports::{Delivery, Instance, Instances};
 use lambd_runtime::StartError;
 use lambd_types::FunctionSnapshot;
-use lambd_types::invocation::{Event, LogType};
+use lambd_types::invocation::{Event, InitializationType, LogType};
 
 pub(crate) struct RuntimeInstances(pub(crate) lambd_runtime::Instances);
 
@@ -15,9 +15,10 @@ impl Instances for RuntimeInstances {
     fn start(
         &self,
         function: Arc<FunctionSnapshot>,
+        initialization: InitializationType,
     ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
         Box::pin(async move {
-            let instance = self.0.start(function).await.map_err(translate)?;
+            let instance = self.0.start(function, initialization).await.map_err(translate)?;
             Ok(Arc::new(RuntimeInstance(instance)) as Arc<dyn Instance>)
         })
     }
@@ -32,6 +33,14 @@ impl Instance for RuntimeInstance {
             let lambd_runtime::Delivery { outcome, reusable } = delivered;
             Ok(Delivery { outcome, reusable })
         })
+    }
+
+    fn initialise(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async move { self.0.initialise().await.is_ok() })
+    }
+
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        self.0.ended()
     }
 
     fn freeze(&self) {

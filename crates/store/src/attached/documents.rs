@@ -16,6 +16,7 @@ kinds! {
     Policy: "policy";
     EventInvoke: "event-invoke";
     ReservedConcurrency: "reserved-concurrency";
+    ProvisionedConcurrency: "provisioned-concurrency";
     UrlConfig: "url";
     CodeSigning: "code-signing";
     Recursion: "recursion";
@@ -52,6 +53,15 @@ pub struct ReservedConcurrency(
     /// Their number.
     pub u32,
 );
+
+/// Instances that are kept initialised for a version or alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionedConcurrency {
+    /// Their number.
+    pub executions: u32,
+    /// Last change by a user, in milliseconds since 1970.
+    pub last_modified: i64,
+}
 
 /// The address of a function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

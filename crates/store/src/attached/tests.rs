@@ -48,18 +48,26 @@ async fn documents_survive_reopening_and_are_kept_apart() {
     assert!(!store.detach::<EventInvoke>(&holder("f", Some("a"))).await.unwrap());
 }
 
-/// CORE-166: what is left is the limit without all of them.
+/// CORE-166, CORE-173: what is left is the limit without all of them. What is provisioned is part of a reservation.
 #[tokio::test]
-async fn reservations_add_up() {
+async fn reservations_and_provisioned_executions_add_up() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     for (name, n) in [("f", 100), ("g", 7)] {
         store.attach(&holder(name, None), &ReservedConcurrency(n)).await.unwrap();
     }
-    assert_eq!(store.reserved_concurrency(&scope(), None).await.unwrap(), 107);
+    for (name, qualifier, executions) in [("f", "1", 30), ("f", "live", 20), ("h", "1", 3), ("h", "live", 2)]
+    {
+        let config = ProvisionedConcurrency { executions, last_modified: 0 };
+        store.attach(&holder(name, Some(qualifier)), &config).await.unwrap();
+    }
+    assert_eq!(store.claimed_concurrency(&scope(), None).await.unwrap(), 112);
     let name = FunctionName::parse("f").unwrap();
-    assert_eq!(store.reserved_concurrency(&scope(), Some(&name)).await.unwrap(), 7);
+    assert_eq!(store.claimed_concurrency(&scope(), Some(&name)).await.unwrap(), 12);
     assert_eq!(store.reservations().await.unwrap().len(), 2);
+    let mut provisioned = store.provisioned_functions().await.unwrap();
+    provisioned.sort_by(|a, b| a.1.cmp(&b.1));
+    assert_eq!(provisioned, [(scope(), name), (scope(), FunctionName::parse("h").unwrap())]);
 }
 
 /// What hung on a holder that is gone does not hang on the next one of its name.

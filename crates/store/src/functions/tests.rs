@@ -200,6 +200,8 @@ async fn rows_of_an_older_schema_are_active() {
     let revision = RevisionId::from_stored("r1".into());
     let expected = FunctionRow { build: revision.clone(), revision, ..old.clone() };
     assert_eq!(store.function(&old.key).await.unwrap(), Some(expected));
+    let totals = (store.function_count(&scope()).await.unwrap(), store.code_size(&scope()).await.unwrap());
+    assert_eq!(totals, (1, 100));
 }
 
 /// What an update in progress is to replace still runs, with the layers that it has.
@@ -228,4 +230,101 @@ async fn layers_in_use_are_told_in_their_order() {
     let mut lists = store.layer_lists().await.unwrap();
     lists.sort_by_key(Vec::len);
     assert_eq!(lists, [vec![layer("c").code], vec![layer("b").code, layer("a").code]]);
+}
+
+/// The totals are those of what is there, whatever comes, changes, fails and goes.
+#[tokio::test]
+async fn totals_follow_every_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let totals = async |scope: &Scope| {
+        (store.function_count(scope).await.unwrap(), store.code_size(scope).await.unwrap())
+    };
+    let elsewhere = Scope { region: Region::parse("eu-west-1").unwrap(), ..scope() };
+    assert_eq!(totals(&scope()).await, (0, 0));
+    let first = row("f");
+    let mut version = row("f");
+    version.key.version = Version::Published(1);
+    version.code_size = 30;
+    assert!(store.insert_function(&[first.clone(), version.clone()], &BTreeMap::new()).await.unwrap());
+    assert!(!store.insert_function(&[row("f")], &BTreeMap::new()).await.unwrap(), "the name is taken");
+    // The second row is there: nothing of this one stays.
+    assert!(!store.insert_function(&[row("g"), version.clone()], &BTreeMap::new()).await.unwrap());
+    assert_eq!(totals(&scope()).await, (1, 130));
+
+    let mut other = row("f");
+    other.key.scope = elsewhere.clone();
+    assert!(store.insert_function(&[other], &BTreeMap::new()).await.unwrap());
+    let layer = lambd_types::LayerKey { scope: scope(), name: lambd_types::LayerName::parse("l").unwrap() };
+    let content = crate::layers::LayerContent {
+        code: Sha256Digest::of(b"layer"),
+        code_size: 5,
+        unpacked_size: 50,
+        created: UnixMillis(7),
+        description: String::new(),
+        license_info: None,
+        runtimes: Vec::new(),
+        architectures: Vec::new(),
+    };
+    let layer = store.insert_layer_version(&layer, content).await.unwrap();
+    assert_eq!((totals(&scope()).await, totals(&elsewhere).await), ((1, 135), (1, 100)));
+
+    let changed = FunctionRow { revision: RevisionId::random(), code_size: 60, ..first.clone() };
+    let stale = [RowChange::Update(&changed, &changed.revision)];
+    assert_eq!(store.change_functions(&stale).await.unwrap(), Updated::Stale);
+    let good = [RowChange::Update(&changed, &first.revision)];
+    assert_eq!(store.change_functions(&good).await.unwrap(), Updated::Yes);
+    assert_eq!(totals(&scope()).await, (1, 95));
+
+    assert_eq!(store.delete_version(&version.key).await.unwrap(), VersionDeleted::Yes);
+    assert!(store.delete_layer_version(&layer.key).await.unwrap());
+    assert_eq!(totals(&scope()).await, (1, 60));
+    assert!(store.delete_function(&scope(), &first.key.name).await.unwrap());
+    assert_eq!((totals(&scope()).await, totals(&elsewhere).await), ((0, 0), (1, 100)));
+}
+
+/// Of another function, or settled already, is not what is waited for.
+#[tokio::test]
+async fn work_that_is_left_is_found_by_function() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let waiting = |name: &str, version| {
+        let mut row = row(name);
+        row.key.version = version;
+        row.condition.update = Some(lambd_types::UpdateStatus::InProgress);
+        row
+    };
+    let (latest, mut settled) = (waiting("f", Version::Latest), row("f"));
+    settled.key.version = Version::Published(1);
+    let second = waiting("f", Version::Published(2));
+    let rows = [latest.clone(), settled, second.clone()];
+    store.insert_function(&rows, &BTreeMap::new()).await.unwrap();
+    let other = waiting("g", Version::Latest);
+    store.insert_function(std::slice::from_ref(&other), &BTreeMap::new()).await.unwrap();
+    let mut found = store.unsettled_versions(&scope(), &latest.key.name).await.unwrap();
+    found.sort_by_key(|row| row.key.version != Version::Latest);
+    assert_eq!(found, [latest, second]);
+    assert_eq!(store.unsettled_functions().await.unwrap().len(), 3);
+}
+
+/// What `GetFunction` shows belongs to this function and no other.
+#[tokio::test]
+async fn a_function_is_described_with_what_is_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let tags = BTreeMap::from([("a \"quoted\" key".to_owned(), "ünïcödé\\".to_owned())]);
+    store.insert_function(&[row("f")], &tags).await.unwrap();
+    store.insert_function(&[row("g")], &BTreeMap::new()).await.unwrap();
+    let key = |name| row(name).key;
+    let holder = Holder { scope: scope(), name: key("g").name, qualifier: None };
+    store.attach(&holder, &ReservedConcurrency(7)).await.unwrap();
+    let described = async |name| {
+        let found = store.described_function(&key(name)).await.unwrap().unwrap();
+        assert_eq!(Some(found.row), store.function(&key(name)).await.unwrap());
+        (found.tags, found.reserved)
+    };
+    assert_eq!(described("f").await, (tags, None));
+    assert_eq!(described("g").await, (BTreeMap::new(), Some(ReservedConcurrency(7))));
+    let version = FunctionKey { version: Version::Published(1), ..key("f") };
+    assert_eq!(store.described_function(&version).await.unwrap(), None);
 }

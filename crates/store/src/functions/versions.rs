@@ -1,8 +1,7 @@
 //! Published versions.
 
-use lambd_types::{FunctionKey, FunctionName, Scope, Version};
+use lambd_types::FunctionKey;
 
-use super::{COLUMNS, FunctionRow, decode};
 use crate::{Store, StoreError, attached};
 
 /// What became of the deletion of a version.
@@ -17,36 +16,6 @@ pub enum VersionDeleted {
 }
 
 impl Store {
-    /// Up to `limit` versions of a function, `$LATEST` first and then by number, after `after`.
-    pub async fn list_versions(
-        &self,
-        scope: &Scope,
-        name: &FunctionName,
-        after: Option<Version>,
-        limit: usize,
-    ) -> Result<Vec<FunctionRow>, StoreError> {
-        // '$LATEST' counts as 0.
-        let after = match after {
-            None => -1,
-            Some(Version::Latest) => 0,
-            Some(Version::Published(n)) => i64::try_from(n).unwrap_or(i64::MAX),
-        };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM function WHERE account = ?1 AND region = ?2 AND name = ?3
-             AND CASE version WHEN '$LATEST' THEN 0 ELSE CAST(version AS INTEGER) END > ?4
-             ORDER BY CASE version WHEN '$LATEST' THEN 0 ELSE CAST(version AS INTEGER) END LIMIT ?5"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.account.as_str())
-            .bind(scope.region.as_str())
-            .bind(name.as_str())
-            .bind(after)
-            .bind(limit as i64)
-            .fetch_all(&self.main)
-            .await?;
-        rows.iter().map(decode).collect()
-    }
-
     /// Deletes one published version and what hangs on it, unless an alias leads to it.
     pub async fn delete_version(&self, key: &FunctionKey) -> Result<VersionDeleted, StoreError> {
         let mut transaction = self.main.begin_with("BEGIN IMMEDIATE").await?;
