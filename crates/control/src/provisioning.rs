@@ -47,7 +47,7 @@ impl Control {
             let target = FunctionTarget { scope: scope.clone(), name: name.clone(), qualifier };
             let function = match self.resolve(&target).await {
                 Ok(Some(Found::Ready(function))) => Ok(Some(function)),
-                Ok(Some(Found::NotReady(State::Failed))) => {
+                Ok(Some(Found::NotReady(condition))) if condition.state == State::Failed => {
                     Err("the version could not be created".to_owned())
                 }
                 Ok(Some(Found::NotReady(_)) | None) => Ok(None),
