@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from harness import packages
-from harness.clients import boto
+from harness.clients import ACCOUNT, boto
 from harness.daemon import wait_for
 from harness.functions import Functions, arn
 from harness.processes import marked
@@ -118,7 +118,7 @@ def processes(name: str) -> int:
 
 
 def test_a_life(provisioning, lambda_, name):
-    """API-112, API-124, API-140, API-162, CORE-172, CORE-175, CORE-307, W20: from the request to the end."""
+    """API-112, API-124, API-124.3..7, API-140, API-140.4, API-162, CORE-172, CORE-175, CORE-307, W20: from the request to the end."""
     assert error(provisioning.get, qualifier="live") == (
         "ProvisionedConcurrencyConfigNotFoundException",
         "No Provisioned Concurrency Config found for this function",
@@ -291,7 +291,7 @@ def test_a_broken_function(functions, lambda_, name):
 
 
 def test_the_list(provisioning, lambda_, name):
-    """API-007, API-133, API-223: of the function's versions and aliases, page by page."""
+    """API-007, API-133, API-133.2, API-133.4, API-223: of the function's versions and aliases, page by page."""
     for number in (2, 3):
         provisioning.functions.recode(name, packages.package({"app.py": CODE + "\n" * number}))
         provisioning.functions.publish(name)
@@ -312,6 +312,17 @@ def test_the_list(provisioning, lambda_, name):
     assert error(listed, FunctionName=f"{name}-no") == (
         "ResourceNotFoundException", f"Function not found: {arn(name)}-no",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["{}", f"{ACCOUNT}:function:{{}}", arn("{}")])
+def test_names_of_the_function(provisioning, lambda_, name, form):
+    """API-112.1, API-124.1, API-133.1, API-140.1: a name, a partial ARN, an ARN."""
+    named = Provisioning(lambda_, form.format(name))
+    named.put("live", 1)
+    assert named.get("live") == provisioning.get("live")
+    assert len(lambda_.list_provisioned_concurrency_configs(FunctionName=named.name)["ProvisionedConcurrencyConfigs"]) == 1
+    assert named.delete("live") == 204
+    assert error(provisioning.get, qualifier="live")[0] == "ProvisionedConcurrencyConfigNotFoundException"
 
 
 def test_limits(account):
@@ -385,7 +396,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_requests(wire, case):
-    """API-112, API-124.2, API-133.3, API-140.2, API-140.3, API-706."""
+    """API-112, API-112.2, API-124.2, API-133.3, API-140.2, API-140.3, API-706."""
     method, query, executions, text = BAD[case]
     body = {} if executions is None else {"ProvisionedConcurrentExecutions": executions}
     reply = wire.json(method, PATH.format("no-such-function") + query, body if method == "PUT" else None)
