@@ -1,5 +1,6 @@
 """The isolation level `process`: for containers and CI jobs that allow no namespaces and no mounts."""
 
+import fcntl
 import hashlib
 import http.client
 import io
@@ -410,6 +411,36 @@ def test_nothing_survives_the_daemon(other_place):
     daemon.start()
     wait_for(lambda: not os.path.exists(tmp), "the directory of the dead function to go")
     assert daemon.stop() == 0, daemon.output()
+
+
+def held(directory) -> bool:
+    """Whether a process holds a lock of a directory."""
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(opened)
+    return False
+
+
+@pytest.mark.parametrize("user", [user for user in USERS if user == "root"])
+def test_the_next_daemon_removes_what_a_killed_one_left(user):
+    """CORE-083: whatever its data directory is; what a living daemon has stays."""
+    living, killed, following = places = [Place(user) for _ in range(3)]
+    try:
+        for place in (living, killed):
+            Functions(boto(place.daemon().start().url, "lambda")).python("f", DAEMONS)
+            assert list(place.shared.glob("code/*"))
+        killed.daemons[0].kill()
+        wait_for(lambda: not held(killed.shared), "the last process of the daemon to end")
+        following.daemon().start()
+        assert not killed.shared.exists(), following.daemons[0].output()
+        assert list(living.shared.glob("code/*"))
+    finally:
+        for place in places:
+            place.remove()
 
 
 def test_the_level_can_be_demanded_where_more_would_work(other_place):

@@ -61,3 +61,4 @@ pub use sandbox::{ExecError, ExitStatus, Sandbox};
 pub use scratch::{ScratchOptions, probe_scratch};
 pub use spawner::{Spawner, SpawnerOptions};
 pub use spec::{Base, BaseRoot, Bind, Network, SandboxSpec};
+pub use tmp::remove as remove_tree;

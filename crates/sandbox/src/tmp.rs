@@ -128,11 +128,15 @@ pub(crate) fn usage(path: &Path, limit: u64) -> io::Result<u64> {
     }
 }
 
-/// Removes a directory with everything in it; absence is fine.
+/// Removes a directory with everything in it, whoever owns it; absence is fine. Needs no right to pass over
+/// permissions, only CAP_CHOWN for what others own. Blocks.
+///
+/// # Errors
+/// The first thing that cannot be removed, as a mount.
 ///
 /// Directories are emptied of their files, and what they hold of directories moves up to the top, so that
 /// any depth needs three open files.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let Some(name) = path.file_name().and_then(|name| CString::new(name.as_bytes()).ok()) else {
         return Err(Errno::INVAL.into());

@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::health::HealthService;
 use crate::runtimes::{self, Others};
+use crate::shared::Shared;
 use crate::{isolation, network, wiring};
 
 /// How long requests in flight may take when the daemon is told to stop.
@@ -53,7 +54,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let isolation = isolation::choose(&args.isolation)?;
     runtimes::check_level(&args.runtime_roots, &isolation)?;
-    let shared = shared_directory(&isolation, &data)?;
+    let beside = beside(&isolation, &data)?;
+    let shared = beside.as_ref().map_or(data.as_path(), Shared::path).to_path_buf();
     let nat = network::nat(&isolation, args.denied_networks);
     let options = SpawnerOptions {
         isolation: isolation.clone(),
@@ -162,7 +164,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
     let parts =
-        Parts { stop_serving, serving, queue, invoker, observe, traces, spawner, watch, store, shared };
+        Parts { stop_serving, serving, queue, invoker, observe, traces, spawner, watch, store, beside };
     Ok(RunningDaemon {
         endpoint,
         isolation: in_force,
@@ -178,13 +180,13 @@ pub(crate) fn scratch_directory(data: &Path) -> PathBuf {
     data.join("scratch")
 }
 
-/// Where the directories are that functions see: in the data directory, unless they run as users who cannot
-/// enter it.
-fn shared_directory(isolation: &Isolation, data: &Path) -> Result<PathBuf, StartError> {
+/// The directory that functions see, if it is not the data directory.
+fn beside(isolation: &Isolation, data: &Path) -> Result<Option<Shared>, StartError> {
     if !isolation.separates_users() {
-        return Ok(data.to_owned());
+        return Ok(None);
     }
-    isolation::shared_directory(data).map_err(|(path, source)| StartError::DataUnusable { path, source })
+    let made = Shared::beside(data);
+    made.map(Some).map_err(|(path, source)| StartError::DataUnusable { path, source })
 }
 
 /// Where code in S3 is.
@@ -211,8 +213,7 @@ struct Parts {
     spawner: Spawner,
     watch: AbortHandle,
     store: Arc<Store>,
-    /// See [`shared_directory`].
-    shared: PathBuf,
+    beside: Option<Shared>,
 }
 
 impl Parts {
@@ -231,10 +232,10 @@ impl Parts {
         }
         self.observe.shutdown().await;
         self.store.close().await;
-        if self.shared != self.store.path()
-            && let Err(error) = std::fs::remove_dir_all(&self.shared)
+        if let Some(beside) = &self.beside
+            && let Err(error) = lambd_sandbox::remove_tree(beside.path())
         {
-            tracing::warn!(directory = %self.shared.display(), %error, "cannot remove");
+            tracing::warn!(directory = %beside.path().display(), %error, "cannot remove");
         }
     }
 }

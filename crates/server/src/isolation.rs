@@ -1,9 +1,6 @@
 //! Which isolation level is used.
 
 use std::collections::BTreeSet;
-use std::fs::Permissions;
-use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use lambd_cli::{IsolationChoice, StartError};
 use lambd_runtime::Found;
 use lambd_sandbox::{Availability, Isolation, LimitsInForce, OciRuntime};
-use lambd_types::Sha256Digest;
 
 /// The name of the level that needs an OCI runtime.
 pub(crate) const OCI: &str = "oci";
@@ -39,26 +35,6 @@ pub(crate) fn choose(choice: &IsolationChoice) -> Result<Isolation, StartError> 
 pub(crate) fn describe(level: &Isolation, limits: &LimitsInForce) -> String {
     let details = level.details().map(|details| format!("{details}; ")).unwrap_or_default();
     format!("{level} ({details}{limits})")
-}
-
-/// Directories of the system in which only root can make something, and which everybody may pass.
-const CACHES: [&str; 2] = ["/var/cache/lambd", "/run/lambd"];
-
-/// Makes a directory beside the data directory, which only its owner may enter, for what functions read and
-/// write. One for each data directory, so that the lock of that one protects it.
-pub(crate) fn shared_directory(data: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
-    let name = Sha256Digest::of(data.as_os_str().as_bytes()).to_hex();
-    let make = |parent: &str| -> io::Result<PathBuf> {
-        let directory = Path::new(parent).join(&name[..16]);
-        std::fs::create_dir_all(&directory)?;
-        for path in [Path::new(parent), &directory] {
-            // To be passed, and not to be listed.
-            std::fs::set_permissions(path, Permissions::from_mode(0o711))?;
-        }
-        Ok(directory)
-    };
-    let [first, second] = CACHES;
-    make(first).or_else(|error| make(second).map_err(|_| (first.into(), error)))
 }
 
 /// Which interpreters functions can execute at an isolation level.
@@ -123,6 +99,8 @@ fn none(failed: &[(Isolation, Availability)]) -> StartError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
 
     #[test]

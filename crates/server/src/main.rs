@@ -6,6 +6,7 @@ mod health;
 mod isolation;
 mod network;
 mod runtimes;
+mod shared;
 mod wiring;
 
 use std::process::ExitCode;
