@@ -241,7 +241,7 @@ def test_runtimes_are_listed(rooted, chosen, layout, directory, runtime):
     assert runtimes["java21"]["root"] == {"kind": "directory", "path": str(runtime.path)}
     assert runtimes["provided.al2023"]["root"] == {"kind": "directory", "path": str(directory.path)}
     assert (runtimes["provided"]["runs"], runtimes["provided"]["root"]) == ({"kind": "function"}, {"kind": "host"})
-    assert runtimes["ruby3.4"]["state"] == "missing" and "--runtime-root ruby3.4=" in runtimes["ruby3.4"]["remedy"]
+    assert runtimes["dotnet8"]["state"] == "missing" and "--runtime-root dotnet8=" in runtimes["dotnet8"]["remedy"]
 
     done = subprocess.run(
         [program(), "runtimes", "--data", str(rooted.data), *chosen],
@@ -349,7 +349,7 @@ BAD = {
     "no interpreter": (bare, "it has no Python", f"{PYTHON}={{path}}"),
     "other version": (lambda layout, _: layout.path, f"only {PYTHON.removeprefix('python')}", f"{OTHER}={{path}}:test"),
     "broken interpreter": (broken, "does not run", f"{PYTHON}={{path}}"),
-    "no runtime": (bare, "lambd has no runtime of its own for ruby", "ruby={path}"),
+    "no runtime": (bare, "lambd has no runtime of its own for dotnet", "dotnet={path}"),
     "unknown tag": (lambda layout, _: layout.path, 'no image with tag "none"; there is other, test', "python={path}:none"),
     "no tag": (lambda layout, _: layout.path, "several images: other, test", "python={path}"),
     "damaged": (damaged, "is damaged", "python={path}:test"),

@@ -55,8 +55,8 @@ pub use args::{
 };
 pub use console::{Captured, Console};
 pub use ports::{
-    BoxFuture, Daemon, Inspector, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimesQuery, ServeArgs,
-    StartError,
+    AccountLimits, BoxFuture, Daemon, Inspector, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimesQuery,
+    ServeArgs, StartError,
 };
 pub use report::{
     Check, DoctorReport, IsolationLevel, IsolationStatus, RootStatus, RuntimeMissing, RuntimeProgram,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use lambd_types::{AccountId, Cidr, NetworkPolicy, Region};
+use lambd_types::{AccountId, Cidr, NetworkPolicy, Region, limits};
 
 use crate::args::{CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeSubstitution};
 use crate::report::{DoctorReport, RuntimeStatus};
@@ -59,12 +59,38 @@ pub struct ServeArgs {
     pub s3_endpoint: Option<String>,
     /// Where trace segments are handed on to.
     pub xray_daemon: Option<SocketAddr>,
+    /// What each account may have in each region.
+    pub limits: AccountLimits,
     /// What to do about a function whose runtime version is not installed.
     pub runtime_substitution: RuntimeSubstitution,
     /// Root file systems that are used instead of the machine's own.
     pub runtime_roots: Vec<RuntimeRoot>,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
+}
+
+/// Limits of an account in a region. Sizes are in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Of a package that is uploaded directly.
+    pub code_size_zipped: u64,
+    /// Of a package when unpacked, layers included.
+    pub code_size_unzipped: u64,
+    /// Of all packages.
+    pub total_code_size: u64,
+    /// Events processed at one time.
+    pub concurrent_executions: usize,
+}
+
+impl Default for AccountLimits {
+    fn default() -> Self {
+        Self {
+            code_size_zipped: limits::CODE_SIZE_ZIPPED,
+            code_size_unzipped: limits::CODE_SIZE_UNZIPPED,
+            total_code_size: limits::TOTAL_CODE_SIZE,
+            concurrent_executions: limits::CONCURRENT_EXECUTIONS,
+        }
+    }
 }
 
 /// A root file system for the functions of a runtime or of a family of runtimes.

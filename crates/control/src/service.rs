@@ -15,10 +15,16 @@ use lambd_types::limits;
 use crate::uploads::{self, Upload, UploadError};
 use crate::{Control, actions};
 
-/// Bodies that carry a package: 50 MB in base64 and the rest of the request (LANG2-182).
-const PACKAGE_BODY: usize = 70_167_211;
+/// What a request may carry beside a package.
+const BESIDE_PACKAGE: usize = 256 * 1024;
 /// Bodies that carry settings.
 const SETTINGS_BODY: usize = 1024 * 1024;
+
+/// Bytes of a body that carries a package of this size: in base64, with the rest of the request (LANG2-182).
+fn package_body(zipped: u64) -> usize {
+    let encoded = usize::try_from(zipped.div_ceil(3)).unwrap_or(usize::MAX).saturating_mul(4);
+    encoded.saturating_add(BESIDE_PACKAGE)
+}
 
 /// The Lambda endpoint.
 pub struct LambdaService {
@@ -216,7 +222,9 @@ impl AwsService for LambdaService {
     fn body_limit(&self, head: &RequestHead) -> usize {
         let Routed::Offered(route) = route(head) else { return SETTINGS_BODY };
         match route.operation {
-            operation if operation.archive().is_some() => PACKAGE_BODY,
+            operation if operation.archive().is_some() => {
+                package_body(self.control.options().code_size_zipped)
+            }
             Operation::Invoke if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
             Operation::Invoke => limits::SYNC_PAYLOAD,
             Operation::InvokeAsync => limits::INVOKE_ASYNC_PAYLOAD,

@@ -14,6 +14,7 @@ use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
 use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
+use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_types::{Clock, EphemeralStorage, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
@@ -109,7 +110,10 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         objects: objects(args.s3_endpoint)?,
         objects_credentials: Credentials::from_env(|name| std::env::var(name).ok()),
         network: network.rules.clone(),
-        ..ControlOptions::default()
+        unpack: UnpackLimits { bytes: args.limits.code_size_unzipped, ..UnpackLimits::default() },
+        code_size_zipped: args.limits.code_size_zipped,
+        total_code_size: args.limits.total_code_size,
+        concurrent_executions: args.limits.concurrent_executions,
     };
     let control = Control::new(store.clone(), clock.clone(), options);
 
@@ -135,7 +139,10 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         init_limit: Duration::from_secs(limits::INIT_SECONDS),
         shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
     });
-    let options = InvokeOptions::default();
+    let options = InvokeOptions {
+        concurrent_executions: args.limits.concurrent_executions,
+        ..InvokeOptions::default()
+    };
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
     for (scope, name, reserved) in store.reservations().await.map_err(part)? {
         invoker.reserve(&scope, &name, Some(reserved.0 as usize));

@@ -2,6 +2,7 @@
 
 mod calls;
 mod isolation;
+mod limits;
 mod serve;
 mod value;
 

@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Cidr, Region};
 
 use super::isolation::IsolationFlags;
+use super::limits::LimitFlags;
 use super::value::{Document, NetworkChoice, account, base_url, region, runtime_root};
 use super::{CpuShare, LogLevel, RuntimeSubstitution};
 use crate::ports::{RuntimeRoot, ServeArgs};
@@ -79,6 +80,9 @@ pub struct ServeFlags {
     /// X-Ray daemon, or a collector with its interface, to which functions' trace segments are handed on
     #[arg(long, value_name = "ADDR", env = "LAMBD_XRAY_DAEMON")]
     pub(crate) xray_daemon: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
 
     #[command(flatten)]
     pub(crate) runtimes: RuntimeFlags,
@@ -208,6 +212,7 @@ impl ServeFlags {
             denied_networks: self.denied_networks.clone(),
             s3_endpoint: self.s3_endpoint.clone(),
             xray_daemon: self.xray_daemon,
+            limits: self.limits.limits(),
             runtime_substitution: self.runtimes.runtime_substitution,
             runtime_roots: self.runtimes.runtime_roots.clone(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
