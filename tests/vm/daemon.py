@@ -198,7 +198,7 @@ class Tests(unittest.TestCase):
         """SIGTERM: exit code 0, no process, no group."""
         self.assertEqual(self.daemon.stop(), 0, self.daemon.output())
         self.assertEqual(processes("lambd-init") + processes("lambd-spawner"), [])
-        self.assertEqual(groups(self.daemon.process.pid), [])
+        self.assertEqual(groups(self.daemon.process.pid), [], self.daemon.output())
 
     def invoke_used(self, event):
         """Invokes and shows the daemon's own log if that fails."""

@@ -22,7 +22,8 @@ pub(crate) struct Pool {
     maker: Maker,
     /// What is kept ready; nothing until somebody says so.
     stock: OnceLock<Stock>,
-    ready: Mutex<Vec<Prepared>>,
+    /// None once the pool is closed: one that is being made meanwhile must not be kept.
+    ready: Mutex<Option<Vec<Prepared>>>,
     /// One was taken, or the pool is gone.
     changed: Arc<Notify>,
     number: AtomicU64,
@@ -39,7 +40,7 @@ impl Pool {
         Arc::new(Self {
             maker,
             stock: OnceLock::new(),
-            ready: Mutex::default(),
+            ready: Mutex::new(Some(Vec::new())),
             changed: Arc::default(),
             number: AtomicU64::new(0),
         })
@@ -71,7 +72,7 @@ impl Pool {
     fn take_ready(&self) -> Option<Prepared> {
         let mut ready = self.ready();
         // One may have been killed while it waited.
-        let prepared = std::iter::from_fn(|| ready.pop()).find(Prepared::is_alive);
+        let prepared = std::iter::from_fn(|| ready.as_mut()?.pop()).find(Prepared::is_alive);
         self.changed.notify_one();
         prepared
     }
@@ -79,10 +80,21 @@ impl Pool {
     /// Removes those that wait, and makes no more.
     pub(crate) fn close(&self) {
         self.maker.requests.close();
-        self.ready().clear();
+        *self.ready() = None;
     }
 
-    fn ready(&self) -> MutexGuard<'_, Vec<Prepared>> {
+    /// How many are ready; none once the pool is closed.
+    fn count(&self) -> Option<usize> {
+        self.ready().as_ref().map(Vec::len)
+    }
+
+    fn put(&self, prepared: Prepared) {
+        if let Some(ready) = self.ready().as_mut() {
+            ready.push(prepared);
+        }
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Option<Vec<Prepared>>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,7 +113,8 @@ impl Drop for Pool {
 /// Keeps the pool full while somebody has it.
 async fn fill(pool: Weak<Pool>, stock: Stock, changed: Arc<Notify>) {
     while let Some(pool) = pool.upgrade() {
-        if pool.ready().len() >= stock.size {
+        let Some(count) = pool.count() else { return };
+        if count >= stock.size {
             // Whoever waits must not keep the pool.
             drop(pool);
             changed.notified().await;
@@ -109,7 +122,7 @@ async fn fill(pool: Weak<Pool>, stock: Stock, changed: Arc<Notify>) {
             continue;
         }
         match pool.make(stock.base).await {
-            Ok(prepared) => pool.ready().push(prepared),
+            Ok(prepared) => pool.put(prepared),
             Err(SandboxError::SpawnerGone) => return,
             Err(error) => {
                 tracing::warn!(%error, "cannot make a sandbox ahead of demand");

@@ -235,6 +235,25 @@ async fn cgroups_are_removed() {
     remove(&options);
 }
 
+/// Whatever is being made ahead of demand at that moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_at_any_moment_leaves_no_groups() {
+    let options = own_parent("moments");
+    for moment in 0..25 {
+        let spawner = start_with(SpawnerOptions { prepared: 2, ..options.clone() });
+        tokio::time::sleep(Duration::from_micros(240 * moment)).await;
+        spawner.shutdown().await;
+        let left: Vec<PathBuf> = groups_named(&options.cgroup_parent)
+            .into_iter()
+            .flat_map(|parent| std::fs::read_dir(parent).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect();
+        assert_eq!(left, Vec::<PathBuf>::new(), "after {moment} x 240 µs");
+    }
+    remove(&options);
+}
+
 /// Groups that a dead daemon left, each with a process in it, which is frozen.
 struct Leftovers {
     directories: Vec<PathBuf>,
