@@ -16,6 +16,9 @@ use lambd_rust_sdk_tests::{Daemon, given};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+#[path = "rust_sdk/every_operation.rs"]
+mod every_operation;
+
 const ROLE: &str = "arn:aws:iam::000000000000:role/lambda-ex";
 
 fn credentials() -> Credentials {
