@@ -4,8 +4,8 @@
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::{Blob, ByteStream};
 use aws_sdk_lambda::types::{
-    AllowedPublishers, FunctionUrlAuthType, LayerVersionContentInput, ProvisionedConcurrencyStatusEnum,
-    RecursiveLoop, UpdateRuntimeOn,
+    AccountLimit, AllowedPublishers, FunctionConfiguration, FunctionUrlAuthType, LayerVersionContentInput,
+    ProvisionedConcurrencyStatusEnum, RecursiveLoop, UpdateRuntimeOn,
 };
 use lambd_rust_sdk_tests::Daemon;
 
@@ -22,13 +22,13 @@ macro_rules! sent {
     };
 }
 
-/// API-100..148, API-602, API-707: the operations of the guide and those that came later.
+/// API-101..148, API-602, API-707: the operations of the guide and those that came later.
 #[tokio::test]
 async fn every_operation() {
     let daemon = Daemon::start();
     let client = lambda(&daemon);
     let settings = sent!(client.get_account_settings());
-    assert_eq!(settings.account_limit().map(|limit| limit.concurrent_executions()), Some(1000));
+    assert_eq!(settings.account_limit().map(AccountLimit::concurrent_executions), Some(1000));
     create(&client, NAME, package()).await;
     versions_and_aliases(&client).await;
     invocations(&client).await;
@@ -58,7 +58,7 @@ async fn versions_and_aliases(client: &Client) {
     sent!(client.update_function_code().function_name(NAME).zip_file(Blob::new(package())));
     settled(client, NAME).await;
     let function = sent!(client.get_function().function_name(NAME));
-    assert_eq!(function.configuration().and_then(|c| c.timeout()), Some(5));
+    assert_eq!(function.configuration().and_then(FunctionConfiguration::timeout), Some(5));
 }
 
 async fn invocations(client: &Client) {
