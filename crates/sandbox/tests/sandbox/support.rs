@@ -1,6 +1,6 @@
 //! Making a sandbox, running a script in it, reading its output.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -206,11 +206,15 @@ pub(crate) fn hold_by(prefix: &[&str], args: &[&str]) -> (Child, [i32; 2]) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the helper starts");
-    let lines = BufReader::new(daemon.stdout.take().expect("piped")).lines();
-    let line = lines
+    let mut output = BufReader::new(daemon.stdout.take().expect("piped"));
+    let line = output
+        .by_ref()
+        .lines()
         .map_while(Result::ok)
         .find(|line| line.starts_with("pids: "))
         .expect("it announces the sandbox");
+    // The helper, which ends where its output cannot be written, would take the sandbox with it.
+    daemon.stdout = Some(output.into_inner());
     let pids: Vec<i32> = line.split(' ').skip(1).map(|word| word.parse().expect("a pid")).collect();
     (daemon, pids.try_into().expect("two pids"))
 }
