@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::artefacts::{self, Artefacts, Profile};
+use crate::dotnet::DotNet;
 use crate::error::Error;
 use crate::foreign::{self, Libraries};
 use crate::python::Environment;
@@ -99,6 +100,8 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<bool, 
     let python = Environment::ensure(workspace)?;
     let artefacts =
         if selection.needs_daemon() { Some(artefacts::build(workspace, Profile::Debug)?) } else { None };
+    let dotnet =
+        if selection.needs_daemon() { Some(crate::dotnet::build(workspace, &python)?) } else { None };
     let libraries = match selection.suites.contains(&Suite::Conformance) {
         true => Some(foreign::ensure(workspace, &python)?),
         false => None,
@@ -107,8 +110,9 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<bool, 
     for &suite in &selection.suites {
         println!("\n== {} ==", suite.name());
         let start = Instant::now();
-        let (artefacts, libraries) = (artefacts.as_ref(), libraries.as_ref());
-        let tally = Runner { workspace, python: &python, artefacts, libraries, selection }.run(suite)?;
+        let (artefacts, libraries, dotnet) = (artefacts.as_ref(), libraries.as_ref(), dotnet.as_ref());
+        let tally =
+            Runner { workspace, python: &python, artefacts, libraries, dotnet, selection }.run(suite)?;
         let tally = if selection.filter.is_some() { tally } else { tally.not_empty() };
         outcomes.push(Outcome { suite: suite.name(), tally, took: start.elapsed() });
     }
@@ -121,6 +125,7 @@ struct Runner<'a> {
     python: &'a Environment,
     artefacts: Option<&'a Artefacts>,
     libraries: Option<&'a Libraries>,
+    dotnet: Option<&'a DotNet>,
     selection: &'a Selection,
 }
 
@@ -210,6 +215,10 @@ impl Runner<'_> {
         if let Some(libraries) = self.libraries {
             command.env("LAMBD_PYTHON_LIBRARIES", &libraries.python);
             command.env("LAMBD_NODE_LIBRARIES", &libraries.node);
+        }
+        if let Some(dotnet) = self.dotnet {
+            // The daemon finds it there as well.
+            command.env("DOTNET_ROOT", &dotnet.root).env("LAMBD_DOTNET_ASSEMBLIES", &dotnet.assemblies);
         }
         let no_bytecode_in_the_source_tree: PathBuf = self.workspace.test_env().join("pycache");
         command.env("PYTHONPYCACHEPREFIX", no_bytecode_in_the_source_tree);

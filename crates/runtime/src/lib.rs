@@ -21,7 +21,7 @@ mod running;
 mod wrapper;
 
 pub use catalogue::{
-    Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
+    Bootstraps, Catalogue, DotNet, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
     RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
 };
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

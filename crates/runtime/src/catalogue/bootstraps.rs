@@ -27,16 +27,18 @@ const COMPILED_MAX: u64 = 4 << 20;
 
 macro_rules! bootstrap {
     ($family:expr, $directory:literal, $file:literal) => {
-        ($family, $file, include_str!(concat!("../../../../runtimes/", $directory, "/", $file)))
+        ($family, $file, include_bytes!(concat!("../../../../runtimes/", $directory, "/", $file)))
     };
 }
 
-const FILES: &[(Family, &str, &str)] = &[
+const FILES: &[(Family, &str, &[u8])] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),
     bootstrap!(Family::Ruby, "ruby", "bootstrap.rb"),
     bootstrap!(Family::Ruby, "ruby", "lib/logger.rb"),
+    bootstrap!(Family::DotNet, "dotnet", "bootstrap.dll"),
+    bootstrap!(Family::DotNet, "dotnet", "bootstrap.runtimeconfig.json"),
 ];
 
 /// Where the bootstraps are on disk; each language has a directory that becomes `/var/runtime`.
@@ -56,8 +58,8 @@ impl Bootstraps {
             let dir = bootstraps.directory(*family);
             std::fs::create_dir_all(&dir)?;
             let path = dir.join(file);
-            if std::fs::read_to_string(&path).ok().as_deref() != Some(*content) {
-                write_new(&path, content.as_bytes())?;
+            if std::fs::read(&path).ok().as_deref() != Some(*content) {
+                write_new(&path, content)?;
             }
         }
         Ok(bootstraps)
@@ -156,6 +158,7 @@ impl Bootstraps {
             Family::Python => "python",
             Family::NodeJs => "nodejs",
             Family::Ruby => "ruby",
+            Family::DotNet => "dotnet",
         })
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::{Family, Found, LanguageVersion, versions};
+use super::{Family, Found, LanguageVersion, dotnet, versions};
 
 /// Where version managers keep what they install, and where in it the programs are.
 const PYTHON_MANAGERS: &[(&str, &str)] = &[
@@ -41,6 +41,9 @@ pub(super) async fn all(usable: impl Fn(&Found) -> bool) -> Vec<Found> {
     );
     for program in nodes.into_iter().chain(rubies).filter(&usable) {
         found.entry((program.family, std::cmp::Reverse(program.version))).or_insert(program);
+    }
+    for dotnet in dotnet::places().iter().flat_map(|place| dotnet::found(place)).filter(&usable) {
+        found.entry((dotnet.family, std::cmp::Reverse(dotnet.version))).or_insert(dotnet);
     }
     found.into_values().collect()
 }
@@ -117,7 +120,7 @@ async fn asked(family: Family, name: &str, managers: &[(&str, &str)]) -> Vec<Fou
 
 /// The program behind a path, links resolved, if it is an executable of this machine. Shims of version
 /// managers are scripts; they need their manager, which is not inside a sandbox.
-fn program(path: &Path) -> Option<PathBuf> {
+pub(super) fn program(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     let mut magic = [0; 4];
     File::open(&path).ok()?.read_exact(&mut magic).ok()?;

@@ -9,11 +9,13 @@
 //! | `versions`   | what version a program says it has                                    |
 //! | `trial`      | running a program of a root file system once                          |
 //! | `bootstraps` | lambd's own runtimes on disk                                          |
+//! | `dotnet`     | .NET, and its command line                                            |
 //! | `executable` | functions that are programs by themselves                             |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
 mod discover;
+mod dotnet;
 mod executable;
 mod plan;
 mod rooted;
@@ -31,6 +33,7 @@ use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
+pub use dotnet::DotNet;
 pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
@@ -45,16 +48,22 @@ pub enum Family {
     NodeJs,
     /// `ruby3.x`.
     Ruby,
+    /// `dotnet8` and `dotnetcore3.1` and their like.
+    DotNet,
 }
 
 impl Family {
     /// The family and the language version of a runtime identifier: `python3.12` is Python 3.12,
-    /// `nodejs20.x` is Node.js 20.
+    /// `nodejs20.x` is Node.js 20, `dotnetcore3.1` and `dotnet8` are .NET 3.1 and 8.
     pub fn of(runtime: &str) -> Option<(Self, LanguageVersion)> {
-        for (prefix, family) in [("python", Self::Python), ("ruby", Self::Ruby)] {
+        for (prefix, family) in [("python", Self::Python), ("ruby", Self::Ruby), ("dotnetcore", Self::DotNet)]
+        {
             let Some(version) = runtime.strip_prefix(prefix) else { continue };
             let (major, minor) = version.split_once('.')?;
             return Some((family, LanguageVersion(major.parse().ok()?, minor.parse().ok()?)));
+        }
+        if let Some(version) = runtime.strip_prefix("dotnet") {
+            return Some((Self::DotNet, LanguageVersion(version.parse().ok()?, 0)));
         }
         let version = runtime.strip_prefix("nodejs")?.strip_suffix(".x")?;
         Some((Self::NodeJs, LanguageVersion(version.parse().ok()?, 0)))
@@ -66,6 +75,8 @@ impl Family {
             Self::Python => format!("python{}.{}", version.0, version.1),
             Self::NodeJs => format!("nodejs{}.x", version.0),
             Self::Ruby => format!("ruby{}.{}", version.0, version.1),
+            Self::DotNet if version < DOTNET_CORE_END => format!("dotnetcore{}.{}", version.0, version.1),
+            Self::DotNet => format!("dotnet{}", version.0),
         }
     }
 
@@ -78,7 +89,8 @@ impl Family {
     pub fn version_text(self, version: LanguageVersion) -> String {
         match self {
             Self::Python | Self::Ruby => format!("{}.{}", version.0, version.1),
-            Self::NodeJs => version.0.to_string(),
+            Self::DotNet if version < DOTNET_CORE_END => format!("{}.{}", version.0, version.1),
+            Self::NodeJs | Self::DotNet => version.0.to_string(),
         }
     }
 
@@ -88,9 +100,13 @@ impl Family {
             Self::Python => "Python",
             Self::NodeJs => "Node.js",
             Self::Ruby => "Ruby",
+            Self::DotNet => ".NET",
         }
     }
 }
+
+/// The first .NET that is not .NET Core.
+const DOTNET_CORE_END: LanguageVersion = LanguageVersion(5, 0);
 
 /// Major and minor version of a language; for Node.js only the major one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -314,6 +330,9 @@ impl Catalogue {
                 });
                 let bootstraps = root
                     .map_or_else(|| self.bootstraps.clone(), |root| self.bootstraps.of_root(&root.selector));
+                if interpreter.family == Family::DotNet {
+                    return Ok(LaunchPlan::dotnet(interpreter, function, &bootstraps, root, notice));
+                }
                 let asked = Family::of(runtime).map_or(interpreter.version, |(_, version)| version);
                 LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice)
             }
@@ -361,12 +380,14 @@ impl Catalogue {
     }
 }
 
-/// The interpreter closest to a version; of two at the same distance the newer one.
+/// The interpreter closest to a version; of two at the same distance the newer one. A .NET runs what was made for
+/// older ones, not for newer.
 fn nearest(found: &[Found], family: Family, version: LanguageVersion) -> Option<&Found> {
     let rank = |v: LanguageVersion| i64::from(v.0) * 1000 + i64::from(v.1);
     found
         .iter()
         .filter(|f| f.family == family && (family != Family::Python || f.version.0 == version.0))
+        .filter(|f| family != Family::DotNet || f.version >= version)
         .min_by_key(|f| ((rank(f.version) - rank(version)).abs(), -rank(f.version)))
 }
 
@@ -419,7 +440,13 @@ mod tests {
         assert_eq!(Family::of("python3.12"), Some((Family::Python, LanguageVersion(3, 12))));
         assert_eq!(Family::of("nodejs20.x"), Some((Family::NodeJs, LanguageVersion(20, 0))));
         assert_eq!(Family::NodeJs.identifier(LanguageVersion(20, 0)), "nodejs20.x");
-        for other in ["java21", "provided", "nodejs", "python3", "nodejs4.3"] {
+        for (id, version) in [("dotnetcore3.1", LanguageVersion(3, 1)), ("dotnet8", LanguageVersion(8, 0))] {
+            assert_eq!(Family::of(id), Some((Family::DotNet, version)));
+            assert_eq!(Family::DotNet.identifier(version), id);
+        }
+        for other in
+            ["java21", "provided", "nodejs", "python3", "nodejs4.3", "dotnet", "dotnetcore", "dotnetcore3"]
+        {
             assert_eq!(Family::of(other), None, "{other}");
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use lambd_types::FunctionSnapshot;
 
 use super::roots::{Contents, RuntimeRoot};
-use super::{Bootstraps, Family, Found, LanguageVersion};
+use super::{Bootstraps, Family, Found, LanguageVersion, dotnet};
 use crate::layout::{self, LANG_DIR, Layout, OPT, TASK_ROOT};
 
 /// The parts of a toolchain that programs need, below its prefix. Not the prefix itself: that of a Node.js in
@@ -50,6 +50,8 @@ pub enum Launcher {
         /// their own.
         runtime: Option<String>,
     },
+    /// Our bootstrap on .NET.
+    DotNet(dotnet::DotNet),
     /// Our bootstrap on an interpreter.
     Managed {
         /// The interpreter.
@@ -144,7 +146,7 @@ impl Launcher {
     /// Whether `AWS_LAMBDA_EXEC_WRAPPER` counts. Custom runtimes start themselves, and what a root file system
     /// brings along looks at the variable by itself.
     pub(crate) fn takes_wrapper(&self) -> bool {
-        matches!(self, Self::Managed { .. })
+        matches!(self, Self::Managed { .. } | Self::DotNet(_))
     }
 
     /// What is executed where files are as `layout` says.
@@ -160,6 +162,7 @@ impl Launcher {
                 let command = Path::new(&layout.runtime_dir).join("bootstrap");
                 Start { command, args: Vec::new(), env }
             }
+            Self::DotNet(dotnet) => dotnet.start(layout),
             Self::Managed { interpreter, asked } => {
                 // Packages and layers are made for one of them.
                 let mut versions = vec![*asked, interpreter.version];
@@ -213,6 +216,8 @@ fn of_language(family: Family, versions: &[LanguageVersion], layout: &Layout) ->
         Family::Python => python(layout),
         Family::NodeJs => nodejs(versions, layout),
         Family::Ruby => ruby(versions, layout),
+        // It finds everything by itself.
+        Family::DotNet => (Vec::new(), Vec::new()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::discover::python_version;
 use super::rooted::Rooted;
 use super::selector::{Selector, family_of};
 use super::versions::{self, Silent};
-use super::{Family, Found};
+use super::{Family, Found, dotnet};
 use crate::layout::{LANG_DIR, RUNTIME_DIR};
 use crate::ports::{Sandboxes, SpawnError};
 
@@ -187,6 +187,7 @@ impl Language {
             "python" => whole(Family::Python),
             "nodejs" => whole(Family::NodeJs),
             "ruby" => whole(Family::Ruby),
+            "dotnet" => whole(Family::DotNet),
             identifier => {
                 let (family, version) = Family::of(identifier)?;
                 family.has_bootstrap(version).then_some(Self { family, version: Some(version) })
@@ -220,6 +221,9 @@ async fn ask(
     directory: &Path,
     sandboxes: &dyn Sandboxes,
 ) -> Result<Vec<Found>, RootError> {
+    if language.family == Family::DotNet {
+        return Ok(dotnets(rooted));
+    }
     let mut programs: Vec<PathBuf> = Vec::new();
     for bin in PROGRAMS.map(Path::new) {
         for name in rooted.names(bin).iter().filter_map(|name| name.to_str()) {
@@ -227,6 +231,7 @@ async fn ask(
                 Family::Python => name == "python3" || python_version(name).is_some(),
                 Family::NodeJs => name == "node",
                 Family::Ruby => name == "ruby",
+                Family::DotNet => false,
             };
             let program = if wanted { rooted.program(&bin.join(name)) } else { None };
             programs.extend(program.filter(|program| !programs.contains(program)));
@@ -258,6 +263,19 @@ async fn ask(
             Ok(found)
         }
     }
+}
+
+/// The same for .NET, which nobody needs to run for that.
+fn dotnets(rooted: &Rooted) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    let places = PROGRAMS.iter().chain(&dotnet::PLACES).map(Path::new);
+    for one in places.flat_map(|place| dotnet::inside(place, rooted)) {
+        if found.iter().all(|found| found.version != one.version) {
+            found.push(one);
+        }
+    }
+    found.sort_by_key(|found| std::cmp::Reverse(found.version));
+    found
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ fn parse(family: Family, text: &str) -> Option<Told> {
         Family::Python => "Python ",
         Family::NodeJs => "v",
         Family::Ruby => "ruby ",
+        // Its directories tell, so it is not asked.
+        Family::DotNet => return None,
     };
     let mut exact = text.lines().find_map(|line| line.trim().strip_prefix(prefix))?;
     if family == Family::Ruby {
@@ -79,7 +81,7 @@ fn parse(family: Family, text: &str) -> Option<Told> {
     let mut numbers = exact.split('.').map(str::parse);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return None };
     let version = match family {
-        Family::Python | Family::Ruby => LanguageVersion(major, minor),
+        Family::Python | Family::Ruby | Family::DotNet => LanguageVersion(major, minor),
         Family::NodeJs => LanguageVersion(major, 0),
     };
     Some(Told { version, exact: exact.to_owned() })
