@@ -34,6 +34,91 @@ pub trait Inspector: Send + Sync {
     fn runtimes(&self, query: RuntimesQuery) -> BoxFuture<'_, Result<Vec<RuntimeStatus>, StartError>>;
 }
 
+/// Installs and removes toolchains.
+pub trait Installer: Send + Sync {
+    /// Installs what runs the functions of a runtime, telling how far it is.
+    fn add<'a>(
+        &'a self,
+        request: AddRuntime,
+        progress: &'a (dyn Fn(AddProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<AddedRuntime, InstallError>>;
+
+    /// Removes the toolchains of a runtime, or the one of that name, and tells their names.
+    fn remove(&self, toolchains: &Path, id: &str) -> Result<Vec<String>, InstallError>;
+}
+
+/// What to install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddRuntime {
+    /// The directory of toolchains.
+    pub toolchains: PathBuf,
+    /// The runtime.
+    pub id: String,
+    /// An archive, a folder, or `oci:` and an image; without one, where the language's users get it.
+    pub from: Option<String>,
+    /// Base URL of the npm registry, if it is chosen.
+    pub npm_registry: Option<String>,
+    /// Base URL of the index of Python packages, if it is chosen.
+    pub pypi_index: Option<String>,
+}
+
+/// How far an installation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddProgress {
+    /// Another one is going on.
+    Waiting,
+    /// A registry is asked.
+    Asking {
+        /// Its base URL.
+        registry: String,
+    },
+    /// The archive is on its way.
+    Downloading {
+        /// Where from.
+        url: String,
+        /// Bytes that came.
+        received: u64,
+        /// Bytes in all, if the server says.
+        total: Option<u64>,
+    },
+    /// Files are made.
+    Unpacking,
+    /// The program is run once.
+    Trying,
+}
+
+/// A toolchain that is there.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddedRuntime {
+    /// The runtime that it runs.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its version, if it is known.
+    pub version: Option<String>,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Where it comes from.
+    pub source: String,
+    /// What was verified of it.
+    pub checksum: Option<String>,
+    /// Whether it was there before.
+    pub already: bool,
+    /// Whether a running daemon sees it only after a restart.
+    pub needs_restart: bool,
+}
+
+/// A toolchain cannot be installed or removed.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct InstallError {
+    /// What went wrong.
+    pub reason: String,
+    /// What the user can do about it.
+    pub remedy: String,
+}
+
 /// How the daemon is to run: the options with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeArgs {
@@ -45,6 +130,8 @@ pub struct ServeArgs {
     pub account: AccountId,
     /// Directory for everything that survives a restart; to be created where missing.
     pub data: PathBuf,
+    /// Directory of the toolchains that `lambd runtimes add` installs.
+    pub toolchains: PathBuf,
     /// What keeps functions apart from the machine.
     pub isolation: IsolationChoice,
     /// How much CPU time functions get.
@@ -107,6 +194,8 @@ pub struct RuntimeRoot {
 pub struct RuntimesQuery {
     /// The data directory.
     pub data: PathBuf,
+    /// As for [`ServeArgs`].
+    pub toolchains: PathBuf,
     /// As for [`ServeArgs`].
     pub runtime_substitution: RuntimeSubstitution,
     /// As for [`ServeArgs`].

@@ -115,6 +115,8 @@ pub struct RuntimeStatus {
     pub runs: Option<RuntimeProgram>,
     /// The root file system that functions see: `None` when nothing runs them.
     pub root: Option<RootStatus>,
+    /// The name of the installed toolchain that runs it, if one does.
+    pub toolchain: Option<String>,
     /// What to do to have it, or to have it in the right version.
     pub remedy: Option<String>,
 }

@@ -19,7 +19,7 @@ mod report;
 mod running;
 
 pub use catalogue::{
-    Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
-    RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
+    Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, LiveCatalogue, Provision, RootError,
+    RootOrigin, RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
 };
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -12,10 +12,11 @@ use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
-use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
+use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
+use lambd_toolchains::Toolchains;
 use lambd_types::{Clock, EphemeralStorage, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -23,7 +24,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::health::HealthService;
 use crate::runtimes::{self, Others};
 use crate::shared::Shared;
-use crate::{isolation, network, wiring};
+use crate::{isolation, network, toolchains, wiring};
 
 /// How long requests in flight may take when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -78,9 +79,14 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let bootstraps = Bootstraps::install(&shared.join("runtime"))
         .map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
     let sandboxes = Arc::new(wiring::sandboxes::Sandboxes(spawner.clone()));
-    let roots = runtimes::roots(args.runtime_roots, &data, Others::Remove, &*sandboxes).await?;
+    let mut chosen = args.runtime_roots;
+    let toolchains = Toolchains::at(&args.toolchains);
+    if isolation.has_root_of_its_own() {
+        chosen.extend(toolchains::roots(&toolchains.list(), &chosen));
+    }
+    let roots = runtimes::roots(chosen, &data, Others::Remove, &*sandboxes).await?;
     let substitution = runtimes::substitution(args.runtime_substitution);
-    let interpreters = isolation::Interpreters::of(&isolation);
+    let interpreters = Arc::new(isolation::Interpreters::of(&isolation));
     let connected = async {
         nat?;
         network::try_nat(&spawner).await
@@ -90,7 +96,6 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found)),
         connected
     );
-    interpreters.tell_unusable();
     let network = network::choose(args.network, args.allow_host_network, connected)?;
     let default_network = network.rules.default_policy();
     let base = Base { network: network::of_sandbox(default_network), root: BaseRoot::Host };
@@ -98,9 +103,12 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let catalogue = catalogue.with_roots(roots);
-    let runtimes = runtimes::available(&catalogue);
+    let live = toolchains::Live::new(&args.toolchains, interpreters.clone());
+    let live = LiveCatalogue::new(catalogue.clone(), Arc::new(live));
+    let runtimes = runtimes::available(&live.current());
+    interpreters.tell_unusable();
     catalogue.install().map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
-    let (prepared, tried) = (catalogue.clone(), sandboxes.clone());
+    let (prepared, tried) = (live.current(), sandboxes.clone());
     tokio::spawn(async move { prepared.prepare(&*tried).await });
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -134,7 +142,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
         traces: Arc::new(wiring::traces::SegmentTraces(traces.clone())),
         network: network.rules,
-        catalogue,
+        catalogue: live,
         clock: clock.clone(),
         init_limit: Duration::from_secs(limits::INIT_SECONDS),
         shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),

@@ -14,8 +14,9 @@ use lambd_runtime::{
 };
 use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
 use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
+use lambd_toolchains::{Installed, Toolchains};
 
-use crate::wiring;
+use crate::{toolchains, wiring};
 
 /// What to do with images that were unpacked for options which are no longer given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,17 +158,21 @@ pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, S
     let mut catalogue =
         Catalogue::discover(substitution(query.runtime_substitution), bootstraps, |_| true).await;
     catalogue.learn_versions().await;
-    if !query.runtime_roots.is_empty() {
+    let installed = Toolchains::at(&query.toolchains).list();
+    catalogue = catalogue.with_toolchains(toolchains::found(&installed));
+    let mut chosen = query.runtime_roots;
+    chosen.extend(toolchains::roots(&installed, &chosen));
+    if !chosen.is_empty() {
         let options =
             SpawnerOptions { listeners: wiring::sandboxes::listeners(), ..SpawnerOptions::default() };
         let spawner = Spawner::start(options).map_err(|e| StartError::Part(Box::new(e)))?;
         let sandboxes = wiring::sandboxes::Sandboxes(spawner.clone());
-        let roots = roots(query.runtime_roots, &query.data, Others::Keep, &sandboxes).await;
+        let roots = roots(chosen, &query.data, Others::Keep, &sandboxes).await;
         spawner.shutdown().await;
         catalogue = catalogue.with_roots(roots?);
     }
     let known = catalogue.known(CREATABLE);
-    Ok(known.into_iter().map(|id| status(&catalogue, id)).collect())
+    Ok(known.into_iter().map(|id| with_toolchain(status(&catalogue, id), &installed)).collect())
 }
 
 pub(crate) fn substitution(rule: RuntimeSubstitution) -> Substitution {
@@ -177,6 +182,16 @@ pub(crate) fn substitution(rule: RuntimeSubstitution) -> Substitution {
     }
 }
 
+/// Names the toolchain that runs a runtime, or that waits for a lambd that can run it.
+fn with_toolchain(status: RuntimeStatus, installed: &[Installed]) -> RuntimeStatus {
+    let program = match &status.runs {
+        Some(RuntimeProgram::Interpreter { path }) => Some(path),
+        _ => None,
+    };
+    let runs = installed.iter().find(|one| one.program().is_some() && one.program().as_ref() == program);
+    RuntimeStatus { toolchain: runs.map(Installed::name), ..status }
+}
+
 fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
     let available = |runs, root: Option<&lambd_runtime::RuntimeRoot>, found: Option<&Found>| RuntimeStatus {
         id: id.clone(),
@@ -184,6 +199,7 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
         version: found.map(version),
         runs: Some(runs),
         root: Some(root.map_or(RootStatus::Host, |root| root_status(&root.origin))),
+        toolchain: None,
         remedy: None,
     };
     match catalogue.provision(&id) {
@@ -203,6 +219,7 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
             version: None,
             runs: None,
             root: None,
+            toolchain: None,
             remedy: Some(match error {
                 Unavailable::NotInstalled { .. } => install(&id),
                 Unavailable::NotInRoot { .. } => choose(&id),
@@ -216,6 +233,9 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
 }
 
 fn install(id: &str) -> String {
+    if lambd_toolchains::can_be_added(id) {
+        return format!("lambd runtimes add {id}");
+    }
     let what = Family::of(id).map_or_else(
         || id.to_owned(),
         |(family, version)| format!("{} {}", family.name(), family.version_text(version)),

@@ -16,6 +16,9 @@ use crate::ports::{RuntimeRoot, ServeArgs};
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
 
+/// Below the data directory, for `lambd dev` too.
+pub(crate) const TOOLCHAINS: &str = "toolchains";
+
 /// Options of `lambd serve`, shared by `lambd dev`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = SERVE_HELP)]
@@ -205,6 +208,7 @@ impl ServeFlags {
             region: self.region.clone(),
             account: self.account.clone(),
             data,
+            toolchains: self.data_dir().join(TOOLCHAINS),
             isolation: self.isolation.choice(),
             cpu: self.cpu.unwrap_or(CpuShare::Proportional),
             network: self.network,

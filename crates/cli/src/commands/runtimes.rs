@@ -1,9 +1,10 @@
 //! `lambd runtimes`.
 
-use crate::args::{Output, RuntimesArgs, default_data_dir};
+use crate::args::{Output, RuntimesAction, RuntimesArgs};
+use crate::commands::toolchains;
 use crate::console::{Console, Paint, table};
 use crate::failure::{Exit, Failure};
-use crate::ports::{Inspector, RuntimesQuery};
+use crate::ports::{Inspector, Installer, RuntimesQuery};
 use crate::report::{RootStatus, RuntimeProgram, RuntimeState, RuntimeStatus};
 
 const HEADER: [&str; 3] = ["RUNTIME", "VERSION", "FROM"];
@@ -13,11 +14,17 @@ const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
 pub(crate) async fn run(
     args: RuntimesArgs,
-    inspector: &impl Inspector,
+    inspector: &(impl Inspector + Installer),
     console: &Console,
 ) -> Result<Exit, Failure> {
+    match args.action {
+        Some(RuntimesAction::Add(args)) => return toolchains::add(args, inspector, console).await,
+        Some(RuntimesAction::Remove(args)) => return toolchains::remove(&args, inspector, console),
+        None => {}
+    }
     let query = RuntimesQuery {
-        data: args.data.unwrap_or_else(default_data_dir),
+        data: args.place.data(),
+        toolchains: args.place.toolchains(),
         runtime_substitution: args.runtimes.runtime_substitution,
         runtime_roots: args.runtimes.runtime_roots,
     };
@@ -47,7 +54,10 @@ fn text(runtimes: &[RuntimeStatus], paint: Paint) -> String {
 
 fn from(runtime: &RuntimeStatus) -> String {
     let what = match &runtime.runs {
-        Some(RuntimeProgram::Interpreter { path }) => path.display().to_string(),
+        Some(RuntimeProgram::Interpreter { path }) => match &runtime.toolchain {
+            Some(name) => format!("toolchain {name}"),
+            None => path.display().to_string(),
+        },
         Some(RuntimeProgram::Root) => "its own runtime".to_owned(),
         Some(RuntimeProgram::Function) => "the function's own program".to_owned(),
         None => String::new(),
@@ -77,7 +87,15 @@ mod tests {
     use super::*;
 
     fn runtime(id: &str, state: RuntimeState) -> RuntimeStatus {
-        RuntimeStatus { id: id.into(), state, version: None, runs: None, root: None, remedy: None }
+        RuntimeStatus {
+            id: id.into(),
+            state,
+            version: None,
+            runs: None,
+            root: None,
+            toolchain: None,
+            remedy: None,
+        }
     }
 
     #[test]

@@ -10,11 +10,13 @@
 //! | `trial`      | running a program of a root file system once                          |
 //! | `bootstraps` | lambd's own runtimes on disk                                          |
 //! | `executable` | functions that are programs by themselves                             |
+//! | `live`       | toolchains that are installed while a daemon runs                     |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
 mod discover;
 mod executable;
+mod live;
 mod plan;
 mod rooted;
 mod roots;
@@ -31,6 +33,7 @@ use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
+pub use live::LiveCatalogue;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
 pub use selector::{Selector, UnknownRuntime};
@@ -235,6 +238,17 @@ impl Catalogue {
     #[must_use]
     pub fn with_roots(self, roots: Vec<RuntimeRoot>) -> Self {
         Self { roots, ..self }
+    }
+
+    /// The same, with toolchains that go before interpreters of the same version.
+    #[must_use]
+    pub fn with_toolchains(&self, installed: Vec<Found>) -> Self {
+        let mut found = installed;
+        found.extend(self.found.iter().cloned());
+        // Stable, so the first of each version stays the first.
+        found.sort_by_key(|found| (found.family, std::cmp::Reverse(found.version)));
+        found.dedup_by_key(|found| (found.family, found.version));
+        Self { found, ..self.clone() }
     }
 
     /// Asks the interpreters of this machine for the whole of their versions, which starts each of them.
