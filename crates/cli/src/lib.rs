@@ -51,12 +51,14 @@ use std::process::ExitCode;
 
 pub use args::{
     Cli, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice,
-    LogLevel, LogsArgs, NetworkChoice, Output, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
+    LogLevel, LogsArgs, NetworkChoice, Output, RuntimeDeprecation, RuntimeSubstitution, RuntimesArgs,
+    ServeFlags, parse,
 };
 pub use console::{Captured, Console};
 pub use ports::{
     AccountLimits, AddProgress, AddRuntime, AddedRuntime, BoxFuture, Daemon, Inspector, InstallError,
-    Installer, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimesQuery, ServeArgs, StartError,
+    Installer, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimeSubstitutions, RuntimesQuery, ServeArgs,
+    StartError,
 };
 pub use report::{
     Check, DoctorReport, IsolationLevel, IsolationStatus, RootStatus, RuntimeMissing, RuntimeProgram,

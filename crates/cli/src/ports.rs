@@ -9,7 +9,9 @@ use std::pin::Pin;
 
 use lambd_types::{AccountId, Cidr, NetworkPolicy, Region, limits};
 
-use crate::args::{CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeSubstitution};
+use crate::args::{
+    CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeDeprecation, RuntimeSubstitution,
+};
 use crate::report::{DoctorReport, RuntimeStatus};
 
 /// A boxed future that may move between threads.
@@ -149,7 +151,9 @@ pub struct ServeArgs {
     /// What each account may have in each region.
     pub limits: AccountLimits,
     /// What to do about a function whose runtime version is not installed.
-    pub runtime_substitution: RuntimeSubstitution,
+    pub runtime_substitution: RuntimeSubstitutions,
+    /// What to do about runtimes that AWS has deprecated.
+    pub runtime_deprecation: RuntimeDeprecation,
     /// Root file systems that are used instead of the machine's own.
     pub runtime_roots: Vec<RuntimeRoot>,
     /// How much the daemon's own log says.
@@ -180,6 +184,24 @@ impl Default for AccountLimits {
     }
 }
 
+/// What to do about functions whose runtime versions are not installed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuntimeSubstitutions {
+    /// For runtimes without a rule of their own.
+    pub others: RuntimeSubstitution,
+    /// For a runtime identifier, or a family.
+    pub of: Vec<(String, RuntimeSubstitution)>,
+}
+
+impl RuntimeSubstitutions {
+    /// The rule for a runtime: its own, else its family's, else that for the others.
+    pub fn rule(&self, runtime: &str) -> RuntimeSubstitution {
+        let family = runtime.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or(runtime);
+        let of = |id: &str| self.of.iter().find(|(other, _)| other == id).map(|(_, rule)| *rule);
+        of(runtime).or_else(|| of(family)).unwrap_or(self.others)
+    }
+}
+
 /// A root file system for the functions of a runtime or of a family of runtimes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeRoot {
@@ -197,7 +219,7 @@ pub struct RuntimesQuery {
     /// As for [`ServeArgs`].
     pub toolchains: PathBuf,
     /// As for [`ServeArgs`].
-    pub runtime_substitution: RuntimeSubstitution,
+    pub runtime_substitution: RuntimeSubstitutions,
     /// As for [`ServeArgs`].
     pub runtime_roots: Vec<RuntimeRoot>,
 }
@@ -283,6 +305,16 @@ pub enum StartError {
         /// What the user can do about it.
         remedy: String,
     },
+    /// A rule of substitution is for no runtime.
+    #[error("cannot use --runtime-substitution {id}=…: {reason}")]
+    Substitution {
+        /// What it is for.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What the user can do about it.
+        remedy: String,
+    },
     /// No isolation level works on this machine: what stands in the way of each, and what would help.
     #[error("no isolation level works here: {0}")]
     NoIsolation(String),
@@ -332,7 +364,7 @@ impl StartError {
             Self::IsolationUnavailable { remedy, .. } => {
                 format!("{remedy}; or choose another level with --isolation")
             }
-            Self::RuntimeRoot { remedy, .. } => remedy.clone(),
+            Self::RuntimeRoot { remedy, .. } | Self::Substitution { remedy, .. } => remedy.clone(),
             Self::NetworkUnavailable { remedy, .. } => {
                 format!("{remedy}; or choose another network with --network")
             }

@@ -38,7 +38,7 @@ pub struct InstancesOptions {
     /// Which network functions see.
     pub network: NetworkRules,
     /// Managed runtimes.
-    pub catalogue: LiveCatalogue,
+    pub catalogue: Arc<LiveCatalogue>,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// How long an instance may initialise before that is cut off and repeated inside its first event.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, ServeArgs, StartError};
+use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, RuntimeDeprecation, ServeArgs, StartError};
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
@@ -85,7 +85,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         chosen.extend(toolchains::roots(&toolchains.list(), &chosen));
     }
     let roots = runtimes::roots(chosen, &data, Others::Remove, &*sandboxes).await?;
-    let substitution = runtimes::substitution(args.runtime_substitution);
+    let substitution = runtimes::substitution(&args.runtime_substitution);
+    let substitutions = runtimes::substitutions(&args.runtime_substitution)?;
     let interpreters = Arc::new(isolation::Interpreters::of(&isolation));
     let connected = async {
         nat?;
@@ -102,9 +103,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     spawner.keep_ready(base, prepared_sandboxes(default_network));
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
-    let catalogue = catalogue.with_roots(roots);
+    let catalogue = catalogue.with_roots(roots).with_substitutions(substitutions);
     let live = toolchains::Live::new(&args.toolchains, interpreters.clone());
-    let live = LiveCatalogue::new(catalogue.clone(), Arc::new(live));
+    let live = Arc::new(LiveCatalogue::new(catalogue.clone(), Arc::new(live)));
     let runtimes = runtimes::available(&live.current());
     interpreters.tell_unusable();
     catalogue.install().map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
@@ -118,6 +119,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         objects: objects(args.s3_endpoint)?,
         objects_credentials: Credentials::from_env(|name| std::env::var(name).ok()),
         network: network.rules.clone(),
+        runtime_deprecation: match args.runtime_deprecation {
+            RuntimeDeprecation::Off => lambd_control::RuntimeDeprecation::Off,
+            RuntimeDeprecation::Warn => lambd_control::RuntimeDeprecation::Warn,
+            RuntimeDeprecation::Enforce => lambd_control::RuntimeDeprecation::Enforce,
+        },
         unpack: UnpackLimits { bytes: args.limits.code_size_unzipped, ..UnpackLimits::default() },
         code_size_zipped: args.limits.code_size_zipped,
         total_code_size: args.limits.total_code_size,
@@ -131,7 +137,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(IamService::new(store.clone(), clock.clone())),
         Arc::new(StsService::new()),
         Arc::new(DownloadService::new(control.clone())),
-        Arc::new(HealthService),
+        Arc::new(HealthService { catalogue: live.clone() }),
     ];
     let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
     let server = Server::new(Router::new(services), defaults);

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use lambd_api::runtimes::CREATABLE;
+use lambd_api::runtimes::{CREATABLE, phases};
 use lambd_cli::{
     RootStatus, RuntimeFound, RuntimeProgram, RuntimeRoot, RuntimeState, RuntimeStatus, RuntimeSubstitution,
-    RuntimesQuery, StartError,
+    RuntimeSubstitutions, RuntimesQuery, StartError,
 };
 use lambd_runtime::ports::Sandboxes;
 use lambd_runtime::{
@@ -15,6 +15,7 @@ use lambd_runtime::{
 use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
 use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
 use lambd_toolchains::{Installed, Toolchains};
+use lambd_types::{Clock as _, SystemClock};
 
 use crate::{toolchains, wiring};
 
@@ -156,7 +157,8 @@ pub(crate) fn available(catalogue: &Catalogue) -> Vec<RuntimeFound> {
 pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, StartError> {
     let bootstraps = Bootstraps::at(query.data.join("runtime"));
     let mut catalogue =
-        Catalogue::discover(substitution(query.runtime_substitution), bootstraps, |_| true).await;
+        Catalogue::discover(substitution(&query.runtime_substitution), bootstraps, |_| true).await;
+    catalogue = catalogue.with_substitutions(substitutions(&query.runtime_substitution)?);
     catalogue.learn_versions().await;
     let installed = Toolchains::at(&query.toolchains).list();
     catalogue = catalogue.with_toolchains(toolchains::found(&installed));
@@ -175,7 +177,27 @@ pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, S
     Ok(known.into_iter().map(|id| with_toolchain(status(&catalogue, id), &installed)).collect())
 }
 
-pub(crate) fn substitution(rule: RuntimeSubstitution) -> Substitution {
+/// The rule for runtimes that have none of their own.
+pub(crate) fn substitution(rules: &RuntimeSubstitutions) -> Substitution {
+    of_rule(rules.others)
+}
+
+/// The rules of some runtimes.
+pub(crate) fn substitutions(
+    rules: &RuntimeSubstitutions,
+) -> Result<Vec<(Selector, Substitution)>, StartError> {
+    let rule = |(id, rule): &(String, RuntimeSubstitution)| {
+        let selector = Selector::parse(id, CREATABLE).map_err(|error| StartError::Substitution {
+            id: id.clone(),
+            reason: error.to_string(),
+            remedy: format!("give a runtime such as python3.12, or a family: {}", error.families.join(", ")),
+        })?;
+        Ok((selector, of_rule(*rule)))
+    };
+    rules.of.iter().map(rule).collect()
+}
+
+fn of_rule(rule: RuntimeSubstitution) -> Substitution {
     match rule {
         RuntimeSubstitution::Nearest => Substitution::Nearest,
         RuntimeSubstitution::Never => Substitution::Never,
@@ -193,6 +215,9 @@ fn with_toolchain(status: RuntimeStatus, installed: &[Installed]) -> RuntimeStat
 }
 
 fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
+    let today = SystemClock.now().day();
+    let deprecation = phases(&id).map(|phases| phases.deprecated.to_owned());
+    let deprecated = deprecation.as_ref().is_some_and(|day| *day <= today);
     let available = |runs, root: Option<&lambd_runtime::RuntimeRoot>, found: Option<&Found>| RuntimeStatus {
         id: id.clone(),
         state: RuntimeState::Available,
@@ -200,6 +225,8 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
         runs: Some(runs),
         root: Some(root.map_or(RootStatus::Host, |root| root_status(&root.origin))),
         toolchain: None,
+        deprecation: deprecation.clone(),
+        deprecated,
         remedy: None,
     };
     match catalogue.provision(&id) {
@@ -220,6 +247,8 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
             runs: None,
             root: None,
             toolchain: None,
+            deprecation,
+            deprecated,
             remedy: Some(match error {
                 Unavailable::NotInstalled { .. } => install(&id),
                 Unavailable::NotInRoot { .. } => choose(&id),
@@ -258,4 +287,19 @@ fn root_status(origin: &RootOrigin) -> RootStatus {
             RootStatus::Image { path: path.clone(), digest: digest.clone() }
         }
     }
+}
+
+/// What clients may know of the runtimes of a running daemon: `lambd functions` shows it. No paths: whoever may call
+/// functions may ask.
+pub(crate) fn in_use(catalogue: &Catalogue) -> serde_json::Value {
+    let known = catalogue.known(CREATABLE).into_iter();
+    let runtimes = known.filter_map(|id| {
+        let (interpreter, substituted) = match catalogue.provision(&id).ok()? {
+            Provision::Interpreter { interpreter, exact, .. } => (Some(interpreter), !exact),
+            Provision::Root { interpreter, .. } => (interpreter, false),
+            Provision::Function { .. } => (None, false),
+        };
+        Some(serde_json::json!({ "id": id, "version": interpreter.map(version), "substituted": substituted }))
+    });
+    runtimes.collect()
 }

@@ -87,6 +87,18 @@ pub enum RuntimeSubstitution {
     Never,
 }
 
+/// What to do about runtimes that AWS has deprecated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum RuntimeDeprecation {
+    /// Nothing: old code is as good as new
+    Off,
+    /// Create and update functions with them, and say so in the daemon's log
+    #[default]
+    Warn,
+    /// Refuse to create and to update functions with them, from the days on that AWS does
+    Enforce,
+}
+
 /// How much CPU time functions get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CpuShare {

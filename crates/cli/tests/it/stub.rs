@@ -372,6 +372,8 @@ impl Inspector for FakeInspector {
                 runs: None,
                 root: None,
                 toolchain: None,
+                deprecation: None,
+                deprecated: false,
                 remedy: Some(format!("look into {}", query.data.display())),
             }];
             for RuntimeRoot { id, path } in query.runtime_roots {
@@ -386,6 +388,8 @@ impl Inspector for FakeInspector {
                     runs: Some(RuntimeProgram::Interpreter { path: "/usr/bin/python3.12".into() }),
                     root: Some(RootStatus::Directory { path: path.into() }),
                     toolchain: None,
+                    deprecation: None,
+                    deprecated: false,
                     remedy: None,
                 });
             }

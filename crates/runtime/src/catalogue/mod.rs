@@ -139,7 +139,7 @@ pub enum Substitution {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The language is known, but no suitable interpreter was found.
-    #[error("{runtime} needs {} {}, which is not installed on this machine; install it and restart lambd{}", .family.name(), .family.version_text(*.version), nearest_text(.nearest))]
+    #[error("{runtime} needs {} {}, which is not installed on this machine; `lambd runtimes` tells how to have it{}", .family.name(), .family.version_text(*.version), nearest_text(.nearest))]
     NotInstalled {
         /// The identifier asked for.
         runtime: String,
@@ -213,6 +213,7 @@ pub struct Catalogue {
     found: Vec<Found>,
     roots: Vec<RuntimeRoot>,
     substitution: Substitution,
+    substitutions: Vec<(Selector, Substitution)>,
     bootstraps: Bootstraps,
 }
 
@@ -231,7 +232,13 @@ impl Catalogue {
 
     /// A catalogue of given interpreters.
     pub fn new(found: Vec<Found>, substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found, roots: Vec::new(), substitution, bootstraps }
+        Self { found, roots: Vec::new(), substitution, substitutions: Vec::new(), bootstraps }
+    }
+
+    /// The same, with rules of their own for some runtimes. One for a runtime goes before that for its family.
+    #[must_use]
+    pub fn with_substitutions(self, substitutions: Vec<(Selector, Substitution)>) -> Self {
+        Self { substitutions, ..self }
     }
 
     /// The same, with root file systems for some runtimes.
@@ -353,7 +360,7 @@ impl Catalogue {
         let nearest = nearest(found, family, version);
         if let Some(interpreter) = nearest {
             let exact = interpreter.version == version;
-            if exact || self.substitution == Substitution::Nearest {
+            if exact || self.substitution_of(runtime) == Substitution::Nearest {
                 return Ok(Provision::Interpreter { interpreter, root, exact });
             }
         }
@@ -365,6 +372,12 @@ impl Catalogue {
                 Unavailable::NotInstalled { runtime, family, version, nearest }
             }
         })
+    }
+
+    fn substitution_of(&self, runtime: &str) -> Substitution {
+        let rules = self.substitutions.iter();
+        let fitting = rules.filter_map(|(selector, rule)| Some((selector.fit(runtime)?, *rule)));
+        fitting.max_by_key(|(fit, _)| *fit).map_or(self.substitution, |(_, rule)| rule)
     }
 
     /// The root file system that was chosen for a runtime, or else for its family.
@@ -443,6 +456,16 @@ mod tests {
         let plan = catalogue.plan(&function("python3.11")).unwrap();
         assert!(plan.notice.unwrap().contains("running on python3.13"), "of two at one distance the newer");
         assert!(catalogue.plan(&function("python3.8")).unwrap().notice.unwrap().contains("python3.9"));
+    }
+
+    #[test]
+    fn runtimes_can_have_rules_of_their_own() {
+        let rule = |id, rule| (Selector::parse(id, IDENTIFIERS).expect("a selector"), rule);
+        let rules = vec![rule("python", Substitution::Never), rule("python3.12", Substitution::Nearest)];
+        let catalogue = catalogue(Substitution::Nearest).with_substitutions(rules);
+        assert!(catalogue.plan(&function("python3.12")).unwrap().notice.is_some());
+        assert!(catalogue.plan(&function("python3.11")).is_err());
+        assert!(catalogue.plan(&function("python3.13")).is_ok());
     }
 
     #[test]
