@@ -14,12 +14,14 @@ mod error_document;
 mod instance;
 mod layout;
 mod log;
+mod log_filter;
 pub mod ports;
 mod report;
 mod running;
+mod wrapper;
 
 pub use catalogue::{
     Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, LiveCatalogue, Provision, RootError,
-    RootOrigin, RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
+    RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable, UnknownRuntime,
 };
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -38,7 +38,7 @@ pub(crate) async fn call(
     };
     let changed = revision::update(control, &target, wanted, |row| {
         let had = row.configuration.runtime.clone();
-        settings::apply(&body.settings, &mut row.configuration);
+        settings::apply(&body.settings, &mut row.configuration)?;
         let has = &row.configuration.runtime;
         let using = if *has == had { RuntimeUse::Kept } else { RuntimeUse::Chosen };
         settings::check_runtime(control, has, using)?;

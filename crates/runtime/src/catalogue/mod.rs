@@ -34,6 +34,7 @@ use roots::Contents;
 
 pub use bootstraps::Bootstraps;
 pub use live::LiveCatalogue;
+pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
 pub use selector::{Selector, UnknownRuntime};
@@ -181,6 +182,22 @@ fn nearest_text(nearest: &Option<String>) -> String {
 /// The runtime whose functions are programs by themselves.
 const GO: &str = "go1.x";
 
+/// What can run the functions of a runtime, on whatever machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Support {
+    /// Their packages bring it along.
+    Package,
+    /// lambd's runtime on this version of the language.
+    Interpreter {
+        /// How people call the language.
+        language: &'static str,
+        /// Its version as people write it.
+        version: String,
+    },
+    /// The runtime of an image, and nothing else.
+    Image,
+}
+
 /// What runs the functions of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provision<'a> {
@@ -317,6 +334,19 @@ impl Catalogue {
         matches!(runtime, "provided" | "provided.al2" | "provided.al2023")
     }
 
+    /// What can run the functions of a runtime.
+    pub fn support(runtime: &str) -> Support {
+        if Self::is_custom(runtime) || runtime == GO {
+            return Support::Package;
+        }
+        match Family::of(runtime) {
+            Some((family, version)) if family.has_bootstrap(version) => {
+                Support::Interpreter { language: family.name(), version: family.version_text(version) }
+            }
+            _ => Support::Image,
+        }
+    }
+
     /// How to start `function`.
     pub fn plan(&self, function: &FunctionSnapshot) -> Result<LaunchPlan, Unavailable> {
         let runtime = &function.runtime;
@@ -432,6 +462,7 @@ mod tests {
             code_dir: "/nowhere".into(),
             layers_dir: None,
             log_group: String::new(),
+            log_format: LogFormat::Text,
         }
     }
 
