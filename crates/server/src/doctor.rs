@@ -196,7 +196,12 @@ fn runtimes(interpreters: &Interpreters) -> Vec<RuntimeFound> {
     }));
     let found = catalogue.iter().flat_map(|c| c.found().to_vec());
     found
-        .map(|f| RuntimeFound { id: f.runtime(), path: f.program.clone(), version: f.version_text() })
+        .map(|f| RuntimeFound {
+            created_as: crate::runtimes::created_as(&f.runtime()),
+            id: f.runtime(),
+            path: f.program.clone(),
+            version: f.version_text(),
+        })
         .collect()
 }
 

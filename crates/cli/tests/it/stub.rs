@@ -310,8 +310,12 @@ impl Daemon for FakeDaemon {
             };
             *self.running.lock().unwrap() = Some(stub.clone());
             let stopped = Arc::clone(&self.stopped);
-            let runtime =
-                |id: &str| RuntimeFound { id: id.into(), path: "/usr/bin/x".into(), version: "1".into() };
+            let runtime = |id: &str| RuntimeFound {
+                id: id.into(),
+                created_as: id.into(),
+                path: "/usr/bin/x".into(),
+                version: "1".into(),
+            };
             Ok(RunningDaemon {
                 endpoint: stub.address,
                 isolation: "namespaces".into(),
