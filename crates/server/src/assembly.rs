@@ -104,7 +104,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let catalogue = catalogue.with_roots(roots).with_substitutions(substitutions);
-    let live = toolchains::Live::new(&args.toolchains, interpreters.clone());
+    let live =
+        toolchains::Live::new(&args.toolchains, interpreters.clone(), beside.as_ref().map(Shared::path));
     let live = Arc::new(LiveCatalogue::new(catalogue.clone(), Arc::new(live)));
     let runtimes = runtimes::available(&live.current());
     interpreters.tell_unusable();

@@ -224,7 +224,18 @@ fn with_toolchain(status: RuntimeStatus, installed: &[Installed]) -> RuntimeStat
         _ => None,
     };
     let runs = installed.iter().find(|one| one.program().is_some() && one.program().as_ref() == program);
-    RuntimeStatus { toolchain: runs.map(Installed::name), ..status }
+    let waits = installed.iter().find(|one| one.program().is_some() && one.manifest.runtime == status.id);
+    match (status.state, waits) {
+        (RuntimeState::Missing, Some(waits)) => {
+            let otherwise = status.remedy.unwrap_or_default();
+            let name = waits.name();
+            let remedy = Some(format!(
+                "toolchain {name} waits for a lambd that has a runtime for it; else {otherwise}"
+            ));
+            RuntimeStatus { toolchain: Some(name), remedy, ..status }
+        }
+        _ => RuntimeStatus { toolchain: runs.map(Installed::name), ..status },
+    }
 }
 
 fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
