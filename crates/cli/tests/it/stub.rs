@@ -112,6 +112,9 @@ impl Stub {
             assert_eq!(parts.method, "POST", "{target}");
             return state.tag(arn, &json);
         }
+        if parts.uri.path() == "/_lambd/runtimes" {
+            return ok(200, json!([{"id": "python3.11", "version": "3.12.4", "substituted": true}]));
+        }
         let path = parts.uri.path().strip_prefix("/2015-03-31/functions").unwrap().trim_matches('/');
         let segments: Vec<&str> = path.split('/').collect();
         match (parts.method.as_str(), segments.as_slice()) {
