@@ -21,7 +21,8 @@ mod running;
 mod wrapper;
 
 pub use catalogue::{
-    Bootstraps, Catalogue, DotNet, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
-    RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
+    Bootstraps, Catalogue, DotNet, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue,
+    Provision, RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable,
+    UnknownRuntime,
 };
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};
