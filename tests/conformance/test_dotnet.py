@@ -2,12 +2,23 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from harness import packages
+from harness.clients import boto
+from harness.daemon import Daemon, environment, program
+from harness.functions import Functions
 
 CORE = "Amazon.Lambda.Core.dll"
+
+
+def package(files=None):
+    """Functions.dll and its library."""
+    assemblies = Path(os.environ["LAMBD_DOTNET_ASSEMBLIES"])
+    content = {assembly: (assemblies / assembly).read_bytes() for assembly in ("Functions.dll", CORE)}
+    return packages.package({**content, **(files or {})})
 
 
 @pytest.fixture
@@ -15,11 +26,8 @@ def dotnet(functions, name):
     """Creates a function with a handler of Functions.dll."""
 
     def create(handler, files=None, **settings):
-        assemblies = Path(os.environ["LAMBD_DOTNET_ASSEMBLIES"])
-        content = {assembly: (assemblies / assembly).read_bytes() for assembly in ("Functions.dll", CORE)}
-        code = packages.package({**content, **(files or {})})
         settings.setdefault("MemorySize", 256)
-        functions.create(name, code, "dotnetcore3.1", "Functions::Functions." + handler, **settings)
+        functions.create(name, package(files), "dotnetcore3.1", "Functions::Functions." + handler, **settings)
 
     return create
 
@@ -94,3 +102,30 @@ def test_another_version_runs_older_functions_only(lambda_, functions, name):
     with pytest.raises(lambda_.exceptions.InvalidRuntimeException, match="dotnet8 needs .NET 8, which is not installed"):
         functions.active(name)
         functions.invoke(name)
+
+
+def test_an_installed_toolchain(tmp_path):
+    """`lambd runtimes add`, here from a folder; it goes before the machine's own."""
+    wheel = Path(os.environ["DOTNET_ROOT"]).parent
+    add = [program(), "runtimes", "add", "dotnetcore3.1", "--from", str(wheel), "--data", str(tmp_path / "data")]
+    done = subprocess.run(add, capture_output=True, text=True, env=environment(), timeout=60)
+    assert done.returncode == 0, done.stderr
+    daemon = Daemon(tmp_path, data=tmp_path / "data").start()
+    try:
+        functions = Functions(boto(daemon.url, "lambda"))
+        functions.create("net", package(), "dotnetcore3.1", "Functions::Functions.About::Variable")
+        root = Path(functions.invoke("net", "DOTNET_ROOT").good())
+        assert root.is_relative_to(tmp_path / "data" / "toolchains") and root.name == "bin"
+    finally:
+        assert daemon.stop() == 0, daemon.output()
+
+
+def test_without_mounts(tmp_path):
+    """At the level `process` the same files are where they are on the machine."""
+    daemon = Daemon(tmp_path, arguments=["--isolation", "process"]).start()
+    try:
+        functions = Functions(boto(daemon.url, "lambda"))
+        functions.create("net", package(), "dotnetcore3.1", "Functions::Functions.Forms::Upper")
+        assert functions.invoke("net", "x").good() == "X"
+    finally:
+        assert daemon.stop() == 0, daemon.output()

@@ -194,7 +194,7 @@ impl DotNet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::LanguageVersion;
+    use super::super::super::{Catalogue, LanguageVersion, Substitution};
     use super::*;
     use crate::ports::View;
 
@@ -260,6 +260,27 @@ mod tests {
     fn an_assembly_may_be_a_program_by_itself() {
         assert_eq!(plan(&["App.dll"], "App", &[]), ["exec", "/var/task/App.dll"]);
         assert_eq!(plan(&["App.dll"], "Other", &[])[3], "/var/runtime/bootstrap.dll");
+    }
+
+    #[test]
+    fn a_newer_one_runs_what_was_made_for_an_older_one_and_never_the_reverse() {
+        let found = |version| Found {
+            family: Family::DotNet,
+            version,
+            exact: None,
+            program: "/usr/share/dotnet/dotnet".into(),
+            prefix: "/usr/share/dotnet".into(),
+        };
+        let found = vec![found(LanguageVersion(8, 0)), found(LanguageVersion(3, 1))];
+        let catalogue = Catalogue::new(found, Substitution::Nearest, Bootstraps::at("/b".into()));
+        let runs_on = |runtime: &str| {
+            let plan = catalogue.plan(&crate::catalogue::tests::function(runtime));
+            plan.map(|plan| plan.notice.unwrap_or_default()).map_err(|error| error.to_string())
+        };
+        assert_eq!(runs_on("dotnet8"), Ok(String::new()));
+        assert!(runs_on("dotnetcore2.1").unwrap().contains("running on dotnetcore3.1 instead"));
+        assert!(runs_on("dotnet6").unwrap().contains("running on dotnet8 instead"));
+        assert!(runs_on("dotnet10").unwrap_err().contains("dotnet10 needs .NET 10, which is not installed"));
     }
 
     #[test]
