@@ -21,7 +21,7 @@ use crate::environment;
 use crate::instance::{InstancesOptions, StartError};
 use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
-use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
+use crate::ports::{Addresses, Base, Blueprint, Companions, Exit, Sandbox, View};
 use crate::wrapper;
 
 /// How an event, or the initialisation before it, ended.
@@ -81,6 +81,7 @@ impl Design {
             symlinks,
             memory_bytes: self.function.memory.bytes(),
             tmp_bytes: self.function.ephemeral_storage.bytes(),
+            companions: Companions::default(),
         }
     }
 }
