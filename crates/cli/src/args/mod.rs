@@ -12,7 +12,7 @@ pub(crate) use calls::ClientFlags;
 pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs, RuntimesArgs};
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
-pub(crate) use value::Endpoint;
+pub(crate) use value::{Debugged, Endpoint};
 pub use value::{IsolationChoice, NetworkChoice};
 
 /// AWS Lambda on your own Linux machines.
