@@ -9,6 +9,7 @@
 
 mod api;
 mod catalogue;
+mod debugging;
 mod environment;
 mod error_document;
 mod instance;
@@ -25,4 +26,5 @@ pub use catalogue::{
     Provision, RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable,
     UnknownRuntime,
 };
+pub use debugging::Debuggers;
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};
