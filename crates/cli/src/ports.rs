@@ -65,6 +65,8 @@ pub struct ServeArgs {
     pub runtime_substitution: RuntimeSubstitution,
     /// Root file systems that are used instead of the machine's own.
     pub runtime_roots: Vec<RuntimeRoot>,
+    /// Where the jars of the Java runtime interface client are, if not in the data directory.
+    pub java_runtime_client: Option<PathBuf>,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
 }
@@ -111,6 +113,8 @@ pub struct RuntimesQuery {
     pub runtime_substitution: RuntimeSubstitution,
     /// As for [`ServeArgs`].
     pub runtime_roots: Vec<RuntimeRoot>,
+    /// As for [`ServeArgs`].
+    pub java_runtime_client: Option<PathBuf>,
 }
 
 /// A daemon that answers requests.

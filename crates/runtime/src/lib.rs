@@ -20,6 +20,6 @@ mod running;
 
 pub use catalogue::{
     Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
-    RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
+    RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime, java,
 };
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -97,7 +97,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     spawner.keep_ready(base, prepared_sandboxes(default_network));
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
-    let catalogue = catalogue.with_roots(roots);
+    let java = runtimes::java_client(args.java_runtime_client.as_deref(), &data);
+    let catalogue = catalogue.with_roots(roots).with_java_client(java);
     let runtimes = runtimes::available(&catalogue);
     catalogue.install().map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
     let (prepared, tried) = (catalogue.clone(), sandboxes.clone());

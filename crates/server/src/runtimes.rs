@@ -10,7 +10,7 @@ use lambd_cli::{
 use lambd_runtime::ports::Sandboxes;
 use lambd_runtime::{
     Bootstraps, Catalogue, Family, Found, Provision, RootError, RootOrigin, Selector, Substitution,
-    Unavailable,
+    Unavailable, java,
 };
 use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
 use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
@@ -133,6 +133,15 @@ fn unusable(root: &RuntimeRoot, reason: String, remedy: String) -> StartError {
     StartError::RuntimeRoot { id: root.id.clone(), path: root.path.clone(), reason, remedy }
 }
 
+/// What makes JVMs run functions: in the directory that was named, or else in the data directory.
+pub(crate) fn java_client(named: Option<&Path>, data: &Path) -> Option<java::Client> {
+    let client = java::Client::find(named.unwrap_or(&data.join("toolchains").join(java::TOOLCHAIN)));
+    if let (Some(directory), None) = (named, &client) {
+        tracing::warn!(directory = %directory.display(), "it has no jar of {}", java::CLIENT);
+    }
+    client
+}
+
 /// The managed runtimes that run in the version asked for.
 pub(crate) fn available(catalogue: &Catalogue) -> Vec<RuntimeFound> {
     let known = catalogue.known(CREATABLE);
@@ -157,6 +166,7 @@ pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, S
     let mut catalogue =
         Catalogue::discover(substitution(query.runtime_substitution), bootstraps, |_| true).await;
     catalogue.learn_versions().await;
+    catalogue = catalogue.with_java_client(java_client(query.java_runtime_client.as_deref(), &query.data));
     if !query.runtime_roots.is_empty() {
         let options =
             SpawnerOptions { listeners: wiring::sandboxes::listeners(), ..SpawnerOptions::default() };
@@ -206,6 +216,9 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
             remedy: Some(match error {
                 Unavailable::NotInstalled { .. } => install(&id),
                 Unavailable::NotInRoot { .. } => choose(&id),
+                Unavailable::NoJavaClient { .. } => {
+                    format!("get {} with `lambd runtimes add java`", java::CLIENT)
+                }
                 Unavailable::NotSupported { .. } => {
                     format!("give an image that brings it along: --runtime-root {id}=PATH")
                 }

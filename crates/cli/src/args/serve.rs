@@ -113,6 +113,12 @@ pub(crate) struct RuntimeFlags {
         value_parser = runtime_root
     )]
     pub(crate) runtime_roots: Vec<RuntimeRoot>,
+
+    /// Directory with the jars of AWS's Java runtime interface client, which Java functions need
+    ///
+    /// Without it, the client is used that `lambd runtimes add java` put into the data directory.
+    #[arg(long, value_name = "DIR", env = "LAMBD_JAVA_RUNTIME_CLIENT")]
+    pub(crate) java_runtime_client: Option<PathBuf>,
 }
 
 const SERVE_HELP: &str = "\
@@ -215,6 +221,7 @@ impl ServeFlags {
             limits: self.limits.limits(),
             runtime_substitution: self.runtimes.runtime_substitution,
             runtime_roots: self.runtimes.runtime_roots.clone(),
+            java_runtime_client: self.runtimes.java_runtime_client.clone(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }
     }

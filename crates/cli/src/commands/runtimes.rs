@@ -20,6 +20,7 @@ pub(crate) async fn run(
         data: args.data.unwrap_or_else(default_data_dir),
         runtime_substitution: args.runtimes.runtime_substitution,
         runtime_roots: args.runtimes.runtime_roots,
+        java_runtime_client: args.runtimes.java_runtime_client,
     };
     let mut runtimes = inspector.runtimes(query).await?;
     // What works first; within that, the order is the inspector's.
