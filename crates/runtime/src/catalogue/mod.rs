@@ -33,6 +33,7 @@ use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
+pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
 pub use selector::{Selector, UnknownRuntime};
@@ -459,6 +460,7 @@ mod tests {
             code_dir: "/nowhere".into(),
             layers_dir: None,
             log_group: String::new(),
+            log_format: LogFormat::Text,
         }
     }
 
