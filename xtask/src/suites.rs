@@ -200,6 +200,7 @@ impl Runner<'_> {
         if let Some(artefacts) = self.artefacts {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
+            command.env("LAMBD_JAVA_FUNCTIONS", &artefacts.java_functions);
         }
         let no_bytecode_in_the_source_tree: PathBuf = self.workspace.test_env().join("pycache");
         command.env("PYTHONPYCACHEPREFIX", no_bytecode_in_the_source_tree);
