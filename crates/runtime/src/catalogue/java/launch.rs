@@ -38,6 +38,8 @@ pub struct Jvm {
     /// File name of the archive of the client's classes, if it is made.
     archive: Option<String>,
     handler: String,
+    /// Variables for the locale.
+    env: Vec<(String, String)>,
 }
 
 impl LaunchPlan {
@@ -57,6 +59,7 @@ impl LaunchPlan {
             program: found.program.clone(),
             version: found.version.0,
             options: options(function),
+            env: locale(function),
             jars: client.names(),
             has_library: !uses_musl(&program) && directory.join(LIBRARY).exists(),
             archive: archive.filter(|archive| directory.join(archive).exists()),
@@ -110,7 +113,7 @@ impl Jvm {
             path = format!("{path}:{}/java/lib/*", layout.opt);
         }
         args.extend(["-classpath".into(), path, MAIN.into(), self.handler.clone()]);
-        Start { command: self.program.clone(), args, env: Vec::new() }
+        Start { command: self.program.clone(), args, env: self.env.clone() }
     }
 }
 
@@ -135,7 +138,22 @@ fn options(function: &FunctionSnapshot) -> Vec<String> {
     if !sets(&["TieredStopAtLevel", "TieredCompilation"]) {
         options.push("-XX:TieredStopAtLevel=1".into());
     }
+    if !has_locale(function) && !sets(&["user.language", "user.country", "user.region", "user.locale"]) {
+        options.extend(["-Duser.language=en", "-Duser.country=US"].map(str::to_owned));
+    }
+    if !sets(&["file.encoding"]) {
+        options.push("-Dfile.encoding=UTF-8".into());
+    }
     options
+}
+
+/// Few machines have the locale that functions have by their `LANG`, and a JVM without it has names of files in ASCII.
+fn locale(function: &FunctionSnapshot) -> Vec<(String, String)> {
+    if has_locale(function) { Vec::new() } else { vec![("LC_ALL".to_owned(), "C.UTF-8".to_owned())] }
+}
+
+fn has_locale(function: &FunctionSnapshot) -> bool {
+    function.environment.iter().any(|(name, _)| name == "LANG" || name.starts_with("LC_"))
 }
 
 fn heap_kib(memory_bytes: u64) -> u64 {
@@ -185,6 +203,9 @@ mod tests {
             "-XX:MaxHeapSize=111412k",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
+            "-Duser.language=en",
+            "-Duser.country=US",
+            "-Dfile.encoding=UTF-8",
             &native,
             "-classpath",
             jars,
@@ -201,7 +222,11 @@ mod tests {
 
     #[test]
     fn options_of_the_function_go_before_those_of_lambd() {
-        let of = |name, value| options(&function(&[(name, value)])).join(" ");
+        let of = |name, value| {
+            let options = options(&function(&[(name, value)]));
+            let locale = "-Duser.language=en -Duser.country=US -Dfile.encoding=UTF-8";
+            options.join(" ").strip_suffix(locale).expect("a locale").trim_end().to_owned()
+        };
         let all = "-XX:MaxHeapSize=111412k -XX:+UseSerialGC -XX:TieredStopAtLevel=1";
         assert_eq!(of("OTHER", "-Xmx1g -XX:+UseG1GC"), all);
         assert_eq!(of("JAVA_TOOL_OPTIONS", "-Dx=y -XX:+UseStringDeduplication"), all);
@@ -212,6 +237,14 @@ mod tests {
             of("JDK_JAVA_OPTIONS", "-XX:MaxRAMPercentage=50 -XX:TieredStopAtLevel=4"),
             "-XX:+UseSerialGC"
         );
+    }
+
+    #[test]
+    fn the_locale_is_english_unless_the_function_has_another() {
+        let utf8 = [("LC_ALL".to_owned(), "C.UTF-8".to_owned())];
+        assert_eq!(locale(&function(&[("LANGUAGE", "de")])), utf8);
+        let german = function(&[("LANG", "de_DE.UTF-8"), ("JAVA_TOOL_OPTIONS", "-Dfile.encoding=COMPAT")]);
+        assert_eq!((locale(&german), options(&german).len()), (Vec::new(), 3));
     }
 
     #[test]

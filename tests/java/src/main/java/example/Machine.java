@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /** Tells about the JVM and its files. */
@@ -25,6 +26,7 @@ public class Machine {
         said.put("collectors", collectors);
         said.put("directory", System.getProperty("user.dir"));
         said.put("charset", System.getProperty("file.encoding"));
+        said.put("locale", Locale.getDefault().toString());
         said.put("execution", System.getenv("AWS_EXECUTION_ENV"));
         return said;
     }
