@@ -284,8 +284,10 @@ impl Catalogue {
             Bootstraps::install(self.bootstraps.of_root(&root.selector).path())?;
         }
         let Some(java) = &self.java else { return Ok(()) };
-        let places = self.places().filter(|(found, ..)| found.iter().any(|f| f.family == Family::Java));
-        places.map(|(.., bootstraps)| java.install(&bootstraps.directory(Family::Java))).collect()
+        // A JVM may come to the machine later.
+        let has_java = |found: &[Found]| found.iter().any(|found| found.family == Family::Java);
+        let mut places = self.places().filter(|(found, root, _)| root.is_none() || has_java(found));
+        places.try_for_each(|(.., bootstraps)| java.install(&bootstraps.directory(Family::Java)))
     }
 
     /// Does what makes later starts faster. Functions may be started before it is done.
@@ -295,7 +297,7 @@ impl Catalogue {
                 match (found.family, root, &self.java) {
                     (Family::Python, None, _) => bootstraps.compile(found).await,
                     (Family::Python, Some(root), _) => {
-                        bootstraps.compile_inside(found, root, sandboxes).await
+                        bootstraps.compile_inside(found, root, sandboxes).await;
                     }
                     (Family::Java, root, Some(java)) => {
                         java.archive(found, root, &bootstraps.directory(Family::Java), sandboxes).await;

@@ -135,8 +135,11 @@ impl LaunchPlan {
     }
 }
 
+/// Paths in pairs, as in [`LaunchPlan`].
+type Pairs = Vec<(PathBuf, PathBuf)>;
+
 /// What makes an interpreter appear where it is looked for: places to show, and links.
-pub(super) fn toolchain(found: &Found, on_host: bool) -> (Vec<(PathBuf, PathBuf)>, Vec<(PathBuf, PathBuf)>) {
+pub(super) fn toolchain(found: &Found, on_host: bool) -> (Pairs, Pairs) {
     let mut binds = Vec::new();
     // Interpreters find their libraries by the place they were built for, so a toolchain keeps its
     // path; what is below /usr is inside anyway.
