@@ -1,18 +1,22 @@
 """Java functions on the JVMs of this machine, with AWS's own runtime interface client."""
 
 import base64
+import contextlib
 import itertools
 import json
 import os
 import platform
 import re
+import subprocess
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from harness import logs, packages
 from harness.clients import boto
-from harness.daemon import Daemon
+from harness.daemon import Daemon, environment, program
 from harness.functions import Functions, arn, java_homes
 from harness.roots import Root
 
@@ -329,3 +333,53 @@ def test_without_the_client(functions, shared_daemon, whole):
     functions.create("no-client", whole, RUNTIME, "example.Handler")
     with pytest.raises(functions.client.exceptions.InvalidRuntimeException, match="lambd runtimes add java"):
         functions.invoke("no-client")
+
+
+@contextlib.contextmanager
+def repository(damaged=()):
+    """A Maven repository that has the client; some files of it with one byte more."""
+    jars = {jar.name: jar.read_bytes() for jar in (built() / "client").iterdir()}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802
+            group, name, version, file = self.path.removeprefix("/maven2/").rsplit("/", 3)
+            assert file == f"{name}-{version}.jar" and group in ("com/amazonaws", "software/amazon/awssdk")
+            self.send_response(200 if file in jars else 404)
+            self.end_headers()
+            self.wfile.write(jars.get(file, b"") + (b"x" if name in damaged else b""))
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/maven2"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_client_is_added(own_daemon, whole, tmp_path):
+    """A running daemon uses it from then on; what is not the file that lambd knows is not kept."""
+    functions = Functions(boto(own_daemon.url, "lambda"))
+    functions.create("later", whole, RUNTIME, "example.Pojo::greet", MemorySize=512, Timeout=20)
+    with pytest.raises(functions.client.exceptions.InvalidRuntimeException):
+        functions.invoke("later")
+
+    def add(data, *arguments):
+        command = [program(), "runtimes", "add", "java", "--data", str(data), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment())
+
+    with repository(damaged=["utils-lite"]) as url:
+        refused = add(own_daemon.data, "--maven-repository", url)
+        assert refused.returncode == 2 and "utils-lite-2.34.0.jar has another checksum" in refused.stderr
+    with repository() as url:
+        added = add(own_daemon.data, "--maven-repository", url)
+        assert added.returncode == 0, added.stderr
+        assert "java 2.9.0 is installed: java-runtime-interface-client" in added.stdout
+    assert functions.invoke("later", "you").good() == "Hello you!"
+    # The machine's own Maven gets the same files.
+    by_maven = add(tmp_path / "other")
+    assert by_maven.returncode == 0, by_maven.stderr
+    jars = [below(data / "toolchains/java-runtime-interface-client") for data in (own_daemon.data, tmp_path / "other")]
+    assert len({name for name in jars[0] if name.endswith(".jar")}) == 5
+    assert jars[0] | {"toolchain.json": b""} == jars[1] | {"toolchain.json": b""}

@@ -9,25 +9,13 @@ pub struct Artefact {
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// Of the jar, in hexadecimal.
+    /// Of the jar, in hexadecimal digits.
     pub sha256: &'static str,
     /// SPDX identifier of its licence.
     pub licence: &'static str,
 }
 
-impl Artefact {
-    /// Its file's name.
-    pub fn file(&self) -> String {
-        format!("{}-{}.jar", self.name, self.version)
-    }
-
-    /// Where the file is below the address of a repository.
-    pub fn path(&self) -> String {
-        format!("{}/{}/{}/{}", self.group.replace('.', "/"), self.name, self.version, self.file())
-    }
-}
-
-/// The client and what it depends on. All run on Java 8 and later.
+/// The client, and after it what it depends on. All run on Java 8 and later.
 pub const ARTEFACTS: &[Artefact] = &[
     Artefact {
         group: "com.amazonaws",
@@ -65,19 +53,3 @@ pub const ARTEFACTS: &[Artefact] = &[
         licence: "Apache-2.0",
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_those_of_maven() {
-        let client = ARTEFACTS[0];
-        assert_eq!(
-            client.path(),
-            "com/amazonaws/aws-lambda-java-runtime-interface-client/2.9.0/\
-             aws-lambda-java-runtime-interface-client-2.9.0.jar"
-        );
-        assert!(ARTEFACTS.iter().all(|artefact| artefact.sha256.len() == 64));
-    }
-}

@@ -25,6 +25,9 @@ pub use artefacts::{ARTEFACTS, Artefact};
 pub(super) use homes::jvms;
 pub use launch::Jvm;
 
+/// The runtimes that it is for, and what it is asked for by.
+pub const FAMILY: &str = "java";
+
 /// What people call it.
 pub const CLIENT: &str = "the AWS Lambda Java runtime interface client";
 

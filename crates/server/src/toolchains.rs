@@ -1,0 +1,186 @@
+//! Toolchains: installed by `lambd runtimes add`, used by the catalogue.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lambd_cli::{AddProgress, AddRuntime, AddedRuntime, BoxFuture, InstallError, Installer, RuntimeRoot};
+use lambd_runtime::{Family, Found, java};
+use lambd_sandbox::images::{ImageLimits, ImageStore, RootSource};
+use lambd_toolchains::{
+    Added, Images, Installed, Jar, JarSource, Library, Registries, Request, Step, ToolchainError, Toolchains,
+    add_jars,
+};
+
+use crate::doctor::Doctor;
+use crate::isolation::Interpreters;
+
+impl Installer for Doctor {
+    fn add<'a>(
+        &'a self,
+        request: AddRuntime,
+        progress: &'a (dyn Fn(AddProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<AddedRuntime, InstallError>> {
+        Box::pin(async move {
+            let toolchains = Toolchains::at(&request.toolchains);
+            if request.id == java::FAMILY {
+                return add_java_client(request, progress).await;
+            }
+            let registries = Registries::find(request.npm_registry, request.pypi_index);
+            let request = Request { runtime: request.id, from: request.from, registries };
+            let tell = |step| progress(told(step));
+            let added = lambd_toolchains::add(&toolchains, &request, Arc::new(UnpackedImages), &tell).await;
+            let added = added.map_err(install_error)?;
+            Ok(described(request.runtime, added))
+        })
+    }
+
+    fn remove(&self, toolchains: &Path, id: &str) -> Result<Vec<String>, InstallError> {
+        Toolchains::at(toolchains).remove(id).map_err(install_error)
+    }
+}
+
+/// The client that JVMs need to run functions.
+async fn add_java_client(
+    request: AddRuntime,
+    progress: &(dyn Fn(AddProgress) + Send + Sync),
+) -> Result<AddedRuntime, InstallError> {
+    let jar = |artefact: &java::Artefact| Jar {
+        group: artefact.group,
+        name: artefact.name,
+        version: artefact.version,
+        sha256: artefact.sha256,
+    };
+    let library = Library {
+        runtime: java::FAMILY,
+        directory: java::TOOLCHAIN,
+        jars: java::ARTEFACTS.iter().map(jar).collect(),
+    };
+    let source = match (request.from, request.maven_repository) {
+        (Some(folder), _) => JarSource::Folder(folder.into()),
+        (None, Some(url)) => JarSource::Repository(url),
+        (None, None) => JarSource::Maven,
+    };
+    let toolchains = Toolchains::at(&request.toolchains);
+    let added = add_jars(&toolchains, &library, &source, &|step| progress(told(step))).await;
+    added.map(|added| described(request.id, added)).map_err(install_error)
+}
+
+fn described(id: String, added: Added) -> AddedRuntime {
+    let (name, root) = (added.installed.name(), added.installed.root());
+    let Installed { manifest, directory } = added.installed;
+    AddedRuntime {
+        id,
+        name,
+        version: Some(manifest.version).filter(|version| !version.is_empty()),
+        directory,
+        source: manifest.source,
+        checksum: manifest.checksum,
+        already: added.already,
+        needs_restart: root.is_some() && !added.already,
+    }
+}
+
+fn told(step: Step) -> AddProgress {
+    match step {
+        Step::Waiting => AddProgress::Waiting,
+        Step::Asking { registry } => AddProgress::Asking { registry },
+        Step::Downloading { url, received, total } => AddProgress::Downloading { url, received, total },
+        Step::Unpacking => AddProgress::Unpacking,
+        Step::Trying => AddProgress::Trying,
+    }
+}
+
+fn install_error(error: ToolchainError) -> InstallError {
+    InstallError { reason: error.to_string(), remedy: error.remedy() }
+}
+
+struct UnpackedImages;
+
+impl Images for UnpackedImages {
+    fn unpack(&self, image: &str, below: &Path) -> Result<(PathBuf, String), (String, String)> {
+        let failed =
+            |error: lambd_sandbox::images::ImageError| (error.to_string(), error.remedy().to_owned());
+        match RootSource::parse(image).map_err(failed)? {
+            RootSource::Directory(path) => Err((
+                format!("{} is no image layout", path.display()),
+                "give the directory or the archive of an OCI image; a directory that holds a root file system is for \
+                 --runtime-root"
+                    .into(),
+            )),
+            RootSource::Image(source) => {
+                let store = ImageStore::open(&below.join("image"), ImageLimits::default()).map_err(failed)?;
+                let unpacked = store.unpack(&source).map_err(failed)?;
+                Ok((unpacked.root, unpacked.digest))
+            }
+        }
+    }
+}
+
+/// The toolchains of a running daemon.
+pub(crate) struct Live {
+    toolchains: Toolchains,
+    /// Where the client for Java is.
+    java_client: PathBuf,
+    interpreters: Arc<Interpreters>,
+}
+
+impl Live {
+    /// The toolchains in `directory`; the client for Java is one of them, unless another place is named.
+    pub(crate) fn new(directory: &Path, java_client: Option<&Path>, interpreters: Arc<Interpreters>) -> Self {
+        if let Some(directory) = java_client.filter(|directory| java::Client::find(directory).is_none()) {
+            tracing::warn!(directory = %directory.display(), "it has no jar of {}", java::CLIENT);
+        }
+        let java_client = java_client.map_or_else(|| directory.join(java::TOOLCHAIN), Path::to_owned);
+        Self { toolchains: Toolchains::at(directory), java_client, interpreters }
+    }
+}
+
+impl lambd_runtime::ports::Toolchains for Live {
+    fn changed(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.toolchains.directory()).and_then(|meta| meta.modified()).ok()
+    }
+
+    fn java_client(&self) -> Option<java::Client> {
+        java::Client::find(&self.java_client)
+    }
+
+    fn installed(&self) -> Vec<Found> {
+        found(&self.toolchains.list())
+            .into_iter()
+            .filter(|found| self.interpreters.are_usable(found))
+            .collect()
+    }
+}
+
+/// Toolchains that lambd has a bootstrap for, the newest first.
+pub(crate) fn found(installed: &[Installed]) -> Vec<Found> {
+    let mut found: Vec<Found> = installed
+        .iter()
+        .filter_map(|one| {
+            let (family, version) = Family::of(&one.manifest.runtime)?;
+            let (program, prefix) = (one.program()?, one.directory.clone());
+            Some(Found { family, version, exact: Some(one.manifest.version.clone()), program, prefix })
+        })
+        .collect();
+    let numbers = |found: &Found| -> Vec<u64> {
+        let exact = found.exact.as_deref().unwrap_or_default();
+        exact.split(['.', '_', '+', '-']).map_while(|part| part.parse().ok()).collect()
+    };
+    found.sort_by_key(|found| std::cmp::Reverse(numbers(found)));
+    found
+}
+
+/// The root file systems among the toolchains, for runtimes that no option chooses one for.
+pub(crate) fn roots(installed: &[Installed], chosen: &[RuntimeRoot]) -> Vec<RuntimeRoot> {
+    let mut roots: Vec<RuntimeRoot> = Vec::new();
+    for one in installed {
+        let Some(root) = one.root() else { continue };
+        let id = &one.manifest.runtime;
+        // Of several for one runtime, the first by name.
+        if !chosen.iter().chain(&roots).any(|root| root.id == *id) {
+            roots.push(RuntimeRoot { id: id.clone(), path: root.display().to_string() });
+        }
+    }
+    roots
+}
