@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -16,6 +17,7 @@ from harness.clients import boto
 from harness.daemon import Daemon, environment, program
 from harness.functions import Functions, node_runtime
 from harness.registries import MACHINE, NODE, Registry, node, tarball
+from harness.roots import Layout, Root, bash_runtime
 
 #: Where the Node.js of this machine lies, which stands for those of registries.
 NODE_PROGRAM = subprocess.run(
@@ -231,24 +233,30 @@ def test_what_no_registry_has_comes_with_a_remedy(place):
 EXECUTABLE = "exports.handler = async () => ({path: process.execPath, version: process.versions.node})"
 
 
-def test_a_running_daemon_uses_it_for_the_next_instance(tmp_path, place, registry):
+@pytest.mark.parametrize("level", ["namespaces", "process"])
+def test_a_running_daemon_uses_it_for_the_next_instance(tmp_path, place, level):
     """The Node.js of this machine, under the name that another one would have: no restart in between."""
     major = int(NODE_VERSION.split(".")[0])
     other = f"nodejs{major + 2}.x"
-    with open(NODE_PROGRAM, "rb") as file:
-        genuine = file.read()
-    registry.publish_npm(NODE, NODE_VERSION, tarball({"bin/node": (genuine, 0o755)}))
-    daemon = Daemon(tmp_path, data=place.data).start()
+    (tmp_path / "node/bin").mkdir(parents=True)
+    (tmp_path / "node/bin/node").symlink_to(NODE_PROGRAM)
+    refused = place.refused(node_runtime(), "--from", str(tmp_path / "node"))
+    assert "is a link that leads out of it" in refused, refused
+    (tmp_path / "node/bin/node").unlink()
+    shutil.copy(NODE_PROGRAM, tmp_path / "node/bin/node")
+    daemon = Daemon(tmp_path, data=place.data, arguments=["--isolation", level]).start()
     try:
         functions = Functions(boto(daemon.url, "lambda"))
         code = packages.package({"index.js": EXECUTABLE})
         functions.create("before", code, node_runtime(), "index.handler")
         functions.create("other", code, other, "index.handler")
         assert functions.invoke("before").good()["path"] == NODE_PROGRAM
-        place.add(node_runtime(), *registry.options)
+        place.add(node_runtime(), "--from", str(tmp_path / "node"))
         functions.create("after", code, node_runtime(), "index.handler")
-        toolchain = place.toolchains / f"nodejs-{NODE_VERSION}"
-        assert functions.invoke("after").good() == {"path": f"{toolchain}/bin/node", "version": NODE_VERSION}
+        after = functions.invoke("after").good()
+        toolchains = str(place.toolchains) if level == "namespaces" or os.geteuid() else "/var/cache/lambd/"
+        assert after["path"].startswith(toolchains), after
+        assert after["path"].endswith(f"/toolchains/nodejs-{NODE_VERSION}/bin/node"), after
         listing = subprocess.run(
             [program(), "functions", "--endpoint", daemon.url], capture_output=True, text=True, env=environment()
         ).stdout
@@ -256,5 +264,47 @@ def test_a_running_daemon_uses_it_for_the_next_instance(tmp_path, place, registr
         place.run("remove", node_runtime())
         functions.create("removed", code, node_runtime(), "index.handler")
         assert functions.invoke("removed").good()["path"] == NODE_PROGRAM
+    finally:
+        assert daemon.stop() == 0, daemon.output()
+
+
+def test_the_genuine_package_runs_functions(tmp_path, place, registry):
+    """Node.js 12 as npm gets it, with the checksum that npm has verified: the real bytes, served from here."""
+    version = "12.22.12"
+    npm = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}
+    # npm holds it to the registry's checksum, too.
+    packed = json.loads(subprocess.run(["npm", "pack", f"{NODE}@{version}", "--json"], **npm).stdout)[0]
+    registry.publish_npm(NODE, version, (tmp_path / packed["filename"]).read_bytes(), packed["integrity"])
+    place.add("nodejs12.x", *registry.options)
+    daemon = Daemon(tmp_path, data=place.data, arguments=["--runtime-substitution", "nodejs=never"]).start()
+    try:
+        functions = Functions(boto(daemon.url, "lambda"))
+        functions.create("genuine", packages.package({"index.js": EXECUTABLE}), "nodejs12.x", "index.handler")
+        answer = functions.invoke("genuine").good()
+        assert answer == {"path": f"{place.toolchains}/nodejs-{version}/bin/node", "version": version}
+        functions.create("missing", packages.package({"index.js": EXECUTABLE}), "nodejs14.x", "index.handler")
+        with pytest.raises(functions.client.exceptions.InvalidRuntimeException) as refused:
+            functions.invoke("missing")
+        assert "nodejs14.x needs Node.js 14, which is not installed" in str(refused.value)
+    finally:
+        assert daemon.stop() == 0, daemon.output()
+
+
+def test_an_image_brings_its_runtime_along(tmp_path, place):
+    """`--from oci:`: the functions of the runtime are on it from the next start on."""
+    root = Root(tmp_path / "root").shell()
+    root.write("var/runtime/bootstrap", bash_runtime('echo "{\\"image\\": true}"'), 0o755)
+    layout = Layout(tmp_path / "layout")
+    layout.image("net", [root.tar()])
+    out = place.add("dotnet8", "--from", f"oci:{layout.path}:net")
+    assert "restart lambd" in out
+    assert place.names() and place.names()[0].startswith("dotnet8-image-")
+    listed = place.listed()["dotnet8"]
+    assert (listed["state"], listed["runs"]["kind"]) == ("available", "root")
+    daemon = Daemon(tmp_path, data=place.data).start()
+    try:
+        functions = Functions(boto(daemon.url, "lambda"))
+        functions.create("net", packages.package({"x": "x"}), "dotnet8", "A::B::C")
+        assert functions.invoke("net").good() == {"image": True}
     finally:
         assert daemon.stop() == 0, daemon.output()

@@ -98,7 +98,7 @@ class Registry:
         """Serves one request."""
         # A client behind a proxy names the whole URL.
         path = request.path.removeprefix(self.url)
-        self.asked.append((request.path, dict(request.headers)))
+        self.asked.append((request.path, request.headers))
         parts = path.strip("/").split("/")
         match parts:
             case ["npm", package] if package in self.npm:

@@ -263,6 +263,8 @@ impl fmt::Debug for RunningDaemon {
 pub struct RuntimeFound {
     /// Lambda's identifier, such as `python3.12` or `nodejs22.x`.
     pub id: String,
+    /// What functions are created with to run on it: the same, unless Lambda has no such runtime.
+    pub created_as: String,
     /// The interpreter.
     pub path: PathBuf,
     /// The interpreter's own version, such as `3.12.4`.

@@ -266,8 +266,9 @@ impl Bench {
             endpoint: Arc::new(NoEndpoint),
             traces: Arc::new(NoTraces),
             network: NetworkRules::new(NetworkPolicy::None),
-            catalogue: Catalogue::new(Vec::new(), Substitution::Never, Bootstraps::at("/nowhere".into()))
-                .into(),
+            catalogue: Arc::new(
+                Catalogue::new(Vec::new(), Substitution::Never, Bootstraps::at("/nowhere".into())).into(),
+            ),
             clock: Arc::new(SystemClock),
             init_limit: INIT_LIMIT,
             shutdown_grace: Duration::from_millis(500),

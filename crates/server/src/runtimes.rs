@@ -9,8 +9,8 @@ use lambd_cli::{
 };
 use lambd_runtime::ports::Sandboxes;
 use lambd_runtime::{
-    Bootstraps, Catalogue, Family, Found, Provision, RootError, RootOrigin, Selector, Substitution,
-    Unavailable, java,
+    Bootstraps, Catalogue, Family, Found, LanguageVersion, Provision, RootError, RootOrigin, Selector,
+    Substitution, Unavailable, java,
 };
 use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
 use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
@@ -148,9 +148,22 @@ pub(crate) fn available(catalogue: &Catalogue) -> Vec<RuntimeFound> {
                 Provision::Root { interpreter, .. } => ("/var/runtime/bootstrap".into(), interpreter),
                 Provision::Interpreter { exact: false, .. } | Provision::Function { .. } => return None,
             };
-            Some(RuntimeFound { version: found.map(version).unwrap_or_default(), path, id })
+            let created_as = created_as(&id);
+            Some(RuntimeFound { version: found.map(version).unwrap_or_default(), path, id, created_as })
         })
         .collect()
+}
+
+/// The runtime of Lambda that is closest to a version of a language, which need not be one of Lambda's.
+pub(crate) fn created_as(id: &str) -> String {
+    let Some((family, wanted)) = Family::of(id).filter(|_| !CREATABLE.contains(&id)) else {
+        return id.to_owned();
+    };
+    let rank = |version: LanguageVersion| i64::from(version.0) * 1000 + i64::from(version.1);
+    let known = CREATABLE.iter().filter_map(|id| Some((Family::of(id)?, *id)));
+    let of_family = known.filter(|((other, _), _)| *other == family);
+    let closest = of_family.min_by_key(|((_, version), _)| (rank(*version) - rank(wanted)).abs());
+    closest.map_or(id, |(_, closest)| closest).to_owned()
 }
 
 /// What `lambd runtimes` lists.
@@ -213,7 +226,18 @@ fn with_toolchain(status: RuntimeStatus, installed: &[Installed]) -> RuntimeStat
         _ => None,
     };
     let runs = installed.iter().find(|one| one.program().is_some() && one.program().as_ref() == program);
-    RuntimeStatus { toolchain: runs.map(Installed::name), ..status }
+    let waits = installed.iter().find(|one| one.program().is_some() && one.manifest.runtime == status.id);
+    match (status.state, waits) {
+        (RuntimeState::Missing, Some(waits)) => {
+            let otherwise = status.remedy.unwrap_or_default();
+            let name = waits.name();
+            let remedy = Some(format!(
+                "toolchain {name} waits for a lambd that has a runtime for it; else {otherwise}"
+            ));
+            RuntimeStatus { toolchain: Some(name), remedy, ..status }
+        }
+        _ => RuntimeStatus { toolchain: runs.map(Installed::name), ..status },
+    }
 }
 
 fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {

@@ -123,16 +123,47 @@ pub(crate) struct Live {
     /// Where the client for Java is.
     java_client: PathBuf,
     interpreters: Arc<Interpreters>,
+    /// Where toolchains are shown to users who cannot enter the data directory.
+    shared: Option<PathBuf>,
 }
 
 impl Live {
     /// The toolchains in `directory`; the client for Java is one of them, unless another place is named.
-    pub(crate) fn new(directory: &Path, java_client: Option<&Path>, interpreters: Arc<Interpreters>) -> Self {
+    pub(crate) fn new(
+        directory: &Path,
+        java_client: Option<&Path>,
+        interpreters: Arc<Interpreters>,
+        shared: Option<&Path>,
+    ) -> Self {
         if let Some(directory) = java_client.filter(|directory| java::Client::find(directory).is_none()) {
             tracing::warn!(directory = %directory.display(), "it has no jar of {}", java::CLIENT);
         }
         let java_client = java_client.map_or_else(|| directory.join(java::TOOLCHAIN), Path::to_owned);
-        Self { toolchains: Toolchains::at(directory), java_client, interpreters }
+        let shared = shared.map(|shared| shared.join("toolchains"));
+        Self { toolchains: Toolchains::at(directory), java_client, interpreters, shared }
+    }
+
+    /// The same toolchains where functions can reach them.
+    fn reachable(&self, installed: Vec<Installed>) -> Vec<Installed> {
+        let Some(shared) = &self.shared else { return installed };
+        for entry in std::fs::read_dir(shared).into_iter().flatten().flatten() {
+            let listed = installed.iter().any(|one| entry.file_name() == one.name().as_str());
+            if !listed && let Err(error) = lambd_sandbox::remove_tree(&entry.path()) {
+                tracing::warn!(directory = %entry.path().display(), %error, "cannot remove");
+            }
+        }
+        let reach = |one: Installed| {
+            let directory = shared.join(one.name());
+            let shown = if directory.is_dir() { Ok(()) } else { show(&one.directory, &directory) };
+            match shown {
+                Ok(()) => Some(Installed { directory, ..one }),
+                Err(error) => {
+                    tracing::warn!(toolchain = one.name(), %error, "functions cannot be given it");
+                    None
+                }
+            }
+        };
+        installed.into_iter().filter_map(reach).collect()
     }
 }
 
@@ -146,11 +177,42 @@ impl lambd_runtime::ports::Toolchains for Live {
     }
 
     fn installed(&self) -> Vec<Found> {
-        found(&self.toolchains.list())
-            .into_iter()
-            .filter(|found| self.interpreters.are_usable(found))
-            .collect()
+        let installed = self.reachable(self.toolchains.list());
+        found(&installed).into_iter().filter(|found| self.interpreters.are_usable(found)).collect()
     }
+}
+
+/// Makes a directory appear elsewhere, complete or not at all: by hard links where that is possible.
+fn show(from: &Path, at: &Path) -> std::io::Result<()> {
+    let mut incoming = at.as_os_str().to_owned();
+    incoming.push(".incoming");
+    let incoming = PathBuf::from(incoming);
+    if let Some(parent) = at.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let filled = link_all(from, &incoming).and_then(|()| std::fs::rename(&incoming, at));
+    if filled.is_err() {
+        // The reason why it failed is worth more.
+        let _ = lambd_sandbox::remove_tree(&incoming);
+    }
+    filled
+}
+
+fn link_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            link_all(&source, &target)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(&source)?, &target)?;
+        } else if std::fs::hard_link(&source, &target).is_err() {
+            std::fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Toolchains that lambd has a bootstrap for, the newest first.

@@ -79,8 +79,8 @@ fn told(wanted: &Wanted, text: &str) -> Option<String> {
         Family::Java => text.lines().find(|line| line.contains(" version \""))?.split('"').nth(1)?,
         // The newest stands last.
         Family::Dotnet => {
-            let of_line = text.lines().filter_map(|line| line.strip_prefix("Microsoft.NETCore.App "));
-            of_line.last()?.split(' ').next()?
+            let mut of_line = text.lines().filter_map(|line| line.strip_prefix("Microsoft.NETCore.App "));
+            of_line.next_back()?.split(' ').next()?
         }
         Family::Python | Family::Ruby => text.lines().next()?,
     };

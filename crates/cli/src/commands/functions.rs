@@ -19,7 +19,7 @@ pub(crate) async fn run(args: FunctionsArgs, console: &Console) -> Result<Exit, 
             console.err(&format!("no functions in {}; `lambd dev DIR` deploys some", client.region()))?;
         }
         Output::Text => {
-            let runtimes = client.runtimes().await?;
+            let runtimes = client.runtimes().await;
             let rows =
                 functions.iter().map(|function| row(function, &runtimes)).collect::<Result<Vec<_>, _>>()?;
             console.out(&table(&HEADER, &rows, console.out_paint()))?;

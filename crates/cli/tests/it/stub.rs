@@ -112,6 +112,9 @@ impl Stub {
             assert_eq!(parts.method, "POST", "{target}");
             return state.tag(arn, &json);
         }
+        if parts.uri.path() == "/_lambd/runtimes" {
+            return ok(200, json!([{"id": "python3.11", "version": "3.12.4", "substituted": true}]));
+        }
         let path = parts.uri.path().strip_prefix("/2015-03-31/functions").unwrap().trim_matches('/');
         let segments: Vec<&str> = path.split('/').collect();
         match (parts.method.as_str(), segments.as_slice()) {
@@ -310,8 +313,12 @@ impl Daemon for FakeDaemon {
             };
             *self.running.lock().unwrap() = Some(stub.clone());
             let stopped = Arc::clone(&self.stopped);
-            let runtime =
-                |id: &str| RuntimeFound { id: id.into(), path: "/usr/bin/x".into(), version: "1".into() };
+            let runtime = |id: &str| RuntimeFound {
+                id: id.into(),
+                created_as: id.into(),
+                path: "/usr/bin/x".into(),
+                version: "1".into(),
+            };
             Ok(RunningDaemon {
                 endpoint: stub.address,
                 isolation: "namespaces".into(),
