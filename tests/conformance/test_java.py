@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import threading
 import zipfile
@@ -60,6 +61,8 @@ def java_daemon(tmp_path_factory):
     daemon = Daemon(folder, arguments=["--java-runtime-client", str(built() / "client")]).start()
     yield daemon
     assert daemon.stop() == 0, daemon.output()
+    # Of what libraries bring along, other tests need not be careful.
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
