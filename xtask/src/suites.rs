@@ -206,6 +206,7 @@ impl Runner<'_> {
         if let Some(artefacts) = self.artefacts {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
+            command.env("LAMBD_JAVA_FUNCTIONS", &artefacts.java_functions);
         }
         if let Some(libraries) = self.libraries {
             command.env("LAMBD_PYTHON_LIBRARIES", &libraries.python);

@@ -23,7 +23,7 @@ mod wrapper;
 
 pub use catalogue::{
     Bootstraps, Catalogue, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue, Provision,
-    RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable, UnknownRuntime,
+    RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable, UnknownRuntime, java,
 };
 pub use debugging::Debuggers;
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

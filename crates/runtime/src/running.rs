@@ -25,6 +25,9 @@ use crate::log::InstanceLog;
 use crate::ports::{Addresses, Base, Blueprint, Companions, Exit, Sandbox, View};
 use crate::wrapper;
 
+/// How long a runtime may write about an error that it has reported.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// How an event, or the initialisation before it, ended.
 pub(crate) enum Ending {
     /// The runtime answered.
@@ -254,7 +257,7 @@ impl Running {
         if self.at_full_cpu.swap(false, Ordering::AcqRel) {
             self.limit_cpu();
         }
-        tokio::select! {
+        let ending = tokio::select! {
             biased;
             Ok(reply) = reply => Ending::Replied(reply),
             exit = self.exited() => match self.mailbox.nobody_asked() {
@@ -262,7 +265,24 @@ impl Running {
                 false => Ending::Exited(exit),
             },
             () = self.time_over(until) => Ending::TimedOut,
+        };
+        if let Ending::Replied(Reply::Error(_)) = &ending {
+            self.last_words().await;
         }
+        ending
+    }
+
+    /// Waits until a runtime that reported an error has come back for the next event, or has ended: that of Java
+    /// writes about an error after it has reported it, and its log would have that behind the end (LANG1-161).
+    async fn last_words(&self) {
+        let over = async {
+            tokio::select! {
+                () = self.mailbox.asked() => {}
+                _ = self.exited() => {}
+            }
+        };
+        // One that dawdles has nothing to say.
+        let _ = tokio::time::timeout(LAST_WORDS, over).await;
     }
 
     /// Ends everything inside and waits for that, but not for longer than `patience`.

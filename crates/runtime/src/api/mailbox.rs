@@ -68,6 +68,7 @@ struct Inside {
 pub(crate) struct Mailbox {
     inside: Mutex<Inside>,
     arrived: Notify,
+    came_back: Notify,
 }
 
 impl Mailbox {
@@ -76,7 +77,7 @@ impl Mailbox {
         let (sender, receiver) = oneshot::channel();
         let state = State::Initialising(sender);
         let inside = Mutex::new(Inside { state, waiting: 0, asked: false, answering: false });
-        (Self { inside, arrived: Notify::new() }, receiver)
+        (Self { inside, arrived: Notify::new(), came_back: Notify::new() }, receiver)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -97,6 +98,13 @@ impl Mailbox {
         matches!(inside.state, State::Pending(..)) && !inside.asked
     }
 
+    /// Engine side: waits until the runtime asks for an event after its last answer.
+    pub(crate) async fn asked(&self) {
+        while !self.lock().asked {
+            self.came_back.notified().await;
+        }
+    }
+
     /// Runtime side: waits for the next event, without limit (RT-65). A runtime that has not answered the
     /// last one gets it once more, as from the service: its connection may have broken.
     pub(crate) async fn next(&self) -> Arc<Dispatch> {
@@ -105,6 +113,7 @@ impl Mailbox {
             {
                 let mut inside = self.lock();
                 inside.asked = true;
+                self.came_back.notify_one();
                 match std::mem::replace(&mut inside.state, State::Idle) {
                     State::Initialising(done) => {
                         let _ = done.send(Ok(()));
