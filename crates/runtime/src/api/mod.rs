@@ -2,6 +2,7 @@
 
 mod mailbox;
 mod server;
+mod streaming;
 
 pub(crate) use mailbox::{Dispatch, Mailbox, Reply, ReportedError};
-pub(crate) use server::{RESPONSE_MAX, serve};
+pub(crate) use server::serve;
