@@ -24,7 +24,7 @@ use crate::log::InstanceLog;
 use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
 
 /// How long an end and what came just before it may be apart.
-const NEWS_OF_THE_END: Duration = Duration::from_millis(200);
+const NEWS_OF_THE_END: Duration = Duration::from_millis(100);
 
 /// How an event, or the initialisation before it, ended.
 pub(crate) enum Ending {
