@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::artefacts::{self, Artefacts, Profile};
 use crate::error::Error;
+use crate::foreign::Clients;
 use crate::python::Environment;
 use crate::summary::{self, Outcome};
 use crate::tally::Tally;
@@ -86,6 +87,10 @@ impl Selection {
         Ok(Self { suites, filter })
     }
 
+    fn needs_clients(&self) -> bool {
+        self.suites.contains(&Suite::Conformance)
+    }
+
     fn needs_daemon(&self) -> bool {
         self.suites.iter().any(|suite| *suite != Suite::Rust)
     }
@@ -96,14 +101,22 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<bool, 
     prerequisites::ensure()?;
     fs::create_dir_all(workspace.test_env()).map_err(|e| Error::file(&workspace.test_env(), e))?;
     let python = Environment::ensure(workspace)?;
+    let clients = selection.needs_clients().then(|| Clients::install(workspace, &python)).transpose()?;
     let artefacts =
         if selection.needs_daemon() { Some(artefacts::build(workspace, Profile::Debug)?) } else { None };
+    let clients = clients.map(Clients::ready).transpose()?;
     let mut outcomes = Vec::new();
     for &suite in &selection.suites {
         println!("\n== {} ==", suite.name());
         let start = Instant::now();
-        let tally =
-            Runner { workspace, python: &python, artefacts: artefacts.as_ref(), selection }.run(suite)?;
+        let tally = Runner {
+            workspace,
+            python: &python,
+            artefacts: artefacts.as_ref(),
+            clients: clients.as_deref(),
+            selection,
+        }
+        .run(suite)?;
         let tally = if selection.filter.is_some() { tally } else { tally.not_empty() };
         outcomes.push(Outcome { suite: suite.name(), tally, took: start.elapsed() });
     }
@@ -115,6 +128,7 @@ struct Runner<'a> {
     workspace: &'a Workspace,
     python: &'a Environment,
     artefacts: Option<&'a Artefacts>,
+    clients: Option<&'a Path>,
     selection: &'a Selection,
 }
 
@@ -200,6 +214,9 @@ impl Runner<'_> {
         if let Some(artefacts) = self.artefacts {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
+        }
+        if let Some(clients) = self.clients {
+            command.env("LAMBD_FOREIGN_CLIENTS", clients);
         }
         let no_bytecode_in_the_source_tree: PathBuf = self.workspace.test_env().join("pycache");
         command.env("PYTHONPYCACHEPREFIX", no_bytecode_in_the_source_tree);
