@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::artefacts::{self, Artefacts, Profile};
+use crate::clients::Clients;
 use crate::error::Error;
-use crate::foreign::Clients;
+use crate::foreign::{self, Libraries};
 use crate::python::Environment;
 use crate::summary::{self, Outcome};
 use crate::tally::Tally;
@@ -87,10 +88,6 @@ impl Selection {
         Ok(Self { suites, filter })
     }
 
-    fn needs_clients(&self) -> bool {
-        self.suites.contains(&Suite::Conformance)
-    }
-
     fn needs_daemon(&self) -> bool {
         self.suites.iter().any(|suite| *suite != Suite::Rust)
     }
@@ -101,22 +98,20 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<bool, 
     prerequisites::ensure()?;
     fs::create_dir_all(workspace.test_env()).map_err(|e| Error::file(&workspace.test_env(), e))?;
     let python = Environment::ensure(workspace)?;
-    let clients = selection.needs_clients().then(|| Clients::install(workspace, &python)).transpose()?;
+    let of_conformance = selection.suites.contains(&Suite::Conformance);
+    let clients = of_conformance.then(|| Clients::install(workspace, &python)).transpose()?;
     let artefacts =
         if selection.needs_daemon() { Some(artefacts::build(workspace, Profile::Debug)?) } else { None };
+    let libraries = of_conformance.then(|| foreign::ensure(workspace, &python)).transpose()?;
     let clients = clients.map(Clients::ready).transpose()?;
     let mut outcomes = Vec::new();
     for &suite in &selection.suites {
         println!("\n== {} ==", suite.name());
         let start = Instant::now();
-        let tally = Runner {
-            workspace,
-            python: &python,
-            artefacts: artefacts.as_ref(),
-            clients: clients.as_deref(),
-            selection,
-        }
-        .run(suite)?;
+        let (artefacts, libraries) = (artefacts.as_ref(), libraries.as_ref());
+        let clients = clients.as_deref();
+        let runner = Runner { workspace, python: &python, artefacts, libraries, clients, selection };
+        let tally = runner.run(suite)?;
         let tally = if selection.filter.is_some() { tally } else { tally.not_empty() };
         outcomes.push(Outcome { suite: suite.name(), tally, took: start.elapsed() });
     }
@@ -128,6 +123,7 @@ struct Runner<'a> {
     workspace: &'a Workspace,
     python: &'a Environment,
     artefacts: Option<&'a Artefacts>,
+    libraries: Option<&'a Libraries>,
     clients: Option<&'a Path>,
     selection: &'a Selection,
 }
@@ -215,8 +211,12 @@ impl Runner<'_> {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
         }
+        if let Some(libraries) = self.libraries {
+            command.env("LAMBD_PYTHON_LIBRARIES", &libraries.python);
+            command.env("LAMBD_NODE_LIBRARIES", &libraries.node);
+        }
         if let Some(clients) = self.clients {
-            command.env("LAMBD_FOREIGN_CLIENTS", clients);
+            command.env("LAMBD_RUNTIME_CLIENTS", clients);
         }
         let no_bytecode_in_the_source_tree: PathBuf = self.workspace.test_env().join("pycache");
         command.env("PYTHONPYCACHEPREFIX", no_bytecode_in_the_source_tree);

@@ -16,8 +16,9 @@ use crate::catalogue::{Catalogue, Unavailable};
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
 use crate::layout;
 use crate::log::InstanceLog;
+use crate::log_filter::LogFilter;
 use crate::ports::{EndpointServer, Exit, LogSink, Sandboxes, SpawnError, Traces};
-use crate::report::{self, InitPhase, Report, Status};
+use crate::report::{InitPhase, PlatformEvent, Report, Status};
 use crate::running::{Design, Ending, Running};
 
 /// How long an answer waits for the processes of a timed-out event to be dead. They are killed all the
@@ -111,7 +112,7 @@ impl Instances {
         let id = random::hex(&random::bytes::<16>());
         let stream_name = log_stream_name(o.clock.now(), &function, &id);
         let stream = o.logs.open(&function.key.scope, &function.log_group, &stream_name);
-        let log = InstanceLog::new(stream, o.clock.clone());
+        let log = InstanceLog::new(stream, o.clock.clone(), LogFilter::of(function.log_format));
         let mut binds = vec![layout::code(&function.code_dir)];
         binds.extend(function.layers_dir.as_deref().map(layout::layers));
         binds.extend(plan.binds);
@@ -132,6 +133,7 @@ impl Instances {
             // What was initialised ahead was paid for then, whether an event comes or not (CORE-177).
             init_is_billed: plan.init_is_billed && initialization == InitializationType::OnDemand,
             function,
+            initialization,
             design,
             log,
             running: Mutex::new(None),
@@ -139,7 +141,7 @@ impl Instances {
             init: Mutex::new(None),
         };
         if let Ok(design) = &instance.design {
-            instance.start_environment(design).await?;
+            instance.start_environment(design, InitPhase::Init).await?;
         }
         if let Some(notice) = plan.notice {
             instance.log.platform(vec![notice]);
@@ -159,6 +161,7 @@ fn log_stream_name(at: UnixMillis, function: &FunctionSnapshot, id: &str) -> Str
 pub struct Instance {
     options: Arc<InstancesOptions>,
     function: Arc<FunctionSnapshot>,
+    initialization: InitializationType,
     init_is_billed: bool,
     /// What its environments are to be, or why there can be none.
     design: Result<Design, String>,
@@ -261,8 +264,9 @@ impl Instance {
             None => self.initialise_again(&mut invocation).await?,
         };
         // After the second try, as the service has it.
-        let line = report::start_line(&invocation.request_id, self.function.key.version);
-        self.log.begin(line, invocation.keep_tail);
+        let (request_id, version) = (&invocation.request_id, self.function.key.version);
+        let start = self.line(PlatformEvent::Start { request_id, version });
+        self.log.begin(start, invocation.keep_tail);
         let ending = match ready {
             Ok(running) => self.process(&running, event, &mut invocation).await?,
             Err(ending) => ending,
@@ -289,8 +293,31 @@ impl Instance {
         Some(running)
     }
 
+    /// What the log has of an event that happens now.
+    fn line(&self, event: PlatformEvent<'_>) -> Option<String> {
+        event.line(self.function.log_format, self.options.clock.now())
+    }
+
+    fn tell<const N: usize>(&self, events: [PlatformEvent<'_>; N]) {
+        let lines = Vec::from_iter(events.into_iter().filter_map(|event| self.line(event)));
+        if !lines.is_empty() {
+            self.log.platform(lines);
+        }
+    }
+
+    /// Tells of the end of an initialisation.
+    fn tell_of_init(&self, phase: InitPhase, status: &Status, duration: Duration) {
+        let initialization = self.initialization;
+        self.tell([
+            PlatformEvent::InitRuntimeDone { initialization, phase, status },
+            PlatformEvent::InitReport { initialization, phase, status, duration },
+        ]);
+    }
+
     /// Makes the instance's first environment, or another in place of the one before.
-    async fn start_environment(&self, design: &Design) -> Result<Arc<Running>, StartError> {
+    async fn start_environment(&self, design: &Design, phase: InitPhase) -> Result<Arc<Running>, StartError> {
+        let (initialization, function) = (self.initialization, &*self.function);
+        self.tell([PlatformEvent::InitStart { initialization, phase, function }]);
         let running = Arc::new(Running::start(&self.options, design, &self.log).await?);
         *self.running() = Some(running.clone());
         Ok(running)
@@ -321,7 +348,11 @@ impl Instance {
         };
         let started = running.started();
         match running.initialise(started + limit).await {
-            Ok(()) => Ok((running, started.elapsed())),
+            Ok(()) => {
+                let duration = started.elapsed();
+                self.tell_of_init(InitPhase::Init, &Status::Ok, duration);
+                Ok((running, duration))
+            }
             // Nobody needs it any more: that is no failure to tell of.
             Err(_) if running.is_retired() => Err(running.peak_bytes()),
             Err(ending) => Err(self.init_failed(started, InitPhase::Init, &ending).await),
@@ -336,9 +367,12 @@ impl Instance {
         let started = Instant::now();
         let ending = match &self.design {
             Ok(design) => {
-                let running = self.start_environment(design).await?;
+                let running = self.start_environment(design, InitPhase::Invoke).await?;
                 match running.initialise(self.end_of_time(invocation)).await {
-                    Ok(()) => return Ok(Ok(running)),
+                    Ok(()) => {
+                        self.tell_of_init(InitPhase::Invoke, &Status::Ok, started.elapsed());
+                        return Ok(Ok(running));
+                    }
                     Err(ending) => ending,
                 }
             }
@@ -368,8 +402,7 @@ impl Instance {
             peak_bytes = running.peak_bytes();
         }
         self.log.detach();
-        let status = end_status(ending);
-        self.log.platform(vec![report::init_report_line(duration, phase, &status)]);
+        self.tell_of_init(phase, &end_status(ending), duration);
         peak_bytes
     }
 
@@ -399,7 +432,7 @@ impl Instance {
         let request_id = &invocation.request_id;
         let timeout = self.function.timeout.duration();
         let mut duration = invocation.began.elapsed();
-        let mut lines = Vec::with_capacity(3);
+        let mut trouble = None;
         let running = self.running().clone();
         let reusable = matches!(ending, Ending::Replied(_));
         let status = end_status(&ending);
@@ -413,21 +446,24 @@ impl Instance {
             Ending::Replied(Reply::Truncated) => Err(ErrorDocument::truncated(request_id).to_bytes()),
             Ending::TimedOut => {
                 duration = timeout;
-                let at = self.options.clock.now();
+                trouble = self.line(PlatformEvent::Timeout { request_id, limit: timeout });
                 if let Some(running) = &running {
                     running.kill(DEATH_AFTER_TIMEOUT).await;
                 }
-                lines.push(report::timeout_line(at, request_id, timeout.as_secs_f64()));
                 Err(ErrorDocument::timed_out(request_id, timeout.as_secs_f64()).to_bytes())
             }
             Ending::Exited(exit) | Ending::Untaken(exit) => {
                 let document = ErrorDocument::ended(request_id, &exit);
-                lines.push(format!("{}\n{}\n", document.message, document.error_type));
+                trouble = self.line(PlatformEvent::Ended(&document));
                 Err(document.to_bytes())
             }
         };
-        lines.push(report::end_line(request_id));
-        let report = Report {
+        let produced_bytes = payload.as_ref().map_or(0, Bytes::len);
+        let done = PlatformEvent::RuntimeDone { request_id, status: &status, duration, produced_bytes };
+        let mut lines = Vec::with_capacity(3);
+        lines.extend(self.line(done).into_iter().chain(trouble));
+        lines.extend(self.line(PlatformEvent::End { request_id }));
+        lines.extend(self.line(PlatformEvent::Report(Report {
             request_id,
             duration,
             init: invocation.init,
@@ -435,8 +471,7 @@ impl Instance {
             memory: self.function.memory,
             peak_bytes: running.as_ref().map_or(invocation.peak_bytes, |running| running.peak_bytes()),
             status,
-        };
-        lines.push(report.line());
+        })));
         if !reusable {
             self.log.detach();
         }

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::LogEvent;
 use lambd_types::{
-    AccountId, EphemeralStorage, FunctionKey, FunctionName, MemorySize, NetworkPolicy, NetworkRules, Region,
-    RevisionId, Scope, Sha256Digest, SystemClock, Timeout, Version,
+    AccountId, EphemeralStorage, FunctionKey, FunctionName, LogFormat, MemorySize, NetworkPolicy,
+    NetworkRules, Region, RevisionId, Scope, Sha256Digest, SystemClock, Timeout, Version,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -295,6 +295,7 @@ impl Bench {
             code_dir: code.path().into(),
             layers_dir: None,
             log_group: String::new(),
+            log_format: LogFormat::Text,
         });
         Self { instances, sandboxes, lines, function, _code: code }
     }

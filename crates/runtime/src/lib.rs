@@ -14,9 +14,11 @@ mod error_document;
 mod instance;
 mod layout;
 mod log;
+mod log_filter;
 pub mod ports;
 mod report;
 mod running;
+mod wrapper;
 
 pub use catalogue::{
     Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,

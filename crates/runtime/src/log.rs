@@ -18,6 +18,7 @@ use lambd_types::invocation::LogEvent;
 use lambd_types::{Clock, limits};
 use tokio::net::unix::pipe;
 
+use crate::log_filter::LogFilter;
 use crate::ports::LogStream;
 
 /// Longest line kept as one event; longer output is cut into several (CloudWatch's own limit is 256 KB).
@@ -36,6 +37,7 @@ pub(crate) struct InstanceLog {
 struct Shared {
     stream: Arc<dyn LogStream>,
     clock: Arc<dyn Clock>,
+    filter: LogFilter,
     state: Mutex<State>,
 }
 
@@ -53,9 +55,9 @@ struct State {
 
 impl InstanceLog {
     /// A log without output yet.
-    pub(crate) fn new(stream: Arc<dyn LogStream>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(stream: Arc<dyn LogStream>, clock: Arc<dyn Clock>, filter: LogFilter) -> Self {
         let state = State { source: None, partial: Vec::new(), tail: Some(Vec::new()), unsettled: 0 };
-        Self { shared: Arc::new(Shared { stream, clock, state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared { stream, clock, filter, state: Mutex::new(state) }) }
     }
 
     /// Reads `output` in the background, from now on and instead of any other.
@@ -95,13 +97,13 @@ impl InstanceLog {
     }
 
     /// Begins an invocation's part of the log.
-    pub(crate) fn begin(&self, line: String, keep_tail: bool) {
+    pub(crate) fn begin(&self, line: Option<String>, keep_tail: bool) {
         let mut state = self.shared.lock();
         // What background work wrote since the last event comes before this one.
         self.shared.drain(&mut state);
         let of_init = state.tail.take().unwrap_or_default();
         state.tail = keep_tail.then_some(of_init);
-        self.shared.emit(&mut state, vec![line]);
+        self.shared.emit(&mut state, Vec::from_iter(line));
     }
 
     /// Adds platform lines after everything that the process has written so far.
@@ -194,7 +196,10 @@ impl Shared {
             state.partial.extend_from_slice(&bytes[..end]);
             bytes = &bytes[end..];
             if state.partial.ends_with(b"\n") || state.partial.len() == LINE_MAX {
-                lines.push(text(std::mem::take(&mut state.partial)));
+                let line = std::mem::take(&mut state.partial);
+                if self.filter.keeps(&line) {
+                    lines.push(text(line));
+                }
             }
         }
         self.emit(state, lines);
@@ -205,7 +210,9 @@ impl Shared {
         if !state.partial.is_empty() {
             let mut line = std::mem::take(&mut state.partial);
             line.push(b'\n');
-            self.emit(state, vec![text(line)]);
+            if self.filter.keeps(&line) {
+                self.emit(state, vec![text(line)]);
+            }
         }
     }
 

@@ -22,6 +22,7 @@ use crate::instance::{InstancesOptions, StartError};
 use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
 use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
+use crate::wrapper;
 
 /// How long an end and what came just before it may be apart.
 const NEWS_OF_THE_END: Duration = Duration::from_millis(100);
@@ -61,7 +62,10 @@ impl Design {
             View::OwnRoot => layout::beside(&self.binds, &self.symlinks),
             View::Host { .. } => (self.binds.clone(), self.symlinks.clone()),
         };
-        let start = self.launcher.start(&layout);
+        let mut start = self.launcher.start(&layout);
+        if self.launcher.takes_wrapper() {
+            start = wrapper::wrapped(start, &self.function.environment, &layout);
+        }
         let env = environment::variables(
             &self.function,
             &self.log_stream,

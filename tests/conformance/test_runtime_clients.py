@@ -54,9 +54,9 @@ exports.stream = awslambda.streamifyResponse(async (event, responseStream) => {
 @functools.cache
 def client(language: str) -> dict:
     """The files of a client, as a package has them."""
-    folder = os.environ.get("LAMBD_FOREIGN_CLIENTS")
+    folder = os.environ.get("LAMBD_RUNTIME_CLIENTS")
     if not folder:
-        raise RuntimeError("LAMBD_FOREIGN_CLIENTS must name the clients' folder; `cargo xtask test` sets it")
+        raise RuntimeError("LAMBD_RUNTIME_CLIENTS must name the clients' folder; `cargo xtask test` sets it")
     root = Path(folder) / language
     parts = {"python": [""], "node": ["node_modules/aws-lambda-ric", "node_modules/@aws/lambda-invoke-store"]}[language]
     unused = {"__pycache__", "deps", "src", "scripts"}
