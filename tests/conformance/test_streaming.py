@@ -383,3 +383,19 @@ def test_a_node_stream_that_never_ends(functions, lambda_, name):
     functions.node(name, source, Timeout=1)
     streamed = stream(lambda_, name)
     assert streamed.payload == b"part" and streamed.failed("Sandbox.Timedout")
+
+
+def test_lambda_runtime_streams(functions, lambda_, name):
+    """RT-54: the Rust crate's StreamResponse, unmodified: its prelude, parts in time, its way to tell of an error."""
+    functions.rust_echo(name, Timeout=20)
+    streamed = stream(lambda_, name, {"stream": {"parts": 2, "bytes": 3, "pause": 600}})
+    prelude, _, body = streamed.good().partition(bytes(8))
+    assert json.loads(prelude)["headers"] == {"content-type": "application/octet-stream"}
+    assert json.loads(prelude)["statusCode"] == 200 and body == b"xxxxxx"
+    assert streamed.times[-1] - streamed.times[0] > 0.4, streamed.times
+    large = stream(lambda_, name, {"stream": {"parts": 200, "bytes": 65536}}).good()
+    assert len(large) == len(prelude) + 8 + 200 * 65536
+    # The crate writes what belongs into trailers as the end of the body.
+    failed = stream(lambda_, name, {"stream": {"parts": 1, "bytes": 3, "fail": True}}).good()
+    assert b"Lambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n" in failed
+    assert functions.invoke(name, {"k": 1}).good() == {"k": 1}

@@ -167,6 +167,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_made_has_no_length() {
+        let pieces = [Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+        let body = ResponseBody::made_by(futures_util::stream::iter(pieces));
+        assert_eq!(body.size_hint().exact(), None);
+        assert!(!body.is_end_stream());
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "ab");
+    }
+
+    #[tokio::test]
     async fn what_ends_early_breaks_off() {
         let body = ResponseBody::read_from(&b"half"[..], 8);
         assert_eq!(body.collect().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
