@@ -176,6 +176,15 @@ def test_an_error_in_the_trailers(functions, lambda_, streamer):
     assert functions.invoke(streamer, steps).failed("Late") == DOCUMENT
 
 
+@pytest.mark.parametrize("size, error_type", [(100_000, "Late"), (300_000, "Runtime.TruncatedResponse")])
+def test_long_trailers(lambda_, streamer, size, error_type):
+    """The trace of an error may be long, but not of any length."""
+    document = {**DOCUMENT, "errorMessage": "x" * (size * 3 // 4)}
+    trailers = {**TRAILERS, ERROR_BODY: base64.b64encode(json.dumps(document).encode()).decode()}
+    streamed = stream(lambda_, streamer, [["say", "part"], ["trailers", trailers]])
+    assert streamed.payload == b"part" and streamed.failed(error_type)
+
+
 def test_a_response_that_breaks_off(functions, lambda_, streamer):
     """What a runtime cuts short without trailers is no good end, and the instance goes on."""
     streamed = stream(lambda_, streamer, [["say", "part"], ["cut"]])
