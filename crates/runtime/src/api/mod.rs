@@ -1,5 +1,6 @@
 //! The Runtime API, version 2018-06-01 (RT-57..72).
 
+mod connection;
 mod mailbox;
 mod server;
 mod streaming;

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::connection::{Connection, Eager};
 use super::mailbox::{Answering, Dispatch, Mailbox, Refused, Reply, ReportedError};
 use super::streaming::{self, Mode};
 use crate::error_document::ErrorDocument;
@@ -59,19 +60,32 @@ pub(crate) async fn serve(
         }
         let _ = stream.set_nodelay(true);
         let mailbox = mailbox.clone();
+        let eager = Eager::default();
+        let connection = Connection::new(stream, eager.clone());
         let service = service_fn(move |request| {
-            let mailbox = mailbox.clone();
-            async move { Ok::<_, Infallible>(answer(&mailbox, request, streamed_max).await) }
+            let (mailbox, eager) = (mailbox.clone(), eager.clone());
+            async move {
+                let streams = Streams { max: streamed_max, eager: &eager };
+                Ok::<_, Infallible>(answer(&mailbox, request, streams).await)
+            }
         });
         while connections.try_join_next().is_some() {}
         let http = http.clone();
         connections.spawn(async move {
-            if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+            if let Err(error) = http.serve_connection(TokioIo::new(connection), service).await {
                 tracing::trace!(%error, "a runtime's connection ended");
             }
             drop(place);
         });
     }
+}
+
+/// What a connection has for responses that are streamed.
+#[derive(Clone, Copy)]
+struct Streams<'a> {
+    /// Most bytes of one.
+    max: u64,
+    eager: &'a Eager,
 }
 
 async fn is_included(gate: Option<&Gate>, stream: &TcpStream, peer: SocketAddr) -> bool {
@@ -84,7 +98,7 @@ async fn is_included(gate: Option<&Gate>, stream: &TcpStream, peer: SocketAddr) 
     included
 }
 
-async fn answer(mailbox: &Mailbox, request: Request<Incoming>, streamed_max: u64) -> Answer {
+async fn answer(mailbox: &Mailbox, request: Request<Incoming>, streams: Streams<'_>) -> Answer {
     let Some(path) = request.uri().path().strip_prefix(PREFIX).map(str::to_owned) else {
         return not_found();
     };
@@ -102,7 +116,7 @@ async fn answer(mailbox: &Mailbox, request: Request<Incoming>, streamed_max: u64
         _ => return not_found(),
     };
     match (answering, is_response) {
-        (Ok(answering), true) => response(answering, request, streamed_max).await,
+        (Ok(answering), true) => response(answering, request, streams).await,
         (Ok(answering), false) => match failure(request).await {
             Ok(error) => {
                 answering.give_error(error);
@@ -122,11 +136,11 @@ fn not_found() -> Answer {
     error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01")
 }
 
-async fn response(answering: Answering<'_>, request: Request<Incoming>, streamed_max: u64) -> Answer {
+async fn response(answering: Answering<'_>, request: Request<Incoming>, streams: Streams<'_>) -> Answer {
     match Mode::of(request.headers()) {
         Mode::Buffered => whole_response(answering, request).await,
         // Not on the way of those who do not stream.
-        Mode::Streaming => Box::pin(streamed_response(answering, request, streamed_max)).await,
+        Mode::Streaming => Box::pin(streamed_response(answering, request, streams)).await,
         Mode::Invalid => {
             discard(request.into_body()).await;
             answering.give_error(streaming::invalid_mode());
@@ -139,10 +153,14 @@ async fn response(answering: Answering<'_>, request: Request<Incoming>, streamed
 async fn streamed_response(
     answering: Answering<'_>,
     request: Request<Incoming>,
-    streamed_max: u64,
+    streams: Streams<'_>,
 ) -> Answer {
     let sink = answering.sink();
-    let reply = streaming::receive(request, sink.as_deref(), streamed_max).await;
+    streams.eager.set(true);
+    // The connection waits for the body already: it looks again, and acknowledges the head.
+    tokio::task::yield_now().await;
+    let reply = streaming::receive(request, sink.as_deref(), streams.max).await;
+    streams.eager.set(false);
     let answer = match reply {
         Reply::TooLarge { limit, .. } => too_large(limit),
         Reply::Truncated => {
