@@ -8,6 +8,9 @@ use crate::identity::{FUNCTION_GID, FUNCTION_UID, FUNCTION_USER};
 /// Host name of every sandbox.
 pub(crate) const HOST_NAME: &str = "lambd";
 
+/// Names by which programs on AWS call the sandbox that they are in.
+pub const OWN_NAMES: &str = "sandbox.localdomain sandbox.local sandbox";
+
 /// Files that are made: name below `/etc` and contents, which may be given instead of ours.
 pub(crate) fn generated(given: &[(String, String)]) -> [(&'static str, String); 6] {
     ours().map(|(name, contents)| {
@@ -32,7 +35,7 @@ fn ours() -> [(&'static str, String); 6] {
             ),
         ),
         ("group", format!("root:x:0:\n{FUNCTION_USER}:x:{FUNCTION_GID}:\nnogroup:x:65534:\n")),
-        ("hosts", format!("127.0.0.1 localhost {HOST_NAME}\n::1 localhost\n")),
+        ("hosts", format!("127.0.0.1 localhost {HOST_NAME} {OWN_NAMES}\n::1 localhost\n")),
         ("hostname", format!("{HOST_NAME}\n")),
         // Only files and DNS: other services would want sockets or plug-ins of the host.
         (

@@ -15,25 +15,60 @@ use crate::{fds, identity, process, rlimits, sys};
 /// Exit code of a process that never became the function, as shells use it.
 pub(crate) const EXIT_NOT_STARTED: i32 = 127;
 
-/// Becomes the function. Reports over the control socket if it cannot; the socket is close-on-exec,
-/// so the function itself never has it.
-pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> ! {
-    let event = match prepare(init, spec, null) {
+/// What a process has to know to become a program of the sandbox.
+pub(crate) struct Start<'a> {
+    pub(crate) role: Role,
+    pub(crate) null: BorrowedFd<'a>,
+    /// Where its output goes.
+    pub(crate) output: BorrowedFd<'a>,
+}
+
+/// Which program of the sandbox a process becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Function,
+    /// By its place among the companions.
+    Companion(usize),
+}
+
+impl Role {
+    /// What the daemon is told when a step before the program failed.
+    pub(crate) fn failure(self, StepError { step, errno }: StepError) -> Event {
+        let step = step.into_owned();
+        match self {
+            Self::Function => Event::SetupFailed { step, errno },
+            Self::Companion(index) => Event::CompanionNotStarted { index, step, errno },
+        }
+    }
+
+    /// What the daemon is told when the kernel refused the program.
+    pub(crate) fn refused(self, errno: i32) -> Event {
+        match self {
+            Self::Function => Event::ExecFailed { errno },
+            Self::Companion(index) => Event::CompanionNotStarted { index, step: "execve".into(), errno },
+        }
+    }
+}
+
+/// Becomes a program of the sandbox. Reports over the control socket if it cannot; the socket is close-on-exec,
+/// so the program itself never has it.
+pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> ! {
+    let event = match prepare(init, spec, start) {
         Ok(program) => {
             let error = program.execute();
-            Event::ExecFailed { errno: error.raw_os_error().unwrap_or(libc::EINVAL) }
+            start.role.refused(error.raw_os_error().unwrap_or(libc::EINVAL))
         }
-        Err(StepError { step, errno }) => Event::SetupFailed { step: step.into_owned(), errno },
+        Err(error) => start.role.failure(error),
     };
     let _ = protocol::send(init.control, &event, &[]);
     sys::exit_now(EXIT_NOT_STARTED)
 }
 
-fn prepare(init: &Init<'_>, spec: &JailSpec, null: BorrowedFd<'_>) -> Result<Program, StepError> {
+fn prepare(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> Result<Program, StepError> {
     let program = Program::of(&spec.command, &spec.args, &spec.env)?;
     // Out of the spawner's session: no terminal, and no process group shared with anything outside.
     rustix::process::setsid().step("create session")?;
-    fds::replace_stdio(null, init.output).step("set standard files")?;
+    fds::replace_stdio(start.null, start.output).step("set standard files")?;
     let level = init.request.level;
     rlimits::apply(spec, level, init.lease)?;
     identity::become_function(level, init.lease)?;

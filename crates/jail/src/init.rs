@@ -1,4 +1,4 @@
-//! The first process of a sandbox: builds it, starts the function's process, and waits.
+//! The first process of a sandbox: builds it, starts its programs, and waits.
 //!
 //! Here is what every isolation level needs; `namespaces`, `process` and `oci` have the rest.
 
@@ -13,12 +13,13 @@ use rustix::process::Signal;
 use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{self, Lease};
-use crate::oci::{self, Container, Policy, Stage};
+use crate::oci::{self, Policy};
 use crate::phases::Phases;
+use crate::programs::{Built, Ended, Programs};
 use crate::protocol::{self, Event, JailSpec, Level, Listener, Network, Order, SpawnRequest};
 use crate::supervisor::Questions;
-use crate::sys::{self, Side};
-use crate::{fds, function, namespaces, net, process, tree};
+use crate::sys;
+use crate::{fds, namespaces, net, process, tree};
 
 /// What the init gets from the spawner.
 pub(crate) struct Init<'a> {
@@ -50,7 +51,7 @@ pub(crate) struct Init<'a> {
 pub(crate) fn run(mut init: Init<'_>) -> ! {
     let failed = match start(&mut init) {
         Ok(None) => sys::exit_now(0),
-        Ok(Some(program)) => watch(&init, program),
+        Ok(Some(programs)) => watch(&init, programs),
         Err(error) => error,
     };
     let event = Event::SetupFailed { step: failed.step.into_owned(), errno: failed.errno };
@@ -60,7 +61,7 @@ pub(crate) fn run(mut init: Init<'_>) -> ! {
 
 /// Makes the empty sandbox, waits for what to build in it, builds it and starts the function; `None`
 /// when spawner or daemon gave up.
-fn start(init: &mut Init<'_>) -> Result<Option<Program>, StepError> {
+fn start(init: &mut Init<'_>) -> Result<Option<Programs>, StepError> {
     init.phases.end("clone");
     // Nothing of the spawner's may stay open here; the other end of `released`, for one, would
     // keep the read below waiting for a spawner that has died.
@@ -76,7 +77,7 @@ fn start(init: &mut Init<'_>) -> Result<Option<Program>, StepError> {
     fds::close_all_except(&keep[..3]).step("close cgroup files")?;
     init.phases.end("enter cgroups");
     prepare(init)?;
-    let Some(spec) = await_build(init)? else { return Ok(None) };
+    let Some((spec, companion_output)) = await_build(init)? else { return Ok(None) };
     init.phases.resume();
     let Some(built) = build(init, &spec)? else { return Ok(None) };
     // A container has a filter of its own, which asks nothing.
@@ -87,54 +88,9 @@ fn start(init: &mut Init<'_>) -> Result<Option<Program>, StepError> {
     }
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .step("open /dev/null")?;
-    // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
-    match unsafe { sys::fork() }.step("fork the function's process")? {
-        Side::Child => match built {
-            Built::Function => function::run(init, &spec, null.as_fd()),
-            Built::Container(stage) => oci::run(init, &spec, &stage, null.as_fd()),
-        },
-        Side::Parent(pid) => {
-            fds::replace_stdio(null.as_fd(), null.as_fd()).step("replace standard files of init")?;
-            Ok(Some(match built {
-                Built::Function => Program { pid, container: None },
-                Built::Container(stage) => {
-                    Program { pid, container: Some(Container::starting(&spec, stage)) }
-                }
-            }))
-        }
-    }
-}
-
-/// What was built.
-enum Built {
-    /// What the function's process needs.
-    Function,
-    /// A container, which a runtime will run.
-    Container(Stage),
-}
-
-/// What the init waits for.
-struct Program {
-    /// The function's process, or that of a runtime which starts it.
-    pid: i32,
-    container: Option<Container>,
-}
-
-impl Program {
-    /// A child has ended; returns what ends the sandbox.
-    fn reaped(&mut self, child: sys::Reaped) -> Option<Event> {
-        match &mut self.container {
-            None => (child.pid == self.pid).then(|| child.event()),
-            Some(container) => container.reaped(&mut self.pid, child),
-        }
-    }
-
-    fn terminate(&mut self) {
-        match &mut self.container {
-            None => sys::terminate(self.pid),
-            Some(container) => container.terminate(self.pid),
-        }
-    }
+    let programs = Programs::fork(init, &spec, &built, null.as_fd(), companion_output.as_ref())?;
+    fds::replace_stdio(null.as_fd(), null.as_fd()).step("replace standard files of init")?;
+    Ok(Some(programs))
 }
 
 /// Enters the cgroups (v1) before anything is allocated that they shall account for.
@@ -173,8 +129,8 @@ fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     protocol::send(init.control, &prepared, &listeners).step("report the empty sandbox")
 }
 
-/// Waits for the order that says what to build; `None` when it never comes.
-fn await_build(init: &Init<'_>) -> Result<Option<JailSpec>, StepError> {
+/// Waits for the order that says what to build, with the output of companions; `None` when it never comes.
+fn await_build(init: &Init<'_>) -> Result<Option<(JailSpec, Option<OwnedFd>)>, StepError> {
     loop {
         let mut polled = [
             PollFd::from_borrowed_fd(init.control, PollFlags::IN),
@@ -189,9 +145,9 @@ fn await_build(init: &Init<'_>) -> Result<Option<JailSpec>, StepError> {
         }
         if !polled[0].revents().is_empty() {
             return match protocol::receive::<Order>(init.control) {
-                Ok(Some((Order::Build(spec), _))) => Ok(Some(*spec)),
+                Ok(Some((Order::Build(spec), files))) => Ok(Some((*spec, files.into_iter().next()))),
                 // Told to end before it was anything.
-                Ok(Some((Order::Terminate | Order::Stop | Order::Continue, _)) | None) => Ok(None),
+                Ok(_) => Ok(None),
                 Err(error) => Err(StepError::new("receive the order to build", error)),
             };
         }
@@ -215,38 +171,41 @@ fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Built>, StepErro
 
 /// Gives up what waiting does not need. After the fork, because the function's process needs the
 /// rights once more to give them up itself.
-fn restrict(init: &Init<'_>) -> Result<(), StepError> {
+fn restrict(init: &Init<'_>, programs: &Programs) -> Result<(), StepError> {
     identity::restrict_init(init.request.level, init.lease)?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs of init")?;
     // The output pipe most of all: its reader waits for the end of the function, not of the init.
     let mut keep = vec![init.control, init.spawner_alive];
     keep.extend(init.questions.iter().map(|(own, _)| own.as_fd()));
+    keep.extend(programs.gate());
     fds::close_all_except(&keep).step("close files of init")
 }
 
 /// Waits until the function's own process ends, the daemon closes the control socket, or the spawner dies;
 /// whichever it is, nothing of the sandbox is left then.
-fn watch(init: &Init<'_>, program: Program) -> StepError {
-    let Err(error) = restrict(init).and_then(|()| serve(init, program));
+fn watch(init: &Init<'_>, programs: Programs) -> StepError {
+    let Err(error) = restrict(init, &programs).and_then(|()| serve(init, programs));
     end_all(init);
     error
 }
 
 /// Reaps the sandbox's processes, follows orders, answers questions.
-fn serve(init: &Init<'_>, mut program: Program) -> Result<Infallible, StepError> {
+fn serve(init: &Init<'_>, mut programs: Programs) -> Result<Infallible, StepError> {
     let children = sys::child_signal_fd().step("create signalfd of init")?;
-    let mut questions = Questions::of(init);
+    let mut questions = Questions::of(init, programs.count());
     loop {
         while let Some(child) = sys::reap() {
-            if let Some(end) = program.reaped(child) {
-                let _ = protocol::send(init.control, &end, &[]);
-                end_all(init);
-                sys::exit_now(0);
+            for end in programs.reaped(child) {
+                let (Ended::Told(event) | Ended::Last(event)) = &end;
+                let _ = protocol::send(init.control, event, &[]);
+                if let Ended::Last(_) = end {
+                    end_all(init);
+                    sys::exit_now(0);
+                }
             }
         }
-        let files = [Some(children.as_fd()), Some(init.control), Some(init.spawner_alive), questions.file()];
-        let mut polled: Vec<_> =
-            files.into_iter().flatten().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)).collect();
+        let files = [children.as_fd(), init.control, init.spawner_alive].into_iter().chain(questions.files());
+        let mut polled: Vec<_> = files.map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)).collect();
         match poll(&mut polled, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(StepError::new("wait in init", error)),
@@ -257,22 +216,20 @@ fn serve(init: &Init<'_>, mut program: Program) -> Result<Infallible, StepError>
             sys::exit_now(1);
         }
         if !ready[1].is_empty() {
-            obey(init, &mut program);
+            obey(init, &mut programs);
         }
-        match ready.get(3) {
-            Some(events) if events.contains(PollFlags::IN) => questions.serve(),
-            // Receiving would wait for ever: nobody is left who could ask.
-            Some(events) if !events.is_empty() => questions = Questions::None,
-            _ => {}
-        }
+        questions.serve(&ready[3..]);
         let _ = rustix::io::read(&children, &mut [0; 1024]);
     }
 }
 
 /// Reads one order; the end of the control socket ends the sandbox.
-fn obey(init: &Init<'_>, program: &mut Program) {
+fn obey(init: &Init<'_>, programs: &mut Programs) {
     match protocol::receive::<Order>(init.control) {
-        Ok(Some((Order::Terminate, _))) => program.terminate(),
+        Ok(Some((Order::Launch, _))) => programs.launch(),
+        Ok(Some((Order::Terminate, _))) => programs.terminate(),
+        Ok(Some((Order::Kill, _))) => programs.kill(),
+        Ok(Some((Order::Socket, _))) => hand_out_socket(init),
         Ok(Some((Order::Stop, _))) => signal_all(init, Signal::STOP),
         Ok(Some((Order::Continue, _))) => signal_all(init, Signal::CONT),
         Ok(Some((Order::Build(_), _)) | None) | Err(_) => {
@@ -280,6 +237,14 @@ fn obey(init: &Init<'_>, program: &mut Program) {
             sys::exit_now(1)
         }
     }
+}
+
+/// Opens a socket for the daemon. It belongs to this network for ever, whoever connects it.
+fn hand_out_socket(init: &Init<'_>) {
+    let _ = match net::client() {
+        Ok(socket) => protocol::send(init.control, &Event::Socket { errno: None }, &[socket.as_fd()]),
+        Err(error) => protocol::send(init.control, &Event::Socket { errno: Some(error.raw_os_error()) }, &[]),
+    };
 }
 
 fn signal_all(init: &Init<'_>, signal: Signal) {

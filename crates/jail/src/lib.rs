@@ -64,6 +64,7 @@ mod phases;
 pub mod places;
 pub mod probe;
 mod process;
+mod programs;
 pub mod protocol;
 mod rlimits;
 mod spawner;
@@ -74,6 +75,7 @@ mod uplink;
 pub mod volume;
 
 pub use error::StepError;
+pub use etc::OWN_NAMES;
 pub use ids::has_ids_for_sandboxes;
 pub use volume::private_mounts;
 

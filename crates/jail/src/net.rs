@@ -81,3 +81,8 @@ fn listener(wanted: &Listener) -> Result<OwnedFd, StepError> {
 fn socket(kind: SocketType) -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }
+
+/// A TCP socket of this network to connect to what listens in it.
+pub(crate) fn client() -> rustix::io::Result<OwnedFd> {
+    socket(SocketType::STREAM)
+}

@@ -10,6 +10,7 @@
 //! <stage>/state         where the runtime keeps its own state
 //! <stage>/log           where it writes its messages
 //! <stage>/pid           where it writes the process id of the container's first process
+//! <stage>/companion-N   the same but for root and state, for each program that runs beside the function's
 //! ```
 //!
 //! So nothing of a container is ever on a disk, nothing has to be removed after it, and what the container
@@ -22,7 +23,6 @@ mod seccomp;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -30,9 +30,10 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
 pub(crate) use self::config::Policy;
 use crate::error::{Step, StepError};
-use crate::function::{EXIT_NOT_STARTED, Program};
+use crate::function::{EXIT_NOT_STARTED, Program, Role, Start};
 use crate::identity::{self, Lease};
 use crate::init::Init;
+use crate::programs::companion;
 use crate::protocol::{self, Event, JailSpec, OciRuntime};
 use crate::sys::{self, Reaped};
 use crate::{fds, mounts, namespaces};
@@ -63,24 +64,47 @@ const SCRIPT_LINE: u64 = 256;
 /// More of a runtime's messages is not read.
 const LONGEST_LOG: u64 = 64 * 1024;
 
-/// The tmpfs of one container.
-pub(crate) struct Stage(PathBuf);
+/// The tmpfs of the containers of a sandbox, as one of them uses it.
+pub(crate) struct Stage {
+    shared: PathBuf,
+    role: Role,
+}
 
 impl Stage {
+    /// The same as another container uses it.
+    pub(crate) fn of(&self, role: Role) -> Self {
+        Self { shared: self.shared.clone(), role }
+    }
+
     fn root(&self) -> PathBuf {
-        self.0.join("rootfs")
+        self.shared.join("rootfs")
     }
 
     fn state(&self) -> PathBuf {
-        self.0.join("state")
+        self.shared.join("state")
+    }
+
+    fn bundle(&self) -> PathBuf {
+        match self.role {
+            Role::Function => self.shared.clone(),
+            Role::Companion(index) => self.shared.join(format!("companion-{index}")),
+        }
+    }
+
+    /// Name of the container, by that of the sandbox.
+    fn name(&self, id: &str) -> String {
+        match self.role {
+            Role::Function => format!("lambd-{id}"),
+            Role::Companion(index) => format!("lambd-{id}-{index}"),
+        }
     }
 
     fn pid(&self) -> PathBuf {
-        self.0.join("pid")
+        self.bundle().join("pid")
     }
 
     fn log(&self) -> PathBuf {
-        self.0.join("log")
+        self.bundle().join("log")
     }
 }
 
@@ -103,10 +127,24 @@ pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Stage
     hide_second_cgroups()?;
     mounts::build_below(view, init.request, spec, &stage.root())?;
     init.phases.end("build root");
-    let text = config::text(spec, runtime, init.lease, policy(init)?, &stage.root())?;
-    std::fs::write(stage.0.join("config.json"), text).step("write configuration of the container")?;
+    write_bundle(init, spec, runtime, &stage)?;
+    for index in 0..spec.companions.commands.len() {
+        let stage = stage.of(Role::Companion(index));
+        std::fs::create_dir(stage.bundle()).step("make directory of a companion's container")?;
+        write_bundle(init, &companion(spec, index), runtime, &stage)?;
+    }
     init.phases.end("write bundle");
     Ok(Some(stage))
+}
+
+fn write_bundle(
+    init: &Init<'_>,
+    spec: &JailSpec,
+    runtime: &OciRuntime,
+    stage: &Stage,
+) -> Result<(), StepError> {
+    let text = config::text(spec, runtime, init.lease, policy(init)?, &stage.root())?;
+    std::fs::write(stage.bundle().join("config.json"), text).step("write configuration of the container")
 }
 
 fn runtime(spec: &JailSpec) -> Result<&OciRuntime, StepError> {
@@ -127,7 +165,7 @@ fn mount_stage(runtime: &Path) -> Result<Stage, StepError> {
     })?;
     mount("lambd-oci", *directory, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, STAGE_OPTIONS)
         .step_with(|| format!("mount a tmpfs on {directory}"))?;
-    let stage = Stage(directory.into());
+    let stage = Stage { shared: directory.into(), role: Role::Function };
     for directory in [stage.root(), stage.state()] {
         std::fs::create_dir(&directory).step_with(|| format!("make directory {}", directory.display()))?;
     }
@@ -152,11 +190,11 @@ fn hide_second_cgroups() -> Result<(), StepError> {
 }
 
 /// Becomes the runtime. As `function::run`, it reports over the control socket if it cannot.
-pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, stage: &Stage, null: BorrowedFd<'_>) -> ! {
-    let event = match prepare(init, spec, stage, null) {
+pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, stage: &Stage, start: &Start<'_>) -> ! {
+    let event = match prepare(init, spec, stage, start) {
         Ok(program) => {
             let error = program.execute();
-            failure(StepError::new("execute the OCI runtime", error))
+            start.role.failure(StepError::new("execute the OCI runtime", error))
         }
         Err(event) => event,
     };
@@ -165,32 +203,32 @@ pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, stage: &Stage, null: Borrowe
 }
 
 fn failure(error: StepError) -> Event {
-    Event::SetupFailed { step: error.step.into_owned(), errno: error.errno }
+    Role::Function.failure(error)
 }
 
-fn prepare(init: &Init<'_>, spec: &JailSpec, stage: &Stage, null: BorrowedFd<'_>) -> Result<Program, Event> {
-    check_program(init.lease, spec, &stage.root())?;
+fn prepare(init: &Init<'_>, spec: &JailSpec, stage: &Stage, start: &Start<'_>) -> Result<Program, Event> {
+    let role = start.role;
+    check_program(init.lease, spec, &stage.root(), role)?;
     let ready = || {
         let program = command_line(runtime(spec)?, &init.request.id, stage)?;
         rustix::process::setsid().step("create session")?;
-        fds::replace_stdio(null, init.output).step("set standard files")?;
+        fds::replace_stdio(start.null, start.output).step("set standard files")?;
         rustix::process::chdir("/").step("change directory to /")?;
         sys::reset_signals().step("reset signals")?;
         Ok(program)
     };
-    ready().map_err(failure)
+    ready().map_err(|error| role.failure(error))
 }
 
 /// Looks for what execve(2) would say to the function's user, whose words a runtime does not pass on.
-fn check_program(lease: Lease, spec: &JailSpec, root: &Path) -> Result<(), Event> {
+fn check_program(lease: Lease, spec: &JailSpec, root: &Path, role: Role) -> Result<(), Event> {
+    let failure = |error| role.failure(error);
     let host = mounts::enter(root).map_err(failure)?;
     identity::look_as_function(lease).map_err(failure)?;
     let found = rustix::process::chdir(&spec.cwd)
         .step_with(|| format!("change directory to {}", spec.cwd.display()))
         .map_err(failure)
-        .and_then(|()| {
-            may_execute(&spec.command).map_err(|error| Event::ExecFailed { errno: errno(&error) })
-        });
+        .and_then(|()| may_execute(&spec.command).map_err(|error| role.refused(errno(&error))));
     identity::look_as_init(lease).map_err(failure)?;
     mounts::leave(&host).map_err(failure)?;
     found
@@ -246,7 +284,7 @@ fn command_line(runtime: &OciRuntime, id: &str, stage: &Stage) -> Result<Program
     if runtime.detaches {
         args.extend(detach);
     }
-    args.extend(["--bundle".into(), path(stage.0.clone()), format!("lambd-{id}")]);
+    args.extend(["--bundle".into(), path(stage.bundle()), stage.name(id)]);
     let (name, value) = RUNTIME_ENVIRONMENT.split_once('=').unwrap_or_default();
     Program::of(&runtime.program, &args, &[(name.to_owned(), value.to_owned())])
 }
@@ -378,7 +416,7 @@ mod tests {
 
     fn stage(log: &str) -> (tempfile::TempDir, Stage) {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let stage = Stage(directory.path().to_owned());
+        let stage = Stage { shared: directory.path().to_owned(), role: Role::Function };
         std::fs::write(stage.log(), log).expect("write");
         (directory, stage)
     }

@@ -128,6 +128,22 @@ pub struct JailSpec {
     pub data_limit_bytes: Option<u64>,
     /// What makes the container at [`Level::Oci`].
     pub runtime: Option<OciRuntime>,
+    /// What runs beside the program.
+    pub companions: Companions,
+}
+
+/// Programs that run beside the sandbox's own, from before it starts.
+///
+/// With any, [`Order::Build`] comes with the write end of the pipe for their output, the sandbox's program waits for
+/// [`Order::Launch`], and its end is reported without ending the sandbox, which lasts as long as its control socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Companions {
+    /// Absolute paths of the programs inside the sandbox.
+    pub commands: Vec<PathBuf>,
+    /// The whole environment of each, in this order.
+    pub env: Vec<(String, String)>,
+    /// Their working directory inside the sandbox.
+    pub cwd: PathBuf,
 }
 
 /// A program with the command line of an OCI runtime.
@@ -254,6 +270,27 @@ pub enum Event {
         /// Largest resident set of any of its processes in bytes.
         max_rss_bytes: u64,
     },
+    /// A companion was not started.
+    CompanionNotStarted {
+        /// Its place in [`Companions::commands`].
+        index: usize,
+        /// `execve`, or what was tried before it.
+        step: String,
+        /// The error number, as in [`Event::SetupFailed`].
+        errno: i32,
+    },
+    /// A companion ended: with an exit code, or by the signal of this number. Also told of one that was not started.
+    CompanionEnded {
+        /// Its place in [`Companions::commands`].
+        index: usize,
+        /// `Ok` with the exit code, `Err` with the signal.
+        status: Result<i32, i32>,
+    },
+    /// The answer to [`Order::Socket`]: the socket comes along, or there was an error of this number.
+    Socket {
+        /// See socket(2).
+        errno: Option<i32>,
+    },
 }
 
 /// One step of making a sandbox.
@@ -270,8 +307,14 @@ pub struct Phase {
 pub enum Order {
     /// Build this in the empty sandbox, once.
     Build(Box<JailSpec>),
+    /// Let the program start that waits beside companions.
+    Launch,
     /// Send `SIGTERM` to the function's process.
     Terminate,
+    /// Send `SIGKILL` to the function's process and its process group.
+    Kill,
+    /// Open a TCP socket in the sandbox's network and hand it out, so that the daemon can connect to what listens there.
+    Socket,
     /// At the level `process`: stop all processes of the sandbox by `SIGSTOP`.
     Stop,
     /// At the level `process`: let them go on by `SIGCONT`.

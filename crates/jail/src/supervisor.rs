@@ -19,6 +19,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::event::PollFlags;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW};
 
 use crate::calls::{FCHMODAT2, SIGNALS};
@@ -37,51 +38,51 @@ pub(crate) struct Supervisor<'a> {
     tmp: &'a Path,
 }
 
-/// Where the questions of a function's filter come from.
-pub(crate) enum Questions<'a> {
-    /// Its filter asks nothing, or all its processes have ended.
-    None,
-    /// The function's process is about to send the file.
-    Awaited { socket: BorrowedFd<'a>, tmp: &'a Path },
-    /// They come.
-    Open(Supervisor<'a>),
+/// Where the questions of a sandbox's filters come from: each of its programs has a filter of its own.
+pub(crate) struct Questions<'a> {
+    /// Over which programs that are about to start send their files, and how many have not yet.
+    awaited: Option<(BorrowedFd<'a>, usize)>,
+    open: Vec<Supervisor<'a>>,
+    tmp: Option<&'a Path>,
 }
 
 impl<'a> Questions<'a> {
-    pub(crate) fn of(init: &'a Init<'_>) -> Self {
-        match (&init.questions, &init.request.tmp) {
-            (Some((socket, _)), Some(tmp)) => Self::Awaited { socket: socket.as_fd(), tmp },
-            _ => Self::None,
-        }
+    /// Those of so many programs. None where filters ask nothing.
+    pub(crate) fn of(init: &'a Init<'_>, programs: usize) -> Self {
+        let socket = init.questions.as_ref().map(|(socket, _)| socket.as_fd());
+        let awaited = socket.filter(|_| init.request.tmp.is_some()).map(|socket| (socket, programs));
+        Self { awaited, open: Vec::new(), tmp: init.request.tmp.as_deref() }
     }
 
     /// Readable when there is something to serve.
-    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::None => None,
-            Self::Awaited { socket, .. } => Some(*socket),
-            Self::Open(supervisor) => Some(supervisor.questions.as_fd()),
+    pub(crate) fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let awaited = self.awaited.iter().map(|(socket, _)| *socket);
+        awaited.chain(self.open.iter().map(|supervisor| supervisor.questions.as_fd()))
+    }
+
+    /// Serves what has come, in the order of [`Self::files`].
+    pub(crate) fn serve(&mut self, ready: &[PollFlags]) {
+        let (of_awaited, of_open) = ready.split_at(ready.len().min(self.awaited.iter().len()));
+        let mut ready = of_open.iter();
+        self.open.retain(|supervisor| match ready.next() {
+            Some(events) if events.contains(PollFlags::IN) => supervisor.answer(),
+            // Receiving would wait for ever: nobody is left who could ask.
+            Some(events) => events.is_empty(),
+            None => true,
+        });
+        match of_awaited.first() {
+            Some(events) if events.contains(PollFlags::IN) => self.take_file(),
+            Some(events) if !events.is_empty() => self.awaited = None,
+            _ => {}
         }
     }
 
-    /// Serves what has come.
-    pub(crate) fn serve(&mut self) {
-        match self {
-            Self::None => {}
-            Self::Awaited { socket, tmp } => {
-                let received = fds::receive_packet(*socket, &mut [0; 1]);
-                let questions = received.ok().and_then(|(_, files)| files.into_iter().next());
-                *self = match questions {
-                    Some(questions) => Self::Open(Supervisor { questions, tmp }),
-                    None => Self::None,
-                };
-            }
-            Self::Open(supervisor) => {
-                if !supervisor.answer() {
-                    *self = Self::None;
-                }
-            }
-        }
+    fn take_file(&mut self) {
+        let Some((socket, left)) = self.awaited.take() else { return };
+        let received = fds::receive_packet(socket, &mut [0; 1]);
+        let Some(questions) = received.ok().and_then(|(_, files)| files.into_iter().next()) else { return };
+        self.awaited = (left > 1).then_some((socket, left - 1));
+        self.open.extend(self.tmp.map(|tmp| Supervisor { questions, tmp }));
     }
 }
 
@@ -316,7 +317,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::{Duration, SystemTime};
 
-    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::event::{PollFd, poll};
     use rustix::io::Errno;
 
     use super::*;

@@ -285,6 +285,7 @@ pub(crate) fn reset_signals() -> io::Result<()> {
 }
 
 /// How a child ended.
+#[derive(Clone, Copy)]
 pub(crate) struct Reaped {
     pub(crate) pid: i32,
     /// `Ok` with the exit code, `Err` with the signal.

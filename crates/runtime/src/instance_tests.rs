@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use lambd_types::invocation::LogEvent;
 use lambd_types::{
     AccountId, EphemeralStorage, FunctionKey, FunctionName, LogFormat, MemorySize, NetworkPolicy,
@@ -177,6 +178,28 @@ impl Sandbox for FakeSandbox {
         let mut exit = self.state.exit.subscribe();
         Box::pin(async move { exit.wait_for(Option::is_some).await.unwrap().clone().unwrap() })
     }
+    fn take_companion_output(&mut self) -> Option<OwnedFd> {
+        None
+    }
+    fn take_companion_ends(&mut self) -> Option<BoxStream<'static, (usize, Exit)>> {
+        None
+    }
+    fn launch(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.state.note("launch") })
+    }
+    fn gone(&self) -> BoxFuture<'static, ()> {
+        let exited = self.exited();
+        Box::pin(async move { drop(exited.await) })
+    }
+    fn terminate_process(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.state.note("terminate_process") })
+    }
+    fn kill_process(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.state.note("kill_process") })
+    }
+    fn connect(&self, port: u16) -> BoxFuture<'static, io::Result<TcpStream>> {
+        Box::pin(TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)))
+    }
     fn freeze(&self) -> io::Result<()> {
         self.state.note("freeze");
         Ok(())
@@ -261,6 +284,7 @@ impl Bench {
         *sandboxes.scripts.lock().unwrap() = scripts.into_iter().collect();
         let lines = Arc::new(Lines::default());
         let instances = Instances::new(InstancesOptions {
+            debuggers: Debuggers::default(),
             sandboxes: sandboxes.clone(),
             logs: Arc::new(OneStream(lines.clone())),
             endpoint: Arc::new(NoEndpoint),

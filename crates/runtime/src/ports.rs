@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use lambd_types::invocation::LogEvent;
 use lambd_types::{FunctionKey, NetworkPolicy, Scope};
 
@@ -46,6 +47,20 @@ pub struct Blueprint {
     pub memory_bytes: u64,
     /// Size of `/tmp` in bytes.
     pub tmp_bytes: u64,
+    /// What runs beside the program.
+    pub companions: Companions,
+}
+
+/// Programs that run beside that of a sandbox. With any, that one waits for [`Sandbox::launch`], and the others live on
+/// when it has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Companions {
+    /// Absolute paths, as seen inside. They start at once and together.
+    pub commands: Vec<PathBuf>,
+    /// The whole environment of each.
+    pub env: Vec<(String, String)>,
+    /// Their working directory.
+    pub cwd: PathBuf,
 }
 
 /// What about a sandbox is decided before it is built.
@@ -165,8 +180,23 @@ pub trait Sandbox: Send + Sync + 'static {
     fn take_listeners(&mut self) -> Option<Listeners>;
     /// Non-blocking read end of the pipe that is the process's stdout and stderr. `None` the second time.
     fn take_output(&mut self) -> Option<OwnedFd>;
+    /// The same of the companions, all together. `None` without any, or the second time.
+    fn take_companion_output(&mut self) -> Option<OwnedFd>;
+    /// The ends of companions, by their place in [`Companions::commands`]; the first of each counts. `None` without
+    /// any, or the second time.
+    fn take_companion_ends(&mut self) -> Option<BoxStream<'static, (usize, Exit)>>;
+    /// Lets the process start that waits beside companions.
+    fn launch(&self) -> BoxFuture<'_, ()>;
     /// Resolves when the process has ended.
     fn exited(&self) -> BoxFuture<'static, Exit>;
+    /// Resolves when nothing is left.
+    fn gone(&self) -> BoxFuture<'static, ()>;
+    /// Asks the process alone to end (SIGTERM).
+    fn terminate_process(&self) -> BoxFuture<'_, ()>;
+    /// Ends the process alone.
+    fn kill_process(&self) -> BoxFuture<'_, ()>;
+    /// Connects to a port that some process inside listens on.
+    fn connect(&self, port: u16) -> BoxFuture<'static, io::Result<tokio::net::TcpStream>>;
     /// Stops everything inside where it is; where the machine cannot do that, nothing happens.
     fn freeze(&self) -> io::Result<()>;
     /// Lets what is frozen go on.
@@ -174,8 +204,8 @@ pub trait Sandbox: Send + Sync + 'static {
     /// Ends the time at full CPU: from now on everything inside has the share that goes with its memory.
     /// May block for some milliseconds. Where the machine cannot do that, nothing happens.
     fn limit_cpu(&self) -> io::Result<()>;
-    /// Asks the process to end (SIGTERM) and ends everything inside after `grace`; resolves when nothing
-    /// is left. What is frozen must be thawed before.
+    /// Asks the process to end (SIGTERM) and ends everything inside when it has, or after `grace`; resolves when
+    /// nothing is left. What is frozen must be thawed before.
     fn terminate(&self, grace: Duration) -> BoxFuture<'_, ()>;
     /// Ends everything inside at once, frozen or not.
     fn kill(&self);

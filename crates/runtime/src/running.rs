@@ -17,11 +17,12 @@ use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Mailbox, Reply, ReportedError};
 use crate::catalogue::Launcher;
+use crate::debugging::{self, Debugger};
 use crate::environment;
 use crate::instance::{InstancesOptions, StartError};
 use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
-use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
+use crate::ports::{Addresses, Base, Blueprint, Companions, Exit, Sandbox, View};
 use crate::wrapper;
 
 /// How long an end and what came just before it may be apart.
@@ -48,6 +49,8 @@ pub(crate) struct Design {
     pub(crate) log_stream: String,
     pub(crate) initialization: InitializationType,
     pub(crate) launcher: Launcher,
+    /// Of a function that is to be debugged.
+    pub(crate) debugger: Option<Arc<Debugger>>,
     pub(crate) network: NetworkPolicy,
     /// See [`Blueprint`], as for the following.
     pub(crate) root: Option<PathBuf>,
@@ -56,13 +59,22 @@ pub(crate) struct Design {
 }
 
 impl Design {
-    fn blueprint(&self, id: String, view: &View, addresses: &Addresses) -> Blueprint {
+    /// The port that a debugger is to listen on inside, for a function that is to be debugged.
+    fn debugger_port(&self) -> Option<u16> {
+        let shares_network = self.network == NetworkPolicy::Host;
+        self.debugger.as_ref().map(|debugger| debugger.port_inside(shares_network))
+    }
+
+    fn blueprint(&self, id: String, view: &View, addresses: &Addresses, debugger: Option<u16>) -> Blueprint {
         let layout = Layout::new(view, &self.binds, &self.symlinks);
         let (binds, symlinks) = match view {
             View::OwnRoot => layout::beside(&self.binds, &self.symlinks),
             View::Host { .. } => (self.binds.clone(), self.symlinks.clone()),
         };
         let mut start = self.launcher.start(&layout);
+        if let Some(port) = debugger {
+            start = self.launcher.under_debugger(start, port, &layout);
+        }
         if self.launcher.takes_wrapper() {
             start = wrapper::wrapped(start, &self.function.environment, &layout);
         }
@@ -82,8 +94,12 @@ impl Design {
             root: self.root.clone(),
             binds,
             symlinks,
-            memory_bytes: self.function.memory.bytes(),
+            memory_bytes: match debugger {
+                Some(_) => self.function.memory.bytes().max(debugging::MEMORY_MIN),
+                None => self.function.memory.bytes(),
+            },
             tmp_bytes: self.function.ephemeral_storage.bytes(),
+            companions: Companions::default(),
         }
     }
 }
@@ -107,6 +123,7 @@ pub(crate) struct Running {
     sandbox: Arc<dyn Sandbox>,
     ended: Arc<AtomicBool>,
     activity: Mutex<Activity>,
+    debugger: Option<Arc<Debugger>>,
     at_full_cpu: AtomicBool,
     tasks: [AbortHandle; 2],
     _endpoint: Box<dyn Send + Sync>,
@@ -125,7 +142,8 @@ impl Running {
         let id = random::hex(&random::bytes::<16>());
         let base = Base { network: design.network, own_root: design.root.is_some() };
         let prepared = o.sandboxes.prepare(base).await?;
-        let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses());
+        let debugger_port = design.debugger_port();
+        let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses(), debugger_port);
         let command = blueprint.command.clone();
         let mut sandbox = prepared.build(blueprint).await?;
         let machine = |what: &str| StartError::Machine(what.to_owned());
@@ -152,12 +170,17 @@ impl Running {
             })
             .abort_handle()
         };
+        let sandbox: Arc<dyn Sandbox> = Arc::from(sandbox);
+        if let (Some(debugger), Some(port)) = (&design.debugger, debugger_port) {
+            debugger.present(&sandbox, port);
+        }
         Ok(Self {
             command,
             started,
             init: Mutex::new(Some(init)),
             mailbox,
-            sandbox: Arc::from(sandbox),
+            sandbox,
+            debugger: design.debugger.clone(),
             ended,
             activity: Mutex::new(Activity::Busy),
             at_full_cpu: AtomicBool::new(true),
@@ -209,6 +232,17 @@ impl Running {
         }
     }
 
+    /// Resolves at `until`, unless the function is being debugged; then it may take longer.
+    async fn time_over(&self, until: Instant) {
+        match &self.debugger {
+            None => tokio::time::sleep_until(until).await,
+            Some(debugger) => {
+                let again = until.saturating_duration_since(Instant::now());
+                debugger.time_over(until, again).await;
+            }
+        }
+    }
+
     /// Waits until the runtime is ready, but not for longer than `until`.
     pub(crate) async fn initialise(&self, until: Instant) -> Result<(), Ending> {
         let init = self.init.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -217,7 +251,7 @@ impl Running {
             biased;
             Ok(result) = init => result.map_err(Ending::InitError),
             exit = self.exited() => Err(Ending::Exited(exit)),
-            () = tokio::time::sleep_until(until) => Err(Ending::TimedOut),
+            () = self.time_over(until) => Err(Ending::TimedOut),
         }
     }
 
@@ -235,7 +269,7 @@ impl Running {
                 true => Ending::Untaken(exit),
                 false => self.last_words(reply, exit).await,
             },
-            () = tokio::time::sleep_until(until) => Ending::TimedOut,
+            () = self.time_over(until) => Ending::TimedOut,
         }
     }
 
@@ -293,7 +327,8 @@ impl Running {
     /// Stops everything inside where it is. One that is busy is left alone.
     pub(crate) fn freeze(&self) -> io::Result<()> {
         let mut activity = self.activity();
-        if *activity == Activity::Idle {
+        // Somebody who debugs expects answers, also between events.
+        if *activity == Activity::Idle && self.debugger.is_none() {
             self.sandbox.freeze()?;
             *activity = Activity::Frozen;
         }

@@ -74,6 +74,11 @@ impl Control {
     }
 
     pub(crate) async fn send(&self, order: &Order) -> io::Result<()> {
-        self.0.async_io(Interest::WRITABLE, |socket| protocol::send(socket, order, &[])).await
+        self.send_with(order, &[]).await
+    }
+
+    /// The same with descriptors.
+    pub(crate) async fn send_with(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.0.async_io(Interest::WRITABLE, |socket| protocol::send(socket, order, fds)).await
     }
 }

@@ -22,6 +22,7 @@
 //! | `limits`  | which limit is enforced by what                                  |
 //! | `tmp`     | directories in the place of `/tmp` for the level `process`       |
 //! | `process` | reading a process's memory use from /proc                        |
+//! | `companions` | programs that run beside the sandbox's own                    |
 //! | `peers`   | whose connection it is on a shared network                       |
 //! | `probe`   | what this machine offers, for `lambd doctor`                     |
 //!
@@ -30,6 +31,7 @@
 mod cgroups;
 mod channel;
 mod cleaner;
+mod companions;
 mod error;
 pub mod images;
 mod isolation;
@@ -48,6 +50,7 @@ mod spec;
 mod tmp;
 
 pub use cgroups::{CgroupMode, CpuLimits};
+pub use companions::CompanionEnd;
 pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
@@ -60,5 +63,5 @@ pub use probe::{Availability, CgroupController, CgroupVersion, ProbeReport, prob
 pub use sandbox::{ExecError, ExitStatus, Sandbox};
 pub use scratch::{ScratchOptions, probe_scratch};
 pub use spawner::{Spawner, SpawnerOptions};
-pub use spec::{Base, BaseRoot, Bind, Network, SandboxSpec};
+pub use spec::{Base, BaseRoot, Bind, Companions, Network, SandboxSpec};
 pub use tmp::remove as remove_tree;

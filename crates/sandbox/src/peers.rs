@@ -32,12 +32,39 @@ impl Peers {
     /// the sandbox must have it open now.
     #[must_use]
     pub fn include(&self, peer: SocketAddr, local: SocketAddr) -> bool {
-        let Some(owner) = owner(peer, local) else { return false };
+        owner(peer, local).is_some_and(|owner| self.are_owners(&owner))
+    }
+
+    /// Whether a process of the sandbox listens on this TCP port of the loopback interface, and nobody else does. As
+    /// slow as [`Self::include`].
+    #[must_use]
+    pub fn listen_on(&self, port: u16) -> bool {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+        let owners: Vec<_> = tables.iter().flatten().flat_map(|table| listeners(table, port)).collect();
+        !owners.is_empty() && owners.iter().all(|owner| self.are_owners(owner))
+    }
+
+    fn are_owners(&self, owner: &Owner) -> bool {
         match self.uid {
             Some(uid) => owner.uid == uid,
             None => process::tree(self.init).any(|pid| process::has_open(pid, owner.inode)),
         }
     }
+}
+
+/// Who listens on a port, on whichever address.
+fn listeners(table: &str, port: u16) -> Vec<Owner> {
+    const LISTENING: &str = "0A";
+    let ending = format!(":{port:04X}");
+    let listener = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let (address, _, state) = (fields.next()?, fields.next()?, fields.next()?);
+        if !address.ends_with(&ending) || state != LISTENING {
+            return None;
+        }
+        Some(Owner { uid: fields.nth(3)?.parse().ok()?, inode: fields.nth(1)?.parse().ok()? })
+    };
+    table.lines().filter_map(listener).collect()
 }
 
 /// The owner of the socket whose own address is `socket` and that is connected to `remote`.
@@ -105,6 +132,21 @@ mod tests {
             stranger.kill().and_then(|()| stranger.wait()).expect("ends");
             assert!(!Peers::new(own, None).include(local, local), "{address}");
             drop(client);
+        }
+    }
+
+    #[test]
+    fn a_listener_of_this_process_is_its_own_and_nobody_elses() {
+        let own = i32::try_from(std::process::id()).expect("pid fits");
+        let uid = rustix::process::geteuid().as_raw();
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+            let listener = TcpListener::bind(address).expect("binds");
+            let port = listener.local_addr().expect("address").port();
+            assert!(Peers::new(own, None).listen_on(port), "{address}");
+            assert!(Peers::new(own, Some(uid)).listen_on(port), "{address}");
+            assert!(!Peers::new(own, Some(uid + 1)).listen_on(port), "{address}");
+            drop(listener);
+            assert!(!Peers::new(own, None).listen_on(port), "nobody listens");
         }
     }
 

@@ -264,12 +264,17 @@ impl Prepared {
         let mut jail = spec.to_jail(tmp.tmp(), data_limit);
         jail.runtime = self.runtime;
         let order = Order::Build(Box::new(jail));
+        let output = (!spec.companions.commands.is_empty()).then(output_pipe).transpose();
+        let step = "create output pipe of companions";
+        let (companion_output, write) = output.map_err(|source| SandboxError::Io { step, source })?.unzip();
+        let passed: Vec<_> = write.iter().map(AsFd::as_fd).collect();
         // A sandbox that cannot be told has died; the socket has its last words.
-        let _ = self.parts.control.send(&order).await;
+        let _ = self.parts.control.send_with(&order, &passed).await;
+        drop(write);
         let phases = in_time(wait_until_ready(&self.parts.control)).await?;
         tmp.mounted();
         self.parts.phases.extend(phases);
-        Ok(Sandbox::new(spec.id, self.parts, tmp, spec.tmp_bytes))
+        Ok(Sandbox::new(spec.id, self.parts, tmp, spec.tmp_bytes, companion_output))
     }
 
     /// On a thread for blocking work: a volume may have to be made.

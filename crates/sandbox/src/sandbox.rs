@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Once, Weak};
@@ -12,10 +13,12 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 
 use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
+use crate::companions::{CompanionEnd, Sockets};
 use crate::network::Connection;
 use crate::peers::Peers;
 use crate::prepared::ListenerSocket;
@@ -125,6 +128,9 @@ struct Shared {
     /// From the program's resource usage once it has ended; zero before.
     max_rss_bytes: AtomicU64,
     frozen: AtomicBool,
+    /// Whether other programs run beside the sandbox's own.
+    has_companions: bool,
+    sockets: Sockets,
 }
 
 /// What a sandbox is made of.
@@ -147,7 +153,10 @@ pub struct Sandbox {
     shared: Arc<Shared>,
     listeners: Vec<ListenerSocket>,
     output: Option<OwnedFd>,
+    companion_output: Option<OwnedFd>,
+    companion_ends: Option<mpsc::UnboundedReceiver<CompanionEnd>>,
     status: watch::Receiver<Option<ExitStatus>>,
+    gone: watch::Receiver<bool>,
     phases: Vec<Phase>,
     shares_network: bool,
 }
@@ -159,10 +168,18 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) fn new(id: String, parts: Parts, scratch: Lease, tmp_bytes: u64) -> Self {
+    pub(crate) fn new(
+        id: String,
+        parts: Parts,
+        scratch: Lease,
+        tmp_bytes: u64,
+        companion_output: Option<OwnedFd>,
+    ) -> Self {
         let Parts { tree, connection, control, cgroups, tmp, listeners, output, phases, shares_network } =
             parts;
-        let (sender, status) = watch::channel(None);
+        let (status_sender, status) = watch::channel(None);
+        let (gone_sender, gone) = watch::channel(false);
+        let (end_sender, companion_ends) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             tree,
             _connection: connection,
@@ -172,12 +189,27 @@ impl Sandbox {
             tmp,
             max_rss_bytes: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
+            has_companions: companion_output.is_some(),
+            sockets: Sockets::default(),
         });
-        tokio::spawn(watch_end(Arc::clone(&shared), sender));
+        let news = News { status: status_sender, gone: gone_sender, companions: end_sender };
+        tokio::spawn(watch_end(Arc::clone(&shared), news));
         if shared.tmp.is_some() {
             tokio::spawn(watch_tmp(Arc::downgrade(&shared), status.clone(), tmp_bytes));
         }
-        Self { id, shared, listeners, output: Some(output), status, phases, shares_network }
+        let companion_ends = companion_output.is_some().then_some(companion_ends);
+        Self {
+            id,
+            shared,
+            listeners,
+            output: Some(output),
+            companion_output,
+            companion_ends,
+            status,
+            gone,
+            phases,
+            shares_network,
+        }
     }
 
     /// The name it was spawned with.
@@ -226,8 +258,56 @@ impl Sandbox {
         self.output.take().expect("the output of a sandbox is taken once")
     }
 
-    /// Waits for the end of the sandbox, after which none of its processes is left. May be awaited
-    /// many times and by many.
+    /// The same of the companions, all together; `None` without any, or when taken before.
+    pub fn take_companion_output(&mut self) -> Option<OwnedFd> {
+        self.companion_output.take()
+    }
+
+    /// The ends of companions as they happen; `None` without any, or when taken before.
+    pub fn take_companion_ends(&mut self) -> Option<mpsc::UnboundedReceiver<CompanionEnd>> {
+        self.companion_ends.take()
+    }
+
+    /// Lets the program start that waits beside companions. Harmless when it has.
+    pub async fn launch(&self) {
+        // A sandbox that cannot be told is ending already.
+        let _ = self.shared.control.send(&Order::Launch).await;
+    }
+
+    /// Sends `SIGTERM` to the program alone; the sandbox goes on if it has companions.
+    pub async fn terminate_program(&self) {
+        let _ = self.shared.control.send(&Order::Terminate).await;
+    }
+
+    /// Kills the program and its process group alone; the sandbox goes on if it has companions.
+    pub async fn kill_program(&self) {
+        let _ = self.shared.control.send(&Order::Kill).await;
+    }
+
+    /// Connects to a port of its loopback interface that one of its processes listens on.
+    ///
+    /// # Errors
+    /// `PermissionDenied` when somebody else listens there, on a network that the sandbox shares; else those of
+    /// connect(2), or that the sandbox has ended.
+    pub fn connect(&self, port: u16) -> impl Future<Output = io::Result<TcpStream>> + Send + use<> {
+        let (shared, peers) = (Arc::downgrade(&self.shared), self.shares_network.then(|| self.peers()));
+        async move {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            match peers {
+                Some(peers) => {
+                    let listens = move || peers.listen_on(port);
+                    if !tokio::task::spawn_blocking(listens).await.unwrap_or(false) {
+                        return Err(io::ErrorKind::PermissionDenied.into());
+                    }
+                    TcpStream::connect(address).await
+                }
+                None => connect_inside(shared, address).await,
+            }
+        }
+    }
+
+    /// Waits for the end of the program, and, where it has no companions, of the sandbox: then none of its processes
+    /// is left. May be awaited many times and by many.
     ///
     /// The future does not keep the sandbox: dropping the [`Sandbox`] is one way to resolve it.
     pub fn exited(&self) -> impl Future<Output = ExitStatus> + Send + use<> {
@@ -237,6 +317,14 @@ impl Sandbox {
                 Ok(status) => status.clone().unwrap_or(ExitStatus::Lost),
                 Err(_) => ExitStatus::Lost,
             }
+        }
+    }
+
+    /// Waits until no process of the sandbox is left. As [`Self::exited`].
+    pub fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut gone = self.gone.clone();
+        async move {
+            let _ = gone.wait_for(|gone| *gone).await;
         }
     }
 
@@ -281,8 +369,8 @@ impl Sandbox {
         }
     }
 
-    /// Sends `SIGTERM` to the program, and kills the sandbox if it has not ended after `grace`.
-    /// Returns when it has ended.
+    /// Sends `SIGTERM` to the program, and kills what is left of the sandbox when it has ended, or after `grace`.
+    /// Returns when nothing is left.
     pub async fn terminate(&self, grace: Duration) {
         let polite = async {
             // A sandbox that cannot be told is ending already.
@@ -292,7 +380,7 @@ impl Sandbox {
         };
         let _ = tokio::time::timeout(grace, polite).await;
         self.kill();
-        self.exited().await;
+        self.gone().await;
     }
 
     /// Largest memory use so far in bytes: of the whole sandbox where a cgroup accounts for it, else
@@ -340,6 +428,19 @@ impl Shared {
     }
 }
 
+/// Through a socket that the init has opened in the sandbox's network. Does not keep the sandbox.
+async fn connect_inside(shared: Weak<Shared>, address: SocketAddr) -> io::Result<TcpStream> {
+    let ended = || io::Error::from(io::ErrorKind::NotConnected);
+    let socket = {
+        let shared = shared.upgrade().ok_or_else(ended)?;
+        let socket = shared.sockets.expect();
+        shared.control.send(&Order::Socket).await?;
+        socket
+    };
+    let socket = socket.await.map_err(|_| ended())??;
+    tokio::net::TcpSocket::from_std_stream(socket.into()).connect(address).await
+}
+
 /// Kills a sandbox whose directory in the place of `/tmp` has grown over its limit: no file system limits it.
 async fn watch_tmp(shared: Weak<Shared>, status: watch::Receiver<Option<ExitStatus>>, limit: u64) {
     loop {
@@ -375,17 +476,50 @@ async fn watch_tmp(shared: Weak<Shared>, status: watch::Receiver<Option<ExitStat
     }
 }
 
+/// Where [`watch_end`] tells what it sees.
+struct News {
+    status: watch::Sender<Option<ExitStatus>>,
+    gone: watch::Sender<bool>,
+    companions: mpsc::UnboundedSender<CompanionEnd>,
+}
+
 /// Waits for the sandbox's own report and then for its last process, and publishes how it ended.
-async fn watch_end(shared: Arc<Shared>, status: watch::Sender<Option<ExitStatus>>) {
+async fn watch_end(shared: Arc<Shared>, news: News) {
     let mut report = None;
     // To the end of the socket: the init reports the end of a process that already reported itself
     // why it did not start. The first report counts.
-    while let Ok(Some((event, _))) = shared.control.receive().await {
-        report = report.or_else(|| reported(&shared, event));
+    while let Ok(Some((event, fds))) = shared.control.receive().await {
+        match event {
+            Event::Socket { errno } => shared.sockets.arrived(errno, fds),
+            Event::CompanionNotStarted { index, step, errno } => {
+                let status = ExitStatus::NotStarted(ExecError { step, errno });
+                let _ = news.companions.send(CompanionEnd { index, status });
+            }
+            Event::CompanionEnded { index, status } => {
+                let status = status.map_or_else(ExitStatus::Signaled, ExitStatus::Exited);
+                let out_of_memory = shared.cgroups.out_of_memory_kills() > 0;
+                let status = decide(Some(status), out_of_memory, was_killed(&shared));
+                let _ = news.companions.send(CompanionEnd { index, status });
+            }
+            event => {
+                let is_first = report.is_none();
+                report = report.or_else(|| reported(&shared, event));
+                if is_first && report.is_some() && shared.has_companions {
+                    // The program has ended, and the sandbox goes on.
+                    let out_of_memory = shared.cgroups.out_of_memory_kills() > 0;
+                    let status = decide(report.clone(), out_of_memory, was_killed(&shared));
+                    news.status.send_replace(Some(status));
+                }
+            }
+        }
     }
     shared.tree.gone().await;
     shared.scratch.ended();
-    status.send_replace(Some(decide(report, shared.cgroups.out_of_memory_kills() > 0, was_killed(&shared))));
+    if news.status.borrow().is_none() {
+        let out_of_memory = shared.cgroups.out_of_memory_kills() > 0;
+        news.status.send_replace(Some(decide(report, out_of_memory, was_killed(&shared))));
+    }
+    news.gone.send_replace(true);
 }
 
 fn was_killed(shared: &Shared) -> bool {
@@ -394,7 +528,12 @@ fn was_killed(shared: &Shared) -> bool {
 
 fn reported(shared: &Shared, event: Event) -> Option<ExitStatus> {
     match event {
-        Event::Spawned { .. } | Event::Prepared { .. } | Event::Ready { .. } => None,
+        Event::Spawned { .. }
+        | Event::Prepared { .. }
+        | Event::Ready { .. }
+        | Event::CompanionNotStarted { .. }
+        | Event::CompanionEnded { .. }
+        | Event::Socket { .. } => None,
         Event::SetupFailed { step, errno } => Some(ExitStatus::NotStarted(ExecError { step, errno })),
         Event::ExecFailed { errno } => {
             Some(ExitStatus::NotStarted(ExecError { step: "execve".into(), errno }))

@@ -41,6 +41,20 @@ pub struct SandboxSpec {
     pub tmp_bytes: u64,
     /// Which network it sees.
     pub network: Network,
+    /// What runs beside the program.
+    pub companions: Companions,
+}
+
+/// Programs that run beside the sandbox's own. With any, that one starts only with
+/// [`Sandbox::launch`](crate::Sandbox::launch), and its end does not end the sandbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Companions {
+    /// Absolute paths of the programs inside the sandbox. They start without arguments, at once and together.
+    pub commands: Vec<PathBuf>,
+    /// The whole environment of each, in this order.
+    pub env: Vec<(String, String)>,
+    /// Their working directory inside the sandbox; absolute where there are any.
+    pub cwd: PathBuf,
 }
 
 /// Which network a sandbox sees.
@@ -114,9 +128,14 @@ impl SandboxSpec {
         for (link, _) in &self.symlinks {
             inside("symlinks", link)?;
         }
+        for command in &self.companions.commands {
+            absolute("companions", command)?;
+            absolute("companions", &self.companions.cwd)?;
+        }
         if let Some((name, _)) = self
             .env
             .iter()
+            .chain(&self.companions.env)
             .find(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0'))
         {
             return Err(invalid("env", format!("{name:?} is not a variable")));
@@ -150,6 +169,11 @@ impl SandboxSpec {
             tmp,
             data_limit_bytes,
             runtime: None,
+            companions: protocol::Companions {
+                commands: self.companions.commands.clone(),
+                env: self.companions.env.clone(),
+                cwd: self.companions.cwd.clone(),
+            },
         }
     }
 }
@@ -205,6 +229,8 @@ mod tests {
             ("env", |s| s.env.push(("A".into(), "\0".into()))),
             ("memory_bytes", |s| s.memory_bytes = 0),
             ("tmp_bytes", |s| s.tmp_bytes = 0),
+            ("companions", |s| s.companions.commands.push("agent".into())),
+            ("companions", |s| s.companions.commands.push("/agent".into())),
         ];
         for (expected, change) in cases {
             let mut spec = good();

@@ -7,6 +7,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::ports::{Addresses, Base, Blueprint, Exit, Listeners, Prepared, Sandbox, View};
@@ -66,6 +68,34 @@ impl Sandbox for Pretender {
 
     fn exited(&self) -> BoxFuture<'static, Exit> {
         Box::pin(std::future::ready(self.exit.clone()))
+    }
+
+    fn take_companion_output(&mut self) -> Option<OwnedFd> {
+        None
+    }
+
+    fn take_companion_ends(&mut self) -> Option<BoxStream<'static, (usize, Exit)>> {
+        None
+    }
+
+    fn launch(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn gone(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn terminate_process(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn kill_process(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn connect(&self, _: u16) -> BoxFuture<'static, io::Result<TcpStream>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())))
     }
 
     fn freeze(&self) -> io::Result<()> {

@@ -72,8 +72,18 @@ pub(crate) fn etc(network: Network) -> Vec<(String, String)> {
     match network {
         Network::None => Vec::new(),
         Network::Nat => vec![("resolv.conf".to_owned(), dns::configuration())],
-        Network::Host => ["resolv.conf", "hosts"].into_iter().filter_map(of_host).collect(),
+        Network::Host => {
+            ["resolv.conf", "hosts"].into_iter().filter_map(of_host).map(with_own_names).collect()
+        }
     }
+}
+
+/// The host's names, and those of the sandbox itself, whose loopback interface is the host's.
+fn with_own_names((name, mut contents): (String, String)) -> (String, String) {
+    if name == "hosts" {
+        contents.push_str(&format!("\n127.0.0.1 {}\n", lambd_jail::OWN_NAMES));
+    }
+    (name, contents)
 }
 
 /// The daemon's side of all connected sandboxes.

@@ -6,11 +6,14 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, Gate, SpawnError, View};
 use lambd_sandbox::{
-    Base, BaseRoot, Bind, ExecError, ExitStatus, Listener, ListenerSocket, Network, SandboxError,
-    SandboxSpec, Spawner, Transport,
+    Base, BaseRoot, Bind, CompanionEnd, Companions, ExecError, ExitStatus, Listener, ListenerSocket, Network,
+    SandboxError, SandboxSpec, Spawner, Transport,
 };
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::network;
 
@@ -86,9 +89,35 @@ fn endpoints(sockets: Vec<ListenerSocket>, gate: Option<Gate>) -> Option<ports::
 }
 
 fn spec(blueprint: Blueprint, network: Network) -> SandboxSpec {
-    let Blueprint { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes } = blueprint;
+    let Blueprint {
+        id,
+        command,
+        args,
+        env,
+        cwd,
+        root,
+        binds,
+        symlinks,
+        memory_bytes,
+        tmp_bytes,
+        companions: ports::Companions { commands, env: companion_env, cwd: companion_cwd },
+    } = blueprint;
     let binds = binds.into_iter().map(|(source, target)| Bind { source, target }).collect();
-    SandboxSpec { id, command, args, env, cwd, root, binds, symlinks, memory_bytes, tmp_bytes, network }
+    let companions = Companions { commands, env: companion_env, cwd: companion_cwd };
+    SandboxSpec {
+        id,
+        command,
+        args,
+        env,
+        cwd,
+        root,
+        binds,
+        symlinks,
+        memory_bytes,
+        tmp_bytes,
+        network,
+        companions,
+    }
 }
 
 fn spawn_error(error: SandboxError) -> SpawnError {
@@ -110,9 +139,41 @@ impl ports::Sandbox for Sandbox {
         self.output.take()
     }
 
+    fn take_companion_output(&mut self) -> Option<OwnedFd> {
+        self.sandbox.take_companion_output()
+    }
+
+    fn take_companion_ends(&mut self) -> Option<BoxStream<'static, (usize, Exit)>> {
+        let ends = self.sandbox.take_companion_ends()?;
+        let translated = |end: CompanionEnd| (end.index, translate(end.status));
+        let next =
+            |mut ends: UnboundedReceiver<CompanionEnd>| async move { Some((ends.recv().await?, ends)) };
+        Some(Box::pin(stream::unfold(ends, next).map(translated)))
+    }
+
+    fn launch(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.sandbox.launch())
+    }
+
     fn exited(&self) -> BoxFuture<'static, Exit> {
         let exited = self.sandbox.exited();
         Box::pin(async move { translate(exited.await) })
+    }
+
+    fn gone(&self) -> BoxFuture<'static, ()> {
+        Box::pin(self.sandbox.gone())
+    }
+
+    fn terminate_process(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.sandbox.terminate_program())
+    }
+
+    fn kill_process(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.sandbox.kill_program())
+    }
+
+    fn connect(&self, port: u16) -> BoxFuture<'static, io::Result<TcpStream>> {
+        Box::pin(self.sandbox.connect(port))
     }
 
     fn freeze(&self) -> io::Result<()> {
