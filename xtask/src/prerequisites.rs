@@ -38,6 +38,7 @@ const NEEDS: &[Need] = &[
         package: "nodejs",
     },
     Need { what: "npm", there: || process::on_path("npm").is_some(), package: "npm" },
+    Need { what: "cmake", there: || process::on_path("cmake").is_some(), package: "cmake" },
     Need { what: "curl", there: || process::on_path("curl").is_some(), package: "curl" },
     Need {
         what: "QEMU (qemu-system-x86_64)",

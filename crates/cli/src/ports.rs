@@ -175,6 +175,8 @@ pub struct AccountLimits {
     pub code_size_unzipped: u64,
     /// Of all packages.
     pub total_code_size: u64,
+    /// Of a response that its function streams.
+    pub streamed_response: u64,
     /// Events processed at one time.
     pub concurrent_executions: usize,
 }
@@ -185,6 +187,7 @@ impl Default for AccountLimits {
             code_size_zipped: limits::CODE_SIZE_ZIPPED,
             code_size_unzipped: limits::CODE_SIZE_UNZIPPED,
             total_code_size: limits::TOTAL_CODE_SIZE,
+            streamed_response: limits::STREAMED_RESPONSE,
             concurrent_executions: limits::CONCURRENT_EXECUTIONS,
         }
     }

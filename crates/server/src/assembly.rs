@@ -165,6 +165,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         clock: clock.clone(),
         init_limit: Duration::from_secs(limits::INIT_SECONDS),
         shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
+        streamed_response: args.limits.streamed_response,
     });
     let options = InvokeOptions {
         concurrent_executions: args.limits.concurrent_executions,
