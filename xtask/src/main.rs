@@ -8,6 +8,7 @@
 mod artefacts;
 mod bench;
 mod check;
+mod clients;
 mod dotnet;
 mod edges;
 mod error;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::{Event, FunctionError, InitializationType, LogType, Outcome};
+use lambd_types::invocation::{Event, FunctionError, InitializationType, LogType, Outcome, Wants};
+use lambd_types::streaming::ResponseSink;
 use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, limits, random};
 use tokio::time::Instant;
 
-use crate::api::{self, Dispatch, Reply};
+use crate::api::{Dispatch, Reply};
 use crate::catalogue::{LiveCatalogue, Unavailable};
 use crate::debugging::Debuggers;
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
@@ -51,6 +52,8 @@ pub struct InstancesOptions {
     /// How long a process may take to end by itself when its instance is retired.
     /// [`lambd_types::limits::SHUTDOWN_MILLIS`] is the default.
     pub shutdown_grace: Duration,
+    /// Bytes of a response that is streamed; [`lambd_types::limits::STREAMED_RESPONSE`] is the service's.
+    pub streamed_response: u64,
 }
 
 /// Starts instances.
@@ -173,6 +176,8 @@ pub struct Instance {
 struct Invocation {
     request_id: RequestId,
     keep_tail: bool,
+    /// Takes the response if it is streamed.
+    stream: Option<Arc<dyn ResponseSink>>,
     /// Start of the invoke phase, which the timeout is for.
     began: Instant,
     /// Length of the init phase, when it went well just before this event.
@@ -237,10 +242,11 @@ impl Instance {
     /// Hands an event to the function and waits for its end: a response, an error, a timeout or the end
     /// of the process. An initialisation that failed is repeated inside the event, in a new environment;
     /// when that cannot be made, the event was not taken.
-    pub async fn deliver(&self, event: Event, log_type: LogType) -> Result<Delivery, StartError> {
+    pub async fn deliver(&self, event: Event, wants: Wants) -> Result<Delivery, StartError> {
         let mut invocation = Invocation {
             request_id: event.request_id.clone(),
-            keep_tail: log_type == LogType::Tail,
+            keep_tail: wants.log_type == LogType::Tail,
+            stream: wants.stream,
             began: Instant::now(),
             init: None,
             peak_bytes: 0,
@@ -409,7 +415,7 @@ impl Instance {
         let until = self.end_of_time(invocation);
         let left = until.saturating_duration_since(Instant::now());
         let deadline = UnixMillis(self.options.clock.now().0 + left.as_millis() as i64);
-        let dispatch = Arc::new(Dispatch { event, deadline });
+        let dispatch = Arc::new(Dispatch { event, deadline, stream: invocation.stream.take() });
         match running.process(dispatch.clone(), until).await {
             // A runtime that answers, and ends instead of asking for more, has not failed this event.
             Ending::Untaken(_) => match self.initialise_again(invocation).await? {
@@ -432,9 +438,11 @@ impl Instance {
         let payload = match ending {
             Ending::Replied(Reply::Response(payload)) => Ok(payload),
             Ending::Replied(Reply::Error(error)) | Ending::InitError(error) => Err(error.document),
-            Ending::Replied(Reply::TooLarge { size }) => {
-                Err(ErrorDocument::response_too_large(size, api::RESPONSE_MAX).to_bytes())
+            Ending::Replied(Reply::Streamed) => Ok(Bytes::new()),
+            Ending::Replied(Reply::TooLarge { size, limit }) => {
+                Err(ErrorDocument::response_too_large(size, limit).to_bytes())
             }
+            Ending::Replied(Reply::Truncated) => Err(ErrorDocument::truncated(request_id).to_bytes()),
             Ending::TimedOut => {
                 duration = timeout;
                 trouble = self.line(PlatformEvent::Timeout { request_id, limit: timeout });
@@ -477,8 +485,9 @@ impl Instance {
 /// What the platform's lines say of an end. A function that answers has ended well, even with an error.
 fn end_status(ending: &Ending) -> Status {
     match ending {
-        Ending::Replied(Reply::Response(_) | Reply::Error(_)) => Status::Ok,
+        Ending::Replied(Reply::Response(_) | Reply::Streamed | Reply::Error(_)) => Status::Ok,
         Ending::Replied(Reply::TooLarge { .. }) => Status::Error("Function.ResponseSizeTooLarge".to_owned()),
+        Ending::Replied(Reply::Truncated) => Status::Error("Runtime.TruncatedResponse".to_owned()),
         Ending::InitError(error) => Status::Error(shown_type(&error.error_type).to_owned()),
         Ending::Exited(exit) | Ending::Untaken(exit) => Status::Error(exit_type(exit).to_owned()),
         Ending::TimedOut => Status::Timeout,

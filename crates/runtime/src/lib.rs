@@ -24,7 +24,7 @@ mod wrapper;
 pub use catalogue::{
     Bootstraps, Catalogue, DotNet, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue,
     Provision, RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable,
-    UnknownRuntime,
+    UnknownRuntime, java,
 };
 pub use debugging::Debuggers;
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -35,6 +35,7 @@ const FILES: &[(Family, &str, &[u8])] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),
+    bootstrap!(Family::NodeJs, "nodejs", "streaming.cjs"),
     bootstrap!(Family::NodeJs, "nodejs", "debug.cjs"),
     bootstrap!(Family::Ruby, "ruby", "bootstrap.rb"),
     bootstrap!(Family::Ruby, "ruby", "debug.rb"),
@@ -132,11 +133,12 @@ impl Bootstraps {
             return;
         }
         let trial = Trial {
-            root,
+            root: Some(root),
             program: &python.program,
-            args: &["-I", "-S", "-c", COMPILE],
+            args: &|_| ["-I", "-S", "-c", COMPILE].map(str::to_owned).into(),
             binds: vec![layout::runtime(self.directory(Family::Python))],
             output_max: COMPILED_MAX,
+            ..Trial::default()
         };
         let failed = match trial.run(sandboxes).await {
             Ok(Outcome { exit: Some(Exit::Exited(0)), output }) => write_new(&compiled, &output).err(),
@@ -162,12 +164,13 @@ impl Bootstraps {
             Family::NodeJs => "nodejs",
             Family::Ruby => "ruby",
             Family::DotNet => "dotnet",
+            Family::Java => "java",
         })
     }
 }
 
 /// Replaces a file as a whole: running instances may have the old one mapped.
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let incoming = path.with_file_name(".incoming");
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use super::super::rooted::Rooted;
 use super::super::{Family, Found, LanguageVersion};
 
-/// Where distributions, Microsoft's packages and AWS's images put it.
-pub(in super::super) const PLACES: [&str; 4] =
-    ["/usr/share/dotnet", "/usr/lib/dotnet", "/usr/lib64/dotnet", "/var/lang/bin"];
+/// Where distributions and Microsoft's packages put it.
+pub(in super::super) const PLACES: [&str; 3] = ["/usr/share/dotnet", "/usr/lib/dotnet", "/usr/lib64/dotnet"];
 
 /// Where one installation has its runtimes, each in a directory with the name of its version.
 const RUNTIMES: &str = "shared/Microsoft.NETCore.App";
