@@ -12,7 +12,7 @@ import pytest
 from harness.clients import boto
 from harness.daemon import environment, free_port, program, wait_for
 from harness.debuggers import Dap, Inspector
-from harness.functions import Functions, node_runtime, python_runtime
+from harness.functions import Functions, java_homes, node_runtime, python_runtime
 
 PYTHON = """WORD = "at init"
 def handler(event, context):
@@ -74,6 +74,34 @@ class Dev:
         """Ends it."""
         self.process.terminate()
         assert self.process.wait(60) == 0, self.text()
+
+
+def conversation(client: subprocess.Popen):
+    """Writing commands to a debugger on a terminal, and reading its words up to those that are expected."""
+    said = []
+    # What it does not say in time, it never will.
+    timer = threading.Timer(60, client.kill)
+    timer.daemon = True
+    timer.start()
+
+    def until(text: str) -> str:
+        """The rest of the line with this text; prompts have no end of line."""
+        word = ""
+        while text not in word:
+            byte = client.stdout.read(1)
+            if not byte:
+                raise AssertionError(f"it ended without {text}: {''.join(said)}")
+            said.append(byte)
+            word += byte
+        rest = client.stdout.readline()
+        said.append(rest)
+        return text + rest
+
+    def say(command: str):
+        client.stdin.write(command + "\n")
+        client.stdin.flush()
+
+    return say, until
 
 
 def debugpy() -> pathlib.Path:
@@ -196,23 +224,7 @@ def test_ruby_stops_at_breakpoints(tmp_path):
             ["ruby", "-e", client, "127.0.0.1", str(dev.debug_port)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=settings,
         )
-        said = []
-        # What it does not say in time, it never will.
-        timer = threading.Timer(60, rdbg.kill)
-        timer.start()
-
-        def until(text):
-            """Reads what it says, up to a line with this text."""
-            for line in rdbg.stdout:
-                said.append(line)
-                if text in line:
-                    return line
-            raise AssertionError(f"it ended without {text}: {said}")
-
-        def say(command):
-            rdbg.stdin.write(command + "\n")
-            rdbg.stdin.flush()
-
+        say, until = conversation(rdbg)
         # It stops where it is when the client comes, if it did not wait yet, and where it would wait.
         until("=>#0")
         say("break /var/task/function.rb:3")
@@ -225,9 +237,52 @@ def test_ruby_stops_at_breakpoints(tmp_path):
         say("continue")
         thread.join(60)
         assert results[0].good() == 41
-        timer.cancel()
         rdbg.kill()
         rdbg.communicate()
+    finally:
+        dev.end()
+
+
+JAVA = """package app;
+public class Handler {
+    public int handle(java.util.Map<String, Integer> event) {
+        int value = event.get("n") * 2;
+        return value + 1;
+    }
+}
+"""
+
+
+def test_java_stops_at_breakpoints(tmp_path):
+    """jdb, over JDWP."""
+    sources, classes = tmp_path / "sources", tmp_path / "function" / "app"
+    sources.mkdir()
+    (sources / "Handler.java").write_text(JAVA)
+    command = ["javac", "-g", "-nowarn", "-Xlint:-options", "--release", "8", "-d", str(tmp_path / "classes")]
+    subprocess.run([*command, str(sources / "Handler.java")], check=True, env=environment())
+    client = str(pathlib.Path(os.environ["LAMBD_JAVA_FUNCTIONS"]) / "client")
+    runtime = min(java_homes(), key=lambda name: int(name.removeprefix("java")))
+    arguments = ["--java-runtime-client", client]
+    dev = Dev(tmp_path, runtime, "app.Handler::handle", {}, *arguments, extra=tmp_path / "classes" / "app")
+    assert classes.is_dir()
+    try:
+        results, thread = dev.begin()
+        jdb = subprocess.Popen(
+            ["jdb", "-attach", f"127.0.0.1:{dev.debug_port}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+        )
+        say, until = conversation(jdb)
+        say("stop at app.Handler:5")
+        until("Deferring breakpoint app.Handler:5")
+        say("resume")
+        until("Breakpoint hit:")
+        say("print value * 1000")
+        until("= 40000")
+        say("cont")
+        thread.join(60)
+        assert results[0].good() == 41
+        jdb.kill()
+        jdb.communicate()
     finally:
         dev.end()
 

@@ -83,9 +83,9 @@ async fn runtimes_are_listed_with_those_of_the_options() {
     assert_eq!(done.exit, 0, "{}", done.err);
     assert_eq!(
         done.out,
-        "RUNTIME     VERSION  FROM\n\
-         python3.12  3.12.4   /usr/bin/python3.12 in directory /roots/py\n\
-         ruby3.4     -        missing; look into /d\n"
+        "RUNTIME     VERSION  DEPRECATED  FROM\n\
+         python3.12  3.12.4   -           /usr/bin/python3.12 in directory /roots/py\n\
+         ruby3.4     -        -           missing; look into /d\n"
     );
     let done = lambd(&["runtimes", "-o", "json", "--data", "/d", "--runtime-root", "python=/r"]).await;
     let json: Value = serde_json::from_str(&done.out).unwrap();
