@@ -29,14 +29,53 @@ const env = process.env;
 // ---------------------------------------------------------------- console
 
 let requestId; // prints as `undefined` before the first event, as on AWS
+let tenantId;
 let util; // loaded by the first line that is logged
+
+const isJson = (env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
 
 function log(level, message, ...params) {
   util = util || require('util');
-  const text = util.format(message, ...params);
+  const time = new Date().toISOString();
+  const line = isJson ? logRecord(time, level, [message, ...params])
+    : `${time}\t${requestId}\t${level}\t${util.format(message, ...params)}`;
   // One line is one log event, so newlines inside become carriage returns.
-  const line = `${new Date().toISOString()}\t${requestId}\t${level}\t${text}`;
   writeOut(Buffer.from(line.replace(/\n/g, '\r') + '\n'));
+}
+
+/* A single value is the message as it is; several are formatted into one text. */
+function logRecord(timestamp, level, params) {
+  const record = { timestamp, level, requestId, tenantId };
+  if (params.length === 1) {
+    record.message = params[0];
+    try {
+      return JSON.stringify(record, (_, value) => (value instanceof Error ? errorFields(value) : value));
+    } catch (_) { // circular, or of a kind that JSON lacks
+      record.message = util.format(params[0]);
+      return JSON.stringify(record);
+    }
+  }
+  record.message = util.format(...params);
+  const error = params.find((value) => value instanceof Error);
+  if (error) {
+    record.errorType = typeName(error);
+    record.errorMessage = error.message;
+    record.stackTrace = typeof error.stack === 'string' ? error.stack.split('\n') : [];
+  }
+  return JSON.stringify(record);
+}
+
+function errorFields(error) {
+  const { message, stack } = error;
+  return Object.assign({
+    errorType: typeName(error),
+    errorMessage: message,
+    stackTrace: typeof stack === 'string' ? stack.split('\n') : stack,
+  }, error);
+}
+
+function typeName(error) {
+  return (error.constructor && error.constructor.name) || 'UnknownError';
 }
 
 /* Synchronous, so that nothing is lost when the process is frozen or exits. */
@@ -53,16 +92,21 @@ function writeOut(data) {
 }
 
 function patchConsole() {
-  console.trace = (message, ...params) => log('TRACE', message, ...params);
-  console.debug = (message, ...params) => log('DEBUG', message, ...params);
-  console.info = console.log = (message, ...params) => log('INFO', message, ...params);
-  console.warn = (message, ...params) => log('WARN', message, ...params);
-  console.error = (message, ...params) => log('ERROR', message, ...params);
-  console.fatal = (message, ...params) => log('FATAL', message, ...params);
+  const levels = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
+  const least = levels.indexOf((env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase());
+  for (const [index, level] of levels.entries()) {
+    console[level.toLowerCase()] = index < least ? () => {}
+      : (message, ...params) => log(level, message, ...params);
+  }
+  console.log = console.info;
 }
 
 function logError(title, error) {
   if (!(error instanceof Error)) error = new Error(error);
+  if (isJson) {
+    console.error(error);
+    return;
+  }
   let text;
   try {
     text = JSON.stringify(error, (_, value) => (value instanceof Error ? loggable(value) : value));
@@ -370,6 +414,7 @@ class Runtime {
     const invocation = new Invocation(this, headers);
     this.current = invocation;
     requestId = invocation.id;
+    tenantId = headers['lambda-runtime-aws-tenant-id'];
     // Without a callback and without a promise the answer is null, once all is done.
     this.whenIdle = () => invocation.respond(null);
     try {

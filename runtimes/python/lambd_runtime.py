@@ -35,6 +35,13 @@ API = "/2018-06-01/runtime/"
 MAX_CAUSE_BYTES = 32 * 1024
 # Leading spaces of a logged stack become no-break spaces, which log viewers keep.
 INDENT = "\u00a0"
+# Of the records of a log in JSON.
+SECONDS = "%Y-%m-%dT%H:%M:%SZ"
+# What a log record of the standard library has by itself, or the filter gives it.
+OWN_FIELDS = frozenset((
+    "name", "msg", "args", "levelname", "levelno", "pathname", "filename", "module", "exc_info",
+    "exc_text", "stack_info", "lineno", "funcName", "created", "msecs", "relativeCreated",
+    "thread", "threadName", "processName", "process", "taskName", "aws_request_id", "tenant_id"))
 
 
 class Fault(Exception):
@@ -423,8 +430,18 @@ def _describe(error, request_id):
     return document, cause
 
 
-def _log_error(document):
-    """One log event, so its lines are separated by carriage returns."""
+def _is_json_log():
+    return os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+
+
+def _log_error(document, json):
+    """One log event: a record, or lines that are separated by carriage returns."""
+    if _is_json_log():
+        record = {"timestamp": time.strftime(SECONDS, time.gmtime()), "log_level": "ERROR"}
+        record.update(document)
+        text = json.dumps(record) + "\n"
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
+        return
     title = "[ERROR] " + document["errorType"]
     if document["errorMessage"]:
         title += ": " + document["errorMessage"]
@@ -439,7 +456,7 @@ def _log_error(document):
 
 def _report(api, path, error, json, request_id, then_next):
     document, cause = _describe(error, request_id)
-    _log_error(document)
+    _log_error(document, json)
     _flush()
     headers = "Lambda-Runtime-Function-Error-Type: %s\r\n" % _header_text(document["errorType"])
     if then_next:
@@ -514,11 +531,49 @@ class _LoggingImport:
 
         logging.Formatter.converter = time.gmtime
         handler = LambdaLoggerHandler()
-        handler.setFormatter(logging.Formatter(
-            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
-            "%Y-%m-%dT%H:%M:%S"))
+        if _is_json_log():
+            handler.setFormatter(_json_formatter(logging))
+        else:
+            handler.setFormatter(logging.Formatter(
+                "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
+                "%Y-%m-%dT%H:%M:%S"))
         handler.addFilter(LambdaLoggerFilter())
-        logging.getLogger().addHandler(handler)
+        root = logging.getLogger()
+        root.addHandler(handler)
+        level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+        if level and _is_json_log():
+            # Python knows nothing below DEBUG.
+            root.setLevel("DEBUG" if level == "TRACE" else level)
+
+
+def _json_formatter(logging):
+    """Records as AWS has them in a log in JSON: those of `extra` beside the standard ones."""
+    import json
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+    class JsonFormatter(logging.Formatter):
+        def format(self, record):
+            # In the steps of the standard levels, as on AWS.
+            level = logging.getLevelName(min(50, max(0, record.levelno)) // 10 * 10)
+            fields = {
+                "timestamp": self.formatTime(record, SECONDS), "level": level,
+                "message": record.getMessage(), "logger": record.name}
+            if record.exc_info:
+                import traceback
+                kind, error, trace = record.exc_info
+                if kind is not None:
+                    fields["stackTrace"] = traceback.format_tb(trace)
+                    fields["errorType"] = kind.__name__
+                    fields["errorMessage"] = str(error)
+                fields["location"] = "%s:%s:%d" % (record.pathname, record.funcName, record.lineno)
+            fields["requestId"] = record.aws_request_id
+            fields["tenantId"] = record.tenant_id
+            for name, value in record.__dict__.items():
+                if name not in OWN_FIELDS:
+                    fields.setdefault(name, value)
+            return encode({k: v for k, v in fields.items() if v is not None}) + "\n"
+
+    return JsonFormatter()
 
 
 class _LoggingLoader:

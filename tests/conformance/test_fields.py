@@ -108,6 +108,7 @@ INVALID = ("InvalidParameterValueException", "")
 STALE = ("PreconditionFailedException", "does not match the latest Revision Id")
 SERIALIZATION = ("SerializationException", "")
 LONG = "length less than or equal to"
+LEVELS_OF_TEXT = 'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your request'
 
 
 def destinations(value: str) -> dict:
@@ -292,7 +293,11 @@ SETTINGS = [
     ("API-503 API-523", {"LoggingConfig": {"LogFormat": "XML"}}, bad("loggingConfig.logFormat")),
     ("API-503 API-523", {"LoggingConfig": {"ApplicationLogLevel": "LOUD"}}, bad("loggingConfig.applicationLogLevel")),
     ("API-503 API-523", {"LoggingConfig": {"SystemLogLevel": "ERROR"}}, bad("loggingConfig.systemLogLevel")),
-    ("API-503 API-523", {"LoggingConfig": {"LogFormat": "JSON"}}, ("InvalidParameterValueException", "the JSON log format")),
+    ("API-503 API-523", {"LoggingConfig": {"ApplicationLogLevel": "WARN"}}, ("InvalidParameterValueException", LEVELS_OF_TEXT)),
+    ("API-503 API-523", {"LoggingConfig": {"LogFormat": "Text", "SystemLogLevel": "WARN"}}, ("InvalidParameterValueException", LEVELS_OF_TEXT)),
+    ("API-503 API-523", {"LoggingConfig": {"LogFormat": "JSON", "LogGroup": "/g"}}, shown(LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO", "LogGroup": "/g"})),
+    ("API-503 API-523", {"LoggingConfig": {"LogFormat": "JSON", "LogGroup": "/g", "ApplicationLogLevel": "FATAL", "SystemLogLevel": "DEBUG"}}, shown(LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "FATAL", "SystemLogLevel": "DEBUG", "LogGroup": "/g"})),
+    ("API-503 API-523", {"LoggingConfig": {"LogFormat": "Text", "LogGroup": "/g"}}, shown(LoggingConfig={"LogFormat": "Text", "LogGroup": "/g"})),
     ("API-503 API-523", {"SnapStart": {"ApplyOn": "None"}}, shown(SnapStart={"ApplyOn": "None", "OptimizationStatus": "Off"})),
     ("API-503 API-523", {"SnapStart": {"ApplyOn": "Always"}}, bad("snapStart.applyOn")),
     ("API-503 API-523", {"SnapStart": {"ApplyOn": "PublishedVersions"}}, ("InvalidParameterValueException", "lambd does not support SnapStart yet")),

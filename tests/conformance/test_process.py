@@ -17,7 +17,7 @@ import pytest
 from harness import packages
 from harness.clients import boto
 from harness.daemon import Daemon, environment, program, wait_for
-from harness.functions import Functions
+from harness.functions import Functions, python_runtime
 
 #: Runs whatever Python it is sent.
 PROBE = """import errno, os, shutil, socket, subprocess, sys, tempfile, time
@@ -459,3 +459,14 @@ def test_the_level_has_a_name(place):
     done = place.run("serve", "--isolation", "docker")
     assert done.returncode == 2
     assert "not an isolation level" in done.stderr
+
+
+def test_a_wrapper_starts_the_runtime(functions_there):
+    """AWS_LAMBDA_EXEC_WRAPPER names a place on AWS; the file is elsewhere here."""
+    wrapper = '#!/bin/bash\nexport FROM_WRAPPER="$0"\nexec "$@"\n'
+    source = "import os\ndef handler(event, context):\n    return os.environ['FROM_WRAPPER']\n"
+    code = packages.package({"app.py": source, "wrap": wrapper}, modes={"wrap": 0o755})
+    variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}}
+    functions_there.create("wrapped", code, python_runtime(), Environment=variables)
+    place = functions_there.invoke("wrapped").good()
+    assert place.endswith("/wrap") and not place.startswith("/var/task"), place

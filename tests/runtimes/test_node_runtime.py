@@ -280,6 +280,38 @@ def test_console_survives_a_full_non_blocking_pipe(start):
     assert total.count(b"x") == 40 * 9000
 
 
+
+def test_records_in_json(start):
+    function = start(async_handler(
+        "console.debug('hidden'); console.log({a: 1, e: new TypeError('t')}); console.warn('x %s', 'y', new Error('z'));"
+        "const ring = {}; ring.ring = ring; console.error(ring); console.log(1n); console.fatal('f'); console.log()"),
+        env={"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"})
+    function.invoke()
+    log, warn, ring, big, fatal, nothing = map(json.loads, function.log.splitlines())
+    assert list(log) == ["timestamp", "level", "requestId", "message"] and re.fullmatch(STAMP, log["timestamp"])
+    assert log["requestId"] == function.request_id
+    error = log["message"]["e"]
+    assert (log["message"]["a"], error["errorType"], error["errorMessage"]) == (1, "TypeError", "t")
+    assert error["stackTrace"][0] == "TypeError: t"
+    assert warn["message"].startswith("x y Error: z") and warn["errorMessage"] == "z"
+    assert "[Circular" in ring["message"] and big["message"] == "1n"
+    assert fatal["level"] == "FATAL" and "message" not in nothing
+
+
+def test_levels_without_json(start):
+    function = start(async_handler("console.info('i'); console.warn('w')"), env={"AWS_LAMBDA_LOG_LEVEL": "warn"})
+    function.invoke()
+    assert [line.split("\t")[-1] for line in function.log.splitlines()] == ["w"]
+
+
+def test_errors_in_json(start):
+    function = start(async_handler("throw new RangeError('r')"), env={"AWS_LAMBDA_LOG_FORMAT": "JSON"})
+    function.invoke()
+    record = json.loads(function.log)
+    assert record["level"] == "ERROR"
+    assert (record["message"]["errorType"], record["message"]["errorMessage"]) == ("RangeError", "r")
+
+
 # ------------------------------------------------------------ errors
 
 def test_error_document_and_log(start):

@@ -365,6 +365,43 @@ def test_own_formatter_sees_the_request_id(start):
     assert function.log == function.request_id + " x|"
 
 
+JSON_LOG = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
+
+
+def test_records_in_json(start):
+    function = start(
+        "import logging\n" + handler_of(
+            "logger = logging.getLogger('named')\nlogger.debug('hidden')\n"
+            "logger.info('a\\nb %d', 1, extra={'order': 7, 'odd': {1}, 'name_': None})\n"
+            "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logger.exception('caught')\n"
+            "logger.log(35, 'between')\nprint('plain')"), env=JSON_LOG)
+    function.invoke()
+    info, caught, between, plain = function.log.splitlines()
+    info, caught, between = json.loads(info), json.loads(caught), json.loads(between)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", info.pop("timestamp"))
+    assert list(info) == ["level", "message", "logger", "requestId", "order", "odd"]
+    assert (info["message"], info["logger"], info["odd"]) == ("a\nb 1", "named", "{1}")
+    assert info["requestId"] == function.request_id
+    assert caught["errorType"] == "ZeroDivisionError" and "in lambda_handler" in caught["stackTrace"][0]
+    assert caught["location"].startswith(str(function.task / "lambda_function.py:lambda_handler:"))
+    assert (between["level"], plain) == ("WARNING", "plain")
+
+
+@pytest.mark.parametrize("level, effective", [("TRACE", 10), ("WARN", 30), ("FATAL", 50)])
+def test_level_of_the_root_logger(start, level, effective):
+    env = dict(JSON_LOG, AWS_LAMBDA_LOG_LEVEL=level)
+    function = start("import logging\n" + handler_of("return logging.getLogger().level"), env=env)
+    assert function.result() == effective
+
+
+def test_errors_in_json(start):
+    function = start(handler_of("raise ValueError('\u00e9')"), env=JSON_LOG)
+    document = function.invoke().json
+    record = json.loads(function.log)
+    assert list(record)[:2] == ["timestamp", "log_level"] and record["log_level"] == "ERROR"
+    assert dict(record, **document) == record, "the whole document is in it"
+
+
 def test_nothing_costly_is_imported_before_user_code(start):
     """Start time: these modules load only when the function asks for them."""
     function = start("import sys\nloaded = sorted(sys.modules)\n" + handler_of("return loaded"))

@@ -123,8 +123,14 @@ pub struct SnapStartResponse {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct LoggingConfigResponse {
-    /// `Text`.
+    /// `Text` or `JSON`.
     pub log_format: &'static str,
+    /// For `JSON` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application_log_level: Option<String>,
+    /// For `JSON` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_log_level: Option<String>,
     /// Log group.
     pub log_group: String,
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use lambd_api::responses::layers::Layer;
 use lambd_api::responses::{
-    EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration, FunctionState,
-    LoggingConfigResponse, SnapStartResponse, TracingConfigResponse,
+    EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration, FunctionState, SnapStartResponse,
+    TracingConfigResponse,
 };
 use lambd_api::{ApiError, Violations, patterns};
 use lambd_http::RequestHead;
@@ -18,7 +18,7 @@ use lambd_types::{
     Version, function_arn,
 };
 
-use crate::tags;
+use crate::{logging, tags};
 
 /// A function as a request names it.
 #[derive(Debug, Clone)]
@@ -224,6 +224,7 @@ pub(crate) fn snapshot(
         code_dir,
         layers_dir,
         log_group: configuration.log_group.clone(),
+        log_format: logging::format(configuration),
     }
 }
 
@@ -274,7 +275,7 @@ pub(crate) fn describe(row: &FunctionRow, named: Named<'_>) -> FunctionConfigura
         architectures: [c.architecture.clone()],
         ephemeral_storage: EphemeralStorageResponse { size: c.ephemeral_storage },
         snap_start: SnapStartResponse { apply_on: "None", optimization_status: "Off" },
-        logging_config: LoggingConfigResponse { log_format: "Text", log_group: c.log_group.clone() },
+        logging_config: logging::describe(c),
         layers: c.layers.iter().map(|l| Layer { arn: l.arn.clone(), code_size: l.code_size }).collect(),
     }
 }

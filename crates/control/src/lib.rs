@@ -11,6 +11,7 @@ mod context;
 mod download;
 mod functions;
 mod layer_policy;
+mod logging;
 mod mappings;
 mod options;
 mod paging;

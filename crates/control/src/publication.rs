@@ -78,6 +78,7 @@ mod tests {
                 ephemeral_storage: 512,
                 environment: None,
                 log_group: "g".into(),
+                json_log: None,
                 architecture: machine_architecture(),
                 layers: Vec::new(),
             },

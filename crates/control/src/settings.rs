@@ -5,7 +5,7 @@ use lambd_api::{ApiError, Violations, patterns, runtimes};
 use lambd_store::functions::Configuration;
 use lambd_types::{EphemeralStorage, LayerName, LayerVersionKey, MemorySize, Timeout, limits};
 
-use crate::checks;
+use crate::{checks, logging};
 
 /// Variables that the platform sets and nobody may change (CORE-154).
 const RESERVED: &[&str] = &[
@@ -54,20 +54,8 @@ pub(crate) fn check(s: &Settings, violations: &mut Violations) {
     if let Some(storage) = &s.ephemeral_storage {
         violations.range(storage.size, "ephemeralStorage.size", EphemeralStorage::MIN, EphemeralStorage::MAX);
     }
-    if let Some(logging) = &s.logging_config {
-        if let Some(format) = &logging.log_format
-            && !matches!(format.as_str(), "Text" | "JSON")
-        {
-            violations.enumeration(format, "loggingConfig.logFormat", &["JSON", "Text"]);
-        }
-        let levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
-        let at = "loggingConfig.applicationLogLevel";
-        checks::one_of(violations, at, logging.application_log_level.as_ref(), &levels);
-        let at = "loggingConfig.systemLogLevel";
-        checks::one_of(violations, at, logging.system_log_level.as_ref(), &levels[1..4]);
-        if let Some(group) = &logging.log_group {
-            check_log_group(group, violations);
-        }
+    if let Some(config) = &s.logging_config {
+        logging::check(config, violations);
     }
     if let Some(mode) = s.tracing_config.as_ref().and_then(|t| t.mode.as_deref())
         && !matches!(mode, "Active" | "PassThrough")
@@ -145,7 +133,7 @@ pub(crate) fn check_architectures(architectures: Option<&Vec<String>>, violation
     }
 }
 
-fn check_log_group(group: &str, violations: &mut Violations) {
+pub(crate) fn check_log_group(group: &str, violations: &mut Violations) {
     if group.len() > 512 {
         violations.too_long(group, "loggingConfig.logGroup", 512);
     }
@@ -204,7 +192,10 @@ pub(crate) fn check_environment(environment: &Environment) -> Result<(), ApiErro
 }
 
 /// Applies checked settings; what they leave out stays.
-pub(crate) fn apply(s: &Settings, to: &mut Configuration) {
+///
+/// # Errors
+/// Some fit only together with what is there already.
+pub(crate) fn apply(s: &Settings, to: &mut Configuration) -> Result<(), ApiError> {
     let number = |value: Option<i64>, slot: &mut u32| {
         if let Some(value) = value.and_then(|v| u32::try_from(v).ok()) {
             *slot = value;
@@ -222,11 +213,11 @@ pub(crate) fn apply(s: &Settings, to: &mut Configuration) {
     text(s.handler.as_ref(), &mut to.handler);
     text(s.runtime.as_ref(), &mut to.runtime);
     text(s.description.as_ref(), &mut to.description);
-    text(s.logging_config.as_ref().and_then(|l| l.log_group.as_ref()), &mut to.log_group);
     if let Some(environment) = &s.environment {
         // The whole map is replaced (CORE-162); an empty one clears it.
         to.environment = environment.variables.clone().filter(|v| !v.is_empty());
     }
+    s.logging_config.as_ref().map_or(Ok(()), |config| logging::apply(config, to))
 }
 
 /// `arn:aws:iam::123456789012:role/name` (API-058).

@@ -132,8 +132,8 @@ impl Snapshots {
 #[cfg(test)]
 mod tests {
     use lambd_types::{
-        AccountId, AliasName, EphemeralStorage, MemorySize, Region, RevisionId, Sha256Digest, Timeout,
-        Version,
+        AccountId, AliasName, EphemeralStorage, LogFormat, MemorySize, Region, RevisionId, Sha256Digest,
+        Timeout, Version,
     };
 
     use super::*;
@@ -160,6 +160,7 @@ mod tests {
             code_dir: "/code".into(),
             layers_dir: None,
             log_group: String::new(),
+            log_format: LogFormat::Text,
         }));
         snapshots.change_versions(vec![(key.clone(), Some(found.clone()))]);
         assert!(snapshots.version(&key).is_ok());

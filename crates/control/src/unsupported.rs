@@ -10,11 +10,6 @@ use lambd_store::functions::machine_architecture;
 pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
     let tracing = s.tracing_config.as_ref().and_then(|t| t.mode.as_deref());
     let snap_start = s.snap_start.as_ref().and_then(|t| t.apply_on.as_deref());
-    let log_format = s.logging_config.as_ref().and_then(|l| l.log_format.as_deref());
-    let log_level = s
-        .logging_config
-        .as_ref()
-        .is_some_and(|l| l.application_log_level.is_some() || l.system_log_level.is_some());
     let vpc = s.vpc_config.as_ref().is_some_and(|v| {
         !v.subnet_ids.is_empty() || !v.security_group_ids.is_empty() || v.ipv6_allowed_for_dual_stack
     });
@@ -22,7 +17,6 @@ pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
     first_of([
         (tracing.is_some_and(|m| m != "PassThrough"), "active tracing (TracingConfig)"),
         (snap_start.is_some_and(|a| a != "None"), "SnapStart"),
-        (log_format.is_some_and(|f| f != "Text") || log_level, "the JSON log format (LoggingConfig)"),
         (vpc, "VpcConfig"),
         (s.dead_letter_config.as_ref().is_some_and(|d| some(&d.target_arn)), "DeadLetterConfig"),
         (some(&s.kms_key_arn), "KMSKeyArn"),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lambd_types::invocation::Event;
 use lambd_types::{
-    AccountId, EphemeralStorage, FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, MemorySize,
-    Qualifier, Region, RequestId, RevisionId, Scope, Sha256Digest, Timeout, Version,
+    AccountId, EphemeralStorage, FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, LogFormat,
+    MemorySize, Qualifier, Region, RequestId, RevisionId, Scope, Sha256Digest, Timeout, Version,
 };
 
 /// The unpublished version of a function in the default account and region.
@@ -40,6 +40,7 @@ pub(crate) fn function(key: FunctionKey) -> Arc<FunctionSnapshot> {
         code_dir: "/".into(),
         layers_dir: None,
         log_group: String::new(),
+        log_format: LogFormat::Text,
     })
 }
 

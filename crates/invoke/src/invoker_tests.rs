@@ -58,6 +58,9 @@ impl Instances for Fake {
 }
 
 impl Instance for FakeInstance {
+    fn finish(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
     fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             if event.payload == "refuse" {
@@ -67,7 +70,7 @@ impl Instance for FakeInstance {
             let payload = Bytes::from(self.number.to_string());
             Ok(Delivery {
                 outcome: Outcome { payload, error: None, log_tail: None },
-                reusable: event.payload != "die",
+                reusable: Some(event.payload != "die"),
             })
         })
     }

@@ -1,7 +1,7 @@
 //! The environment variables of a function (CORE-154, CORE-155).
 
 use lambd_types::invocation::InitializationType;
-use lambd_types::{FunctionSnapshot, random};
+use lambd_types::{FunctionSnapshot, LogFormat, random};
 
 use crate::layout::Layout;
 use crate::ports::Addresses;
@@ -49,6 +49,10 @@ pub(crate) fn variables(
         ("LAMBDA_RUNTIME_DIR", layout.runtime_dir.clone()),
     ];
     all.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
+    if let LogFormat::Json { application, .. } = function.log_format {
+        let logging = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", application.as_str())];
+        all.extend(logging.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     last_of_each(all)
 }
 

@@ -11,12 +11,16 @@ mod api;
 mod catalogue;
 mod environment;
 mod error_document;
+mod extensions;
 mod instance;
 mod layout;
 mod log;
+mod log_filter;
 pub mod ports;
 mod report;
 mod running;
+mod telemetry;
+mod wrapper;
 
 pub use catalogue::{
     Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,

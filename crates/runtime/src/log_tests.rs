@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use futures_util::future::BoxFuture;
-use lambd_types::SystemClock;
+use lambd_types::{LogFormat, SystemClock};
 
 use super::*;
 
@@ -38,7 +38,12 @@ fn log() -> (InstanceLog, io::PipeWriter, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
     // A sandbox hands the pipe over like this: reading must not block.
     rustix::io::ioctl_fionbio(&reader, true).unwrap();
-    let log = InstanceLog::new(recorder.clone(), Arc::new(SystemClock));
+    let log = InstanceLog::new(
+        recorder.clone(),
+        Arc::new(SystemClock),
+        LogFilter::of(LogFormat::Text),
+        Arc::new(Telemetry::new(LogFormat::Text)),
+    );
     log.attach(OwnedFd::from(reader)).unwrap();
     (log, writer, recorder)
 }
@@ -47,7 +52,7 @@ fn log() -> (InstanceLog, io::PipeWriter, Arc<Recorder>) {
 async fn output_before_the_answer_lands_between_start_and_end() {
     let (log, mut process, recorder) = log();
     process.write_all(b"init\n").unwrap();
-    log.begin("START\n".into(), true);
+    log.begin(Some("START\n".into()), true);
     process.write_all(b"one\ntwo without newline").unwrap();
     let tail = log.finish(vec!["END\n".into(), "REPORT\n".into()]).unwrap();
     let expected = ["init\n", "START\n", "one\n", "two without newline\n", "END\n", "REPORT\n"];
@@ -55,7 +60,7 @@ async fn output_before_the_answer_lands_between_start_and_end() {
     assert_eq!(tail, "init\nSTART\none\ntwo without newline\nEND\nREPORT\n");
 
     process.write_all(b"between events\n").unwrap();
-    log.begin("START\n".into(), true);
+    log.begin(Some("START\n".into()), true);
     assert_eq!(log.finish(vec!["END\n".into()]).unwrap(), "START\nEND\n");
 }
 
@@ -63,7 +68,7 @@ async fn output_before_the_answer_lands_between_start_and_end() {
 #[tokio::test]
 async fn the_tail_is_the_last_four_kilobytes() {
     let (log, mut process, _) = log();
-    log.begin("START\n".into(), true);
+    log.begin(Some("START\n".into()), true);
     for _ in 0..20 {
         process.write_all(&[b'x'; 1000]).unwrap();
         log.platform(vec![]);
@@ -76,7 +81,7 @@ async fn the_tail_is_the_last_four_kilobytes() {
 #[tokio::test]
 async fn endless_lines_are_cut_and_bytes_that_are_no_text_survive() {
     let (log, mut process, recorder) = log();
-    log.begin("START\n".into(), false);
+    log.begin(Some("START\n".into()), false);
     let writer = std::thread::spawn(move || {
         process.write_all(&vec![b'y'; LINE_MAX + 10]).unwrap();
         process.write_all(b"\n\xff\n").unwrap();
@@ -133,7 +138,7 @@ async fn a_flood_delays_no_end() {
         }
     });
     for n in 0..100 {
-        log.begin(format!("START {n}\n"), true);
+        log.begin(Some(format!("START {n}\n")), true);
         let tail = log.finish(vec![format!("END {n}\n")]).unwrap();
         assert!(tail.ends_with(format!("END {n}\n").as_bytes()));
     }
@@ -154,7 +159,12 @@ async fn a_flood_delays_no_end() {
 async fn only_those_who_write_much_wait_for_a_sink_that_is_behind() {
     let (reader, mut process) = io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&reader, true).unwrap();
-    let log = InstanceLog::new(Arc::new(Swamped), Arc::new(SystemClock));
+    let log = InstanceLog::new(
+        Arc::new(Swamped),
+        Arc::new(SystemClock),
+        LogFilter::of(LogFormat::Text),
+        Arc::new(Telemetry::new(LogFormat::Text)),
+    );
     log.attach(OwnedFd::from(reader)).unwrap();
     let waits = async |log: &InstanceLog| {
         tokio::time::timeout(std::time::Duration::from_secs(60), log.settle()).await.is_err()

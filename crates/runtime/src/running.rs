@@ -8,20 +8,23 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::InitializationType;
-use lambd_types::{FunctionSnapshot, NetworkPolicy, random};
+use lambd_types::{Clock, FunctionSnapshot, NetworkPolicy, random};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::api::{self, Dispatch, Mailbox, Reply, ReportedError};
+use crate::api::{self, Dispatch, ExtensionsApi, Mailbox, Reply, ReportedError};
 use crate::catalogue::Launcher;
 use crate::environment;
+use crate::extensions::{self, Crew, Failure, Invoked, ShutdownReason};
 use crate::instance::{InstancesOptions, StartError};
 use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
-use crate::ports::{Addresses, Base, Blueprint, Companions, Exit, Sandbox, View};
+use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
+use crate::telemetry::{Connect, Telemetry};
+use crate::wrapper;
 
 /// How an event, or the initialisation before it, ended.
 pub(crate) enum Ending {
@@ -33,6 +36,8 @@ pub(crate) enum Ending {
     Exited(Exit),
     /// The process ended without having asked for the event.
     Untaken(Exit),
+    /// An extension failed.
+    Extension(Failure),
     /// The time was over.
     TimedOut,
 }
@@ -49,6 +54,8 @@ pub(crate) struct Design {
     pub(crate) root: Option<PathBuf>,
     pub(crate) binds: Vec<(PathBuf, PathBuf)>,
     pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Names of the external extensions.
+    pub(crate) extensions: Vec<String>,
 }
 
 impl Design {
@@ -58,26 +65,28 @@ impl Design {
             View::OwnRoot => layout::beside(&self.binds, &self.symlinks),
             View::Host { .. } => (self.binds.clone(), self.symlinks.clone()),
         };
-        let start = self.launcher.start(&layout);
-        let env = environment::variables(
-            &self.function,
-            &self.log_stream,
-            self.initialization,
-            &start.env,
-            &layout,
-        );
+        let mut start = self.launcher.start(&layout);
+        if self.launcher.takes_wrapper() {
+            start = wrapper::wrapped(start, &self.function.environment, &layout);
+        }
+        let env = |language: &[(String, String)]| {
+            let (stream, initialization) = (&self.log_stream, self.initialization);
+            let own = environment::variables(&self.function, stream, initialization, language, &layout);
+            environment::with_addresses(&own, addresses)
+        };
+        let env_of_extensions = if self.extensions.is_empty() { Vec::new() } else { env(&[]) };
         Blueprint {
             id,
             command: start.command,
             args: start.args,
-            env: environment::with_addresses(&env, addresses),
+            env: env(&start.env),
+            companions: extensions::companions(&self.extensions, env_of_extensions, &layout, view),
             cwd: layout.task_root.into(),
             root: self.root.clone(),
             binds,
             symlinks,
             memory_bytes: self.function.memory.bytes(),
             tmp_bytes: self.function.ephemeral_storage.bytes(),
-            companions: Companions::default(),
         }
     }
 }
@@ -98,11 +107,14 @@ pub(crate) struct Running {
     started: Instant,
     init: Mutex<Option<oneshot::Receiver<Result<(), ReportedError>>>>,
     mailbox: Arc<Mailbox>,
+    crew: Arc<Crew>,
+    telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
     sandbox: Arc<dyn Sandbox>,
     ended: Arc<AtomicBool>,
     activity: Mutex<Activity>,
     at_full_cpu: AtomicBool,
-    tasks: [AbortHandle; 2],
+    tasks: Vec<AbortHandle>,
     _endpoint: Box<dyn Send + Sync>,
     _traces: Box<dyn Send + Sync>,
 }
@@ -114,6 +126,7 @@ impl Running {
         o: &InstancesOptions,
         design: &Design,
         log: &InstanceLog,
+        telemetry: &Arc<Telemetry>,
     ) -> Result<Self, StartError> {
         let started = Instant::now();
         let id = random::hex(&random::bytes::<16>());
@@ -129,28 +142,45 @@ impl Running {
         let runtime_api =
             TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
         let (mailbox, init) = Mailbox::new();
-        let mailbox = Arc::new(mailbox);
-        let server =
-            tokio::spawn(api::serve(runtime_api, mailbox.clone(), listeners.gate.clone())).abort_handle();
+        let (mailbox, crew) = (Arc::new(mailbox), Arc::new(Crew::new(&design.extensions)));
+        let companion_output = sandbox.take_companion_output();
+        let companion_ends = sandbox.take_companion_ends();
+        if let Some(output) = companion_output {
+            log.attach_extensions(output).map_err(|e| machine(&e.to_string()))?;
+        }
+        let sandbox: Arc<dyn Sandbox> = Arc::from(sandbox);
+        let apis = ExtensionsApi {
+            crew: crew.clone(),
+            telemetry: telemetry.clone(),
+            log: log.clone(),
+            function: design.function.clone(),
+            clock: o.clock.clone(),
+            connect: way_into(&sandbox),
+        };
+        let server = api::serve(runtime_api, mailbox.clone(), Arc::new(apis), listeners.gate.clone());
         let ended = Arc::new(AtomicBool::new(false));
         let watch = {
             let (exited, ended) = (sandbox.exited(), ended.clone());
-            tokio::spawn(async move {
+            async move {
                 exited.await;
                 ended.store(true, Ordering::Release);
-            })
-            .abort_handle()
+            }
         };
+        let mut tasks = vec![tokio::spawn(server).abort_handle(), tokio::spawn(watch).abort_handle()];
+        tasks.extend(companion_ends.map(|ends| tokio::spawn(crew.clone().follow(ends)).abort_handle()));
         Ok(Self {
             command,
             started,
             init: Mutex::new(Some(init)),
             mailbox,
-            sandbox: Arc::from(sandbox),
+            crew,
+            telemetry: telemetry.clone(),
+            clock: o.clock.clone(),
+            sandbox,
             ended,
             activity: Mutex::new(Activity::Busy),
             at_full_cpu: AtomicBool::new(true),
-            tasks: [server, watch],
+            tasks,
             _endpoint: o.endpoint.serve(listeners.aws, listeners.gate, &design.function.key.scope),
             _traces: o.traces.serve(listeners.xray_udp, listeners.xray_tcp, &design.function.key),
         })
@@ -161,9 +191,14 @@ impl Running {
         self.started
     }
 
-    /// Whether its process still runs.
+    /// Whether its process and its extensions still run.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.ended.load(Ordering::Acquire)
+        !self.ended.load(Ordering::Acquire) && !self.crew.has_failed()
+    }
+
+    /// Its extensions.
+    pub(crate) fn crew(&self) -> &Crew {
+        &self.crew
     }
 
     /// Most memory that was in use at one time, in bytes; zero when nobody knows.
@@ -171,9 +206,15 @@ impl Running {
         self.sandbox.memory_peak_bytes().unwrap_or(0)
     }
 
-    /// Resolves when its process has ended; does not keep it alive.
-    pub(crate) fn ended(&self) -> BoxFuture<'static, Exit> {
-        self.sandbox.exited()
+    /// Resolves when its process or an extension has ended; does not keep it alive.
+    pub(crate) fn ended(&self) -> BoxFuture<'static, ()> {
+        let (exited, crew) = (self.sandbox.exited(), self.crew.clone());
+        Box::pin(async move {
+            tokio::select! {
+                _ = exited => {}
+                _ = crew.failure() => {}
+            }
+        })
     }
 
     /// Ends the init phase's full CPU. Nobody waits for it.
@@ -198,13 +239,28 @@ impl Running {
         }
     }
 
-    /// Waits until the runtime is ready, but not for longer than `until`.
+    /// Waits until the runtime and all extensions are ready, but not for longer than `until`. External extensions
+    /// come first: the runtime starts when all have registered.
     pub(crate) async fn initialise(&self, until: Instant) -> Result<(), Ending> {
         let init = self.init.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(init) = init else { return Ok(()) };
+        let ready = async {
+            if self.crew.has_external() {
+                self.crew.registered().await;
+                self.sandbox.launch().await;
+            }
+            match init.await {
+                Ok(result) => result.map_err(Ending::InitError)?,
+                // It is the mailbox of this environment, which lives as long.
+                Err(_) => std::future::pending().await,
+            }
+            self.crew.ready().await;
+            Ok(())
+        };
         tokio::select! {
             biased;
-            Ok(result) = init => result.map_err(Ending::InitError),
+            result = ready => result,
+            failure = self.crew.failure() => Err(Ending::Extension(failure)),
             exit = self.exited() => Err(Ending::Exited(exit)),
             () = tokio::time::sleep_until(until) => Err(Ending::TimedOut),
         }
@@ -213,6 +269,10 @@ impl Running {
     /// Hands an event to the runtime and waits for its end, but not for longer than `until`. The first
     /// event ends the time at full CPU.
     pub(crate) async fn process(&self, dispatch: Arc<Dispatch>, until: Instant) -> Ending {
+        let is_manned = self.crew.is_manned();
+        if is_manned {
+            self.crew.invoke(invoked(&dispatch));
+        }
         let reply = self.mailbox.post(dispatch);
         if self.at_full_cpu.swap(false, Ordering::AcqRel) {
             self.limit_cpu();
@@ -220,6 +280,7 @@ impl Running {
         tokio::select! {
             biased;
             Ok(reply) = reply => Ending::Replied(reply),
+            failure = self.crew.failure(), if is_manned => Ending::Extension(failure),
             exit = self.exited() => match self.mailbox.nobody_asked() {
                 true => Ending::Untaken(exit),
                 false => Ending::Exited(exit),
@@ -228,10 +289,45 @@ impl Running {
         }
     }
 
-    /// Ends everything inside and waits for that, but not for longer than `patience`.
-    pub(crate) async fn kill(&self, patience: Duration) {
-        self.sandbox.kill();
-        let _ = tokio::time::timeout(patience, self.sandbox.exited()).await;
+    /// Waits until the extensions are done with an event that the runtime has answered, but not for longer than
+    /// `until`.
+    pub(crate) async fn finish(&self, until: Instant) -> Result<(), Ending> {
+        // A runtime that answers, and ends instead of asking for more, has not failed. Its internal extensions,
+        // which ended with it, cannot be waited for.
+        let is_over = async {
+            self.sandbox.exited().await;
+            if self.crew.has_external() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.crew.at_rest() => Ok(()),
+            failure = self.crew.failure() => Err(Ending::Extension(failure)),
+            () = is_over => Ok(()),
+            () = tokio::time::sleep_until(until) => Err(Ending::TimedOut),
+        }
+    }
+
+    /// Ends everything inside and waits for that, but not for longer than `patience`. External extensions are told
+    /// why, and have their time after the process, which nobody waits for.
+    pub(crate) async fn end(self: &Arc<Self>, reason: ShutdownReason, patience: Duration) {
+        let ended = if self.crew.has_external() {
+            let running = self.clone();
+            tokio::spawn(async move { running.shut_down(reason).await });
+            let exited = self.sandbox.exited();
+            Box::pin(async move { drop(exited.await) })
+        } else {
+            self.sandbox.kill();
+            self.sandbox.gone()
+        };
+        let _ = tokio::time::timeout(patience, ended).await;
+    }
+
+    async fn shut_down(&self, reason: ShutdownReason) {
+        // What the end is about should be known before it.
+        self.telemetry.flush();
+        extensions::shut_down(&*self.sandbox, &self.crew, reason, &*self.clock).await;
     }
 
     fn activity(&self) -> MutexGuard<'_, Activity> {
@@ -269,14 +365,39 @@ impl Running {
         Ok(())
     }
 
-    /// Lets the process end by itself, and ends what is left after `grace`. Resolves when nothing is left.
+    /// Lets the process end by itself, and ends what is left after `grace`; external extensions have a time of their
+    /// own instead. Resolves when nothing is left.
     pub(crate) async fn retire(&self, grace: Duration) {
         if std::mem::replace(&mut *self.activity(), Activity::Retired) == Activity::Frozen
             && let Err(error) = self.sandbox.thaw()
         {
             tracing::warn!(%error, "cannot thaw an instance that is to end");
         }
-        self.sandbox.terminate(grace).await;
+        if self.crew.has_external() {
+            self.shut_down(ShutdownReason::Spindown).await;
+        } else {
+            self.sandbox.terminate(grace).await;
+        }
+    }
+}
+
+/// Connects to ports inside a sandbox, without keeping it.
+fn way_into(sandbox: &Arc<dyn Sandbox>) -> Connect {
+    let sandbox = Arc::downgrade(sandbox);
+    Arc::new(move |port| match sandbox.upgrade() {
+        Some(sandbox) => sandbox.connect(port),
+        None => Box::pin(std::future::ready(Err(io::ErrorKind::NotConnected.into()))),
+    })
+}
+
+/// An event as extensions are told of it.
+fn invoked(dispatch: &Dispatch) -> Invoked {
+    let Dispatch { event, deadline } = dispatch;
+    Invoked {
+        request_id: event.request_id.to_string(),
+        function_arn: event.invoked_arn.clone(),
+        trace_id: event.trace_id.clone(),
+        deadline: deadline.0,
     }
 }
 
@@ -285,12 +406,12 @@ impl Drop for Running {
         self.sandbox.kill();
         // The Runtime API is served until the last process is dead: one that saw its connection break
         // would still have the time to complain in the log.
-        let (exited, tasks) = (self.sandbox.exited(), self.tasks.clone());
+        let (gone, tasks) = (self.sandbox.gone(), self.tasks.clone());
         let end = move || tasks.iter().for_each(AbortHandle::abort);
         match Handle::try_current() {
             Ok(runtime) => {
                 runtime.spawn(async move {
-                    exited.await;
+                    gone.await;
                     end();
                 });
             }

@@ -45,12 +45,24 @@ pub struct Configuration {
     pub environment: Option<BTreeMap<String, String>>,
     /// Log group.
     pub log_group: String,
+    /// The levels of a log in JSON; `None` when it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_log: Option<JsonLog>,
     /// Processor architecture, as the API names it.
     #[serde(default = "machine_architecture")]
     pub architecture: String,
     /// Layers, in the order in which they are laid over each other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<UsedLayer>,
+}
+
+/// The least important levels that a log in JSON keeps, as the API names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JsonLog {
+    /// Of what the function writes.
+    pub application: String,
+    /// Of what the platform writes.
+    pub system: String,
 }
 
 /// The architecture of this machine in the words of the API; that of all versions that say nothing else.

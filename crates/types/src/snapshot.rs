@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::{
-    EphemeralStorage, FunctionName, MemorySize, NetworkPolicy, Qualifier, RevisionId, Scope, Sha256Digest,
-    Timeout, Version,
+    EphemeralStorage, FunctionName, LogFormat, MemorySize, NetworkPolicy, Qualifier, RevisionId, Scope,
+    Sha256Digest, Timeout, Version,
 };
 
 /// What names one function version in the whole system.
@@ -62,4 +62,6 @@ pub struct FunctionSnapshot {
     pub layers_dir: Option<PathBuf>,
     /// Log group, `/aws/lambda/<name>` unless configured otherwise.
     pub log_group: String,
+    /// What the log has, and in which form.
+    pub log_format: LogFormat,
 }

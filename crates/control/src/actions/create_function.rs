@@ -40,11 +40,11 @@ pub(crate) async fn call(
     if let Some((_, config)) = &signed {
         signing::check_policy(config)?;
     }
+    let mut configuration = defaults(&target);
+    settings::apply(&body.settings, &mut configuration)?;
     let package = packages::obtain(control, scope, code, package).await?;
     let package = packages::store(control, scope, package, &used).await?;
-    let mut configuration = defaults(&target);
-    settings::apply(&body.settings, &mut configuration);
-    configuration.layers = used;
+    let configuration = Configuration { layers: used, ..configuration };
     let mut row = FunctionRow {
         key,
         revision: RevisionId::random(),
@@ -129,6 +129,7 @@ fn defaults(target: &Target) -> Configuration {
         ephemeral_storage: EphemeralStorage::default().get(),
         environment: None,
         log_group: format!("/aws/lambda/{}", target.name),
+        json_log: None,
         architecture: machine_architecture(),
         layers: Vec::new(),
     }

@@ -39,7 +39,7 @@ pub(crate) async fn call(
         }
     };
     let changed = revision::update(control, &target, wanted, |row| {
-        settings::apply(&body.settings, &mut row.configuration);
+        settings::apply(&body.settings, &mut row.configuration)?;
         match &wished {
             Some(wished) => wished.apply(row, &target),
             // Nothing has to be made ready: the next event has them.

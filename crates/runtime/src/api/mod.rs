@@ -1,7 +1,9 @@
-//! The Runtime API, version 2018-06-01 (RT-57..72).
+//! The Runtime API, version 2018-06-01 (RT-57..72), and the APIs of extensions beside it.
 
+mod extensions;
 mod mailbox;
 mod server;
 
+pub(crate) use extensions::ExtensionsApi;
 pub(crate) use mailbox::{Dispatch, Mailbox, Reply, ReportedError};
 pub(crate) use server::{RESPONSE_MAX, serve};

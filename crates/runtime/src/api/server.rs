@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::ExtensionsApi;
 use super::mailbox::{Answering, Dispatch, Mailbox, Refused, Reply, ReportedError};
 use crate::error_document::ErrorDocument;
 use crate::ports::Gate;
@@ -23,16 +24,22 @@ use crate::ports::Gate;
 /// Largest response of a function, in bytes: 6 MB and some for the envelope, as the service has it.
 pub(crate) const RESPONSE_MAX: usize = 6 * 1024 * 1024 + 100;
 
-/// Connections of one runtime: each is a descriptor of the daemon, and may carry a whole response.
-const CONNECTIONS: usize = 16;
+/// Connections of one environment: each is a descriptor of the daemon, and may carry a whole response. Each of ten
+/// extensions keeps one open, at least.
+const CONNECTIONS: usize = 40;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves `mailbox` to those whom `gate` includes, until the future is dropped.
-pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>, gate: Option<Gate>) {
+/// Serves `mailbox` and `extensions` to those whom `gate` includes, until the future is dropped.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    mailbox: Arc<Mailbox>,
+    extensions: Arc<ExtensionsApi>,
+    gate: Option<Gate>,
+) {
     let mut connections = tokio::task::JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -46,10 +53,10 @@ pub(crate) async fn serve(listener: TcpListener, mailbox: Arc<Mailbox>, gate: Op
             continue;
         }
         let _ = stream.set_nodelay(true);
-        let mailbox = mailbox.clone();
+        let (mailbox, extensions) = (mailbox.clone(), extensions.clone());
         let service = service_fn(move |request| {
-            let mailbox = mailbox.clone();
-            async move { Ok::<_, Infallible>(answer(&mailbox, request).await) }
+            let (mailbox, extensions) = (mailbox.clone(), extensions.clone());
+            async move { Ok::<_, Infallible>(answer(&mailbox, &extensions, request).await) }
         });
         while connections.try_join_next().is_some() {}
         connections.spawn(async move {
@@ -71,9 +78,9 @@ async fn is_included(gate: Option<&Gate>, stream: &TcpStream, peer: SocketAddr) 
     included
 }
 
-async fn answer(mailbox: &Mailbox, request: Request<Incoming>) -> Answer {
+async fn answer(mailbox: &Mailbox, extensions: &ExtensionsApi, request: Request<Incoming>) -> Answer {
     let Some(path) = request.uri().path().strip_prefix(PREFIX).map(str::to_owned) else {
-        return not_found();
+        return extensions.answer(request).await;
     };
     let method = request.method().clone();
     if path == "invocation/next" && method == Method::GET {
@@ -105,8 +112,8 @@ async fn answer(mailbox: &Mailbox, request: Request<Incoming>) -> Answer {
     }
 }
 
-fn not_found() -> Answer {
-    error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01")
+pub(super) fn not_found() -> Answer {
+    error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource")
 }
 
 async fn response(answering: Answering<'_>, request: Request<Incoming>) -> Answer {
@@ -207,7 +214,7 @@ async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-fn accepted() -> Answer {
+pub(super) fn accepted() -> Answer {
     json(StatusCode::ACCEPTED, &serde_json::json!({ "status": "OK" }))
 }
 
@@ -226,11 +233,11 @@ fn broken() -> Answer {
     error(StatusCode::BAD_REQUEST, "InvalidRequest", "the request body broke off")
 }
 
-fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
+pub(super) fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
     json(status, &serde_json::json!({ "errorMessage": message, "errorType": error_type }))
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     let mut response = Response::new(Full::new(serde_json::to_vec(body).unwrap_or_default().into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -31,6 +31,7 @@ use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
+pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
 pub use selector::{Selector, UnknownRuntime};
@@ -405,6 +406,7 @@ mod tests {
             code_dir: "/nowhere".into(),
             layers_dir: None,
             log_group: String::new(),
+            log_format: LogFormat::Text,
         }
     }
 

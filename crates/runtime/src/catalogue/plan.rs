@@ -141,6 +141,12 @@ impl LaunchPlan {
 }
 
 impl Launcher {
+    /// Whether `AWS_LAMBDA_EXEC_WRAPPER` counts. Custom runtimes start themselves, and what a root file system
+    /// brings along looks at the variable by itself.
+    pub(crate) fn takes_wrapper(&self) -> bool {
+        matches!(self, Self::Managed { .. })
+    }
+
     /// What is executed where files are as `layout` says.
     pub(crate) fn start(&self, layout: &Layout) -> Start {
         match self {

@@ -28,6 +28,7 @@ fn row(name: &str) -> FunctionRow {
             ephemeral_storage: 512,
             environment: None,
             log_group: format!("/aws/lambda/{name}"),
+            json_log: None,
             architecture: machine_architecture(),
             layers: Vec::new(),
         },
