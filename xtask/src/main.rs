@@ -10,6 +10,7 @@ mod bench;
 mod check;
 mod edges;
 mod error;
+mod foreign;
 mod generate;
 mod house;
 mod licences;

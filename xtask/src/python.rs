@@ -12,6 +12,8 @@ use crate::workspace::Workspace;
 #[derive(Debug)]
 pub(crate) struct Environment {
     python: PathBuf,
+    /// Says what it was made from.
+    stamp: PathBuf,
 }
 
 impl Environment {
@@ -20,7 +22,7 @@ impl Environment {
         let requirements = workspace.root().join("tests/requirements.txt");
         let folder = workspace.test_env().join("venv");
         let stamp = workspace.test_env().join("venv.stamp");
-        let environment = Self { python: folder.join("bin/python") };
+        let environment = Self { python: folder.join("bin/python"), stamp: stamp.clone() };
         let wanted = wanted(&requirements)?;
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) && environment.works() {
             return Ok(environment);
@@ -54,6 +56,11 @@ impl Environment {
     /// A command that runs this environment's interpreter.
     pub(crate) fn python(&self) -> Command {
         Command::new(&self.python)
+    }
+
+    /// A file that changes with what is in it.
+    pub(crate) fn stamp(&self) -> &Path {
+        &self.stamp
     }
 
     fn works(&self) -> bool {

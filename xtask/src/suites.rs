@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::artefacts::{self, Artefacts, Profile};
 use crate::error::Error;
+use crate::foreign::{self, Libraries};
 use crate::python::Environment;
 use crate::summary::{self, Outcome};
 use crate::tally::Tally;
@@ -98,12 +99,16 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<bool, 
     let python = Environment::ensure(workspace)?;
     let artefacts =
         if selection.needs_daemon() { Some(artefacts::build(workspace, Profile::Debug)?) } else { None };
+    let libraries = match selection.suites.contains(&Suite::Conformance) {
+        true => Some(foreign::ensure(workspace, &python)?),
+        false => None,
+    };
     let mut outcomes = Vec::new();
     for &suite in &selection.suites {
         println!("\n== {} ==", suite.name());
         let start = Instant::now();
-        let tally =
-            Runner { workspace, python: &python, artefacts: artefacts.as_ref(), selection }.run(suite)?;
+        let (artefacts, libraries) = (artefacts.as_ref(), libraries.as_ref());
+        let tally = Runner { workspace, python: &python, artefacts, libraries, selection }.run(suite)?;
         let tally = if selection.filter.is_some() { tally } else { tally.not_empty() };
         outcomes.push(Outcome { suite: suite.name(), tally, took: start.elapsed() });
     }
@@ -115,6 +120,7 @@ struct Runner<'a> {
     workspace: &'a Workspace,
     python: &'a Environment,
     artefacts: Option<&'a Artefacts>,
+    libraries: Option<&'a Libraries>,
     selection: &'a Selection,
 }
 
@@ -200,6 +206,10 @@ impl Runner<'_> {
         if let Some(artefacts) = self.artefacts {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
+        }
+        if let Some(libraries) = self.libraries {
+            command.env("LAMBD_PYTHON_LIBRARIES", &libraries.python);
+            command.env("LAMBD_NODE_LIBRARIES", &libraries.node);
         }
         let no_bytecode_in_the_source_tree: PathBuf = self.workspace.test_env().join("pycache");
         command.env("PYTHONPYCACHEPREFIX", no_bytecode_in_the_source_tree);
