@@ -91,6 +91,10 @@ impl Queue {
     /// A batch could not be delivered.
     pub(super) fn lost(&self, batch: &Batch) {
         let mut inside = self.inside();
+        // Nobody is left to be told.
+        if inside.is_closed {
+            return;
+        }
         for record in &batch.records {
             inside.dropped.add(record.len());
         }
@@ -226,7 +230,9 @@ mod tests {
         let queue = queue();
         queue.push("a".into());
         queue.close();
-        assert_eq!(queue.batch().now_or_never().unwrap().unwrap().records, ["a"]);
+        let last = queue.batch().now_or_never().unwrap().unwrap();
+        assert_eq!(last.records, ["a"]);
+        queue.lost(&last);
         assert_eq!(queue.batch().await, None);
     }
 }
