@@ -1,6 +1,7 @@
 """Extensions, the Telemetry API and the Logs API, over the raw interface."""
 
 import json
+import os
 import re
 import time
 
@@ -456,6 +457,22 @@ follow(id)
     assert platform[3]["record"] == {"requestId": first.request_id, "status": "success"}
     assert platform[4]["record"] == {"requestId": first.request_id}
     assert set(platform[5]["record"]) == {"requestId", "metrics"}
+
+
+def test_an_extension_on_the_rust_crate(functions, logs, name):
+    """One that nobody wrote for us: the lambda-extension crate, with a telemetry processor."""
+    with open(os.environ["LAMBD_RUST_EXTENSION_ZIP"], "rb") as zipped:
+        version = functions.client.publish_layer_version(LayerName=name, Content={"ZipFile": zipped.read()})
+    functions.python(name, ANSWER, Layers=[version["LayerVersionArn"]])
+    result = functions.invoke(name)
+    assert result.good() == "ok"
+    assert "EXTENSION\tName: rust-extension\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n" in result.log
+    functions.configure(name, MemorySize=256)
+    log = [line.strip() for line in lines(logs, name, lambda line: line.startswith("crate SHUTDOWN"))]
+    assert f"crate INVOKE {result.request_id}" in log
+    assert "crate initStart" in log and "crate function handled" in log
+    assert f"crate report {result.request_id}" in log, "what waits is delivered before the end"
+    assert "crate SHUTDOWN spindown" in log
 
 
 def test_a_subscriber_that_never_reads(functions, name, stopwatch):

@@ -681,3 +681,6 @@ async fn a_provisioned_instance_can_be_given_up_while_it_initialises() {
     assert_eq!((initialised, bench.log()), (Err(InitFailed), Vec::new()));
     tokio::time::timeout(INIT_LIMIT, instance.ended()).await.unwrap();
 }
+
+#[path = "instance_extension_tests.rs"]
+mod extensions;
