@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from harness import packages
 from harness.functions import (
     ACCOUNT,
     REGION,
@@ -54,6 +55,61 @@ def test_node_variables(functions, name):
     found = functions.invoke(name).good()
     assert found["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{node_runtime()}"
     assert "/opt/nodejs/node_modules" in found["NODE_PATH"].split(":")
+
+
+BASH_DUMP = """
+python3 -c 'import json, os; print(json.dumps(dict(os.environ)))' > /tmp/environment
+curl -sS -X POST "$URL/invocation/$ID/response" --data-binary @/tmp/environment > /dev/null
+"""
+RUBY_DUMP = "def handler(event:, context:) = ENV.to_h"
+
+
+@pytest.mark.parametrize("language", ["python", "node", "ruby", "provided.al2023", "provided"])
+def test_each_runtime_has_the_documented_variables(functions, name, language):
+    """CORE-154, CORE-155, RT-20, RT-49: those of all runtimes, and what each adds."""
+    settings = {"Timeout": 20, "MemorySize": 256}
+    if language == "python":
+        functions.python(name, DUMP, **settings)
+        adds = {"PYTHONPATH": "/var/runtime"}
+    elif language == "node":
+        functions.node(name, "exports.handler = async () => process.env", **settings)
+        major = node_runtime().removesuffix(".x").removeprefix("nodejs")
+        opt = f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules"
+        adds = {"NODE_PATH": f"{opt}:/var/runtime:/var/task"}
+    elif language == "ruby":
+        functions.ruby(name, RUBY_DUMP, **settings)
+        adds = {"RUBYLIB": "/var/task:/var/runtime/lib:/opt/ruby/lib"}
+    else:
+        functions.create(name, packages.bash(BASH_DUMP), language, "function.handler", **settings)
+        adds = {}
+    found = functions.invoke(name).good()
+    runtime = functions.client.get_function_configuration(FunctionName=name)["Runtime"]
+    expected = {
+        "_HANDLER": functions.client.get_function_configuration(FunctionName=name)["Handler"],
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EXECUTION_ENV": None if language == "provided.al2023" else f"AWS_Lambda_{runtime}",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+        **adds,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_LOG_STREAM_NAME"):
+        assert found[key], key
+    # A custom runtime gets the trace by its own request, not by the environment.
+    assert ("_X_AMZN_TRACE_ID" in found) == (language in ("python", "node", "ruby"))
 
 
 def test_nothing_of_the_daemon_leaks(functions, name):

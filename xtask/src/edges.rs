@@ -11,8 +11,8 @@ use crate::metadata::Package;
 /// Folders of the crates, lowest level first. `companions/*` stands for every companion.
 const LEVELS: &[&[&str]] = &[
     &["types", "jail"],
-    &["api", "http", "iam", "outbound", "store"],
-    &["control", "invoke", "runtime", "sandbox", "poller", "companions/*", "cli", "console"],
+    &["api", "archives", "http", "iam", "outbound", "store"],
+    &["control", "invoke", "runtime", "sandbox", "toolchains", "poller", "companions/*", "cli", "console"],
     &["server"],
 ];
 

@@ -94,6 +94,28 @@ impl Console {
         writeln!(self.lock().err, "{text}")
     }
 
+    /// Whether a person looks at stderr.
+    pub(crate) fn err_is_terminal(&self) -> bool {
+        self.err_is_terminal
+    }
+
+    /// Says how far something is: on a terminal, in the place of what was said last. Nothing depends on it.
+    pub(crate) fn progress(&self, text: &str) {
+        let _ = if self.err_is_terminal {
+            let mut sinks = self.lock();
+            write!(sinks.err, "\r{}\x1b[K", terminal::visible(text)).and_then(|()| sinks.err.flush())
+        } else {
+            self.err(text)
+        };
+    }
+
+    /// Takes the last progress away.
+    pub(crate) fn progress_done(&self) {
+        if self.err_is_terminal {
+            let _ = write!(self.lock().err, "\r\x1b[K");
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Sinks> {
         // A panic of another writer leaves at worst half a line.
         self.sinks.lock().unwrap_or_else(PoisonError::into_inner)

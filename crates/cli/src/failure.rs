@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::client::ClientError;
 use crate::console::{Console, Paint};
-use crate::ports::StartError;
+use crate::ports::{InstallError, StartError};
 use crate::project::Problem;
 
 /// How a command ended that did its work.
@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     Client(#[from] ClientError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
     #[error("cannot read {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{what} is not valid JSON: {source}")]
@@ -47,6 +49,7 @@ impl Failure {
         match self {
             Self::Client(e) => e.remedy(),
             Self::Start(e) => Some(e.remedy()),
+            Self::Install(e) => Some(e.remedy.clone()),
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("check the path; relative paths start at the current directory".into())
             }
@@ -67,6 +70,7 @@ impl Failure {
             Self::Client(e) if e.is_unreachable() => 3,
             Self::Start(_) => 3,
             Self::Client(_)
+            | Self::Install(_)
             | Self::Unreadable { .. }
             | Self::NotJson { .. }
             | Self::NoFunctions { .. }

@@ -1,8 +1,8 @@
 //! The command line of lambd: what a person types, and what they see.
 //!
 //! The binary parses with [`parse`], prepares the process by what [`Cli`] says, and hands over to
-//! [`run`] together with two ports that it implements: [`Daemon`] starts the daemon inside this
-//! process, [`Inspector`] tells the truth about the machine. Everything else that a command does goes
+//! [`run`] together with three ports that it implements: [`Daemon`] starts the daemon inside this
+//! process, [`Inspector`] tells the truth about the machine, [`Installer`] puts toolchains on it. Everything else that a command does goes
 //! over the daemon's AWS API, as any other client's requests do.
 //!
 //! | module | one idea |
@@ -51,12 +51,14 @@ use std::process::ExitCode;
 
 pub use args::{
     Cli, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice,
-    LogLevel, LogsArgs, NetworkChoice, Output, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
+    LogLevel, LogsArgs, NetworkChoice, Output, RuntimeDeprecation, RuntimeSubstitution, RuntimesArgs,
+    ServeFlags, parse,
 };
 pub use console::{Captured, Console};
 pub use ports::{
-    AccountLimits, BoxFuture, Daemon, Inspector, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimesQuery,
-    ServeArgs, StartError,
+    AccountLimits, AddProgress, AddRuntime, AddedRuntime, BoxFuture, Daemon, Inspector, InstallError,
+    Installer, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimeSubstitutions, RuntimesQuery, ServeArgs,
+    StartError,
 };
 pub use report::{
     Check, DoctorReport, IsolationLevel, IsolationStatus, RootStatus, RuntimeMissing, RuntimeProgram,
@@ -67,7 +69,7 @@ pub use stop::Stop;
 /// Runs one command of the command line to its end and tells the process's exit status.
 ///
 /// Must be called inside a tokio runtime. SIGINT and SIGTERM end `serve` and `dev` cleanly.
-pub async fn run(cli: Cli, daemon: &impl Daemon, inspector: &impl Inspector) -> ExitCode {
+pub async fn run(cli: Cli, daemon: &impl Daemon, inspector: &(impl Inspector + Installer)) -> ExitCode {
     let exit = match &cli.command {
         Command::Serve(_) | Command::Dev(_) => {
             run_in(cli, daemon, inspector, Console::stdio(), Stop::on_signals()).await
@@ -83,7 +85,7 @@ pub async fn run(cli: Cli, daemon: &impl Daemon, inspector: &impl Inspector) -> 
 pub async fn run_in(
     cli: Cli,
     daemon: &impl Daemon,
-    inspector: &impl Inspector,
+    inspector: &(impl Inspector + Installer),
     console: Console,
     stop: Stop,
 ) -> u8 {

@@ -9,7 +9,9 @@ use std::pin::Pin;
 
 use lambd_types::{AccountId, Cidr, NetworkPolicy, Region, limits};
 
-use crate::args::{CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeSubstitution};
+use crate::args::{
+    CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeDeprecation, RuntimeSubstitution,
+};
 use crate::report::{DoctorReport, RuntimeStatus};
 
 /// A boxed future that may move between threads.
@@ -34,6 +36,91 @@ pub trait Inspector: Send + Sync {
     fn runtimes(&self, query: RuntimesQuery) -> BoxFuture<'_, Result<Vec<RuntimeStatus>, StartError>>;
 }
 
+/// Installs and removes toolchains.
+pub trait Installer: Send + Sync {
+    /// Installs what runs the functions of a runtime, telling how far it is.
+    fn add<'a>(
+        &'a self,
+        request: AddRuntime,
+        progress: &'a (dyn Fn(AddProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<AddedRuntime, InstallError>>;
+
+    /// Removes the toolchains of a runtime, or the one of that name, and tells their names.
+    fn remove(&self, toolchains: &Path, id: &str) -> Result<Vec<String>, InstallError>;
+}
+
+/// What to install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddRuntime {
+    /// The directory of toolchains.
+    pub toolchains: PathBuf,
+    /// The runtime.
+    pub id: String,
+    /// An archive, a folder, or `oci:` and an image; without one, where the language's users get it.
+    pub from: Option<String>,
+    /// Base URL of the npm registry, if it is chosen.
+    pub npm_registry: Option<String>,
+    /// Base URL of the index of Python packages, if it is chosen.
+    pub pypi_index: Option<String>,
+}
+
+/// How far an installation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddProgress {
+    /// Another one is going on.
+    Waiting,
+    /// A registry is asked.
+    Asking {
+        /// Its base URL.
+        registry: String,
+    },
+    /// The archive is on its way.
+    Downloading {
+        /// Where from.
+        url: String,
+        /// Bytes that came.
+        received: u64,
+        /// Bytes in all, if the server says.
+        total: Option<u64>,
+    },
+    /// Files are made.
+    Unpacking,
+    /// The program is run once.
+    Trying,
+}
+
+/// A toolchain that is there.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddedRuntime {
+    /// The runtime that it runs.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its version, if it is known.
+    pub version: Option<String>,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Where it comes from.
+    pub source: String,
+    /// What was verified of it.
+    pub checksum: Option<String>,
+    /// Whether it was there before.
+    pub already: bool,
+    /// Whether a running daemon sees it only after a restart.
+    pub needs_restart: bool,
+}
+
+/// A toolchain cannot be installed or removed.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct InstallError {
+    /// What went wrong.
+    pub reason: String,
+    /// What the user can do about it.
+    pub remedy: String,
+}
+
 /// How the daemon is to run: the options with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeArgs {
@@ -45,6 +132,8 @@ pub struct ServeArgs {
     pub account: AccountId,
     /// Directory for everything that survives a restart; to be created where missing.
     pub data: PathBuf,
+    /// Directory of the toolchains that `lambd runtimes add` installs.
+    pub toolchains: PathBuf,
     /// What keeps functions apart from the machine.
     pub isolation: IsolationChoice,
     /// How much CPU time functions get.
@@ -62,7 +151,9 @@ pub struct ServeArgs {
     /// What each account may have in each region.
     pub limits: AccountLimits,
     /// What to do about a function whose runtime version is not installed.
-    pub runtime_substitution: RuntimeSubstitution,
+    pub runtime_substitution: RuntimeSubstitutions,
+    /// What to do about runtimes that AWS has deprecated.
+    pub runtime_deprecation: RuntimeDeprecation,
     /// Root file systems that are used instead of the machine's own.
     pub runtime_roots: Vec<RuntimeRoot>,
     /// How much the daemon's own log says.
@@ -93,6 +184,24 @@ impl Default for AccountLimits {
     }
 }
 
+/// What to do about functions whose runtime versions are not installed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuntimeSubstitutions {
+    /// For runtimes without a rule of their own.
+    pub others: RuntimeSubstitution,
+    /// For a runtime identifier, or a family.
+    pub of: Vec<(String, RuntimeSubstitution)>,
+}
+
+impl RuntimeSubstitutions {
+    /// The rule for a runtime: its own, else its family's, else that for the others.
+    pub fn rule(&self, runtime: &str) -> RuntimeSubstitution {
+        let family = runtime.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or(runtime);
+        let of = |id: &str| self.of.iter().find(|(other, _)| other == id).map(|(_, rule)| *rule);
+        of(runtime).or_else(|| of(family)).unwrap_or(self.others)
+    }
+}
+
 /// A root file system for the functions of a runtime or of a family of runtimes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeRoot {
@@ -108,7 +217,9 @@ pub struct RuntimesQuery {
     /// The data directory.
     pub data: PathBuf,
     /// As for [`ServeArgs`].
-    pub runtime_substitution: RuntimeSubstitution,
+    pub toolchains: PathBuf,
+    /// As for [`ServeArgs`].
+    pub runtime_substitution: RuntimeSubstitutions,
     /// As for [`ServeArgs`].
     pub runtime_roots: Vec<RuntimeRoot>,
 }
@@ -146,6 +257,8 @@ impl fmt::Debug for RunningDaemon {
 pub struct RuntimeFound {
     /// Lambda's identifier, such as `python3.12` or `nodejs22.x`.
     pub id: String,
+    /// What functions are created with to run on it: the same, unless Lambda has no such runtime.
+    pub created_as: String,
     /// The interpreter.
     pub path: PathBuf,
     /// The interpreter's own version, such as `3.12.4`.
@@ -189,6 +302,16 @@ pub enum StartError {
         id: String,
         /// Where it should be.
         path: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What the user can do about it.
+        remedy: String,
+    },
+    /// A rule of substitution is for no runtime.
+    #[error("cannot use --runtime-substitution {id}=…: {reason}")]
+    Substitution {
+        /// What it is for.
+        id: String,
         /// What is wrong with it.
         reason: String,
         /// What the user can do about it.
@@ -243,7 +366,7 @@ impl StartError {
             Self::IsolationUnavailable { remedy, .. } => {
                 format!("{remedy}; or choose another level with --isolation")
             }
-            Self::RuntimeRoot { remedy, .. } => remedy.clone(),
+            Self::RuntimeRoot { remedy, .. } | Self::Substitution { remedy, .. } => remedy.clone(),
             Self::NetworkUnavailable { remedy, .. } => {
                 format!("{remedy}; or choose another network with --network")
             }

@@ -115,6 +115,12 @@ pub struct RuntimeStatus {
     pub runs: Option<RuntimeProgram>,
     /// The root file system that functions see: `None` when nothing runs them.
     pub root: Option<RootStatus>,
+    /// The name of the installed toolchain that runs it, if one does.
+    pub toolchain: Option<String>,
+    /// The day on which AWS deprecated it or will, `YYYY-MM-DD`, if that is announced.
+    pub deprecation: Option<String>,
+    /// Whether that day has come.
+    pub deprecated: bool,
     /// What to do to have it, or to have it in the right version.
     pub remedy: Option<String>,
 }

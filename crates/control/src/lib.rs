@@ -30,6 +30,6 @@ mod uploads;
 
 pub use context::{Control, LookupError};
 pub use download::DownloadService;
-pub use options::ControlOptions;
+pub use options::{ControlOptions, RuntimeDeprecation};
 pub use service::LambdaService;
 pub use snapshots::Found;

@@ -5,6 +5,18 @@ use lambd_outbound::s3::Objects;
 use lambd_store::packages::UnpackLimits;
 use lambd_types::{NetworkPolicy, NetworkRules, limits};
 
+/// What becomes of requests that the phases of a runtime's deprecation forbid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RuntimeDeprecation {
+    /// They are as good as any other.
+    Off,
+    /// They are carried out, and the daemon's log tells of it.
+    #[default]
+    Warn,
+    /// They are refused, as the service does it.
+    Enforce,
+}
+
 /// Limits, with the service's defaults.
 #[derive(Debug, Clone)]
 pub struct ControlOptions {
@@ -22,6 +34,8 @@ pub struct ControlOptions {
     pub objects_credentials: Option<Credentials>,
     /// Which networks functions may ask for.
     pub network: NetworkRules,
+    /// What becomes of functions on deprecated runtimes.
+    pub runtime_deprecation: RuntimeDeprecation,
 }
 
 impl Default for ControlOptions {
@@ -34,6 +48,7 @@ impl Default for ControlOptions {
             objects: None,
             objects_credentials: None,
             network: NetworkRules::new(NetworkPolicy::None),
+            runtime_deprecation: RuntimeDeprecation::default(),
         }
     }
 }

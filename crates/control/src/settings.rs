@@ -1,11 +1,12 @@
 //! Checking the settings of a version and applying them to its configuration.
 
 use lambd_api::requests::{Environment, Settings};
-use lambd_api::{ApiError, Violations, patterns, runtimes};
+use lambd_api::runtimes::{self, Phase};
+use lambd_api::{ApiError, Violations, patterns};
 use lambd_store::functions::Configuration;
 use lambd_types::{EphemeralStorage, LayerName, LayerVersionKey, MemorySize, Timeout, limits};
 
-use crate::{checks, logging};
+use crate::{Control, RuntimeDeprecation, checks, logging};
 
 /// Variables that the platform sets and nobody may change (CORE-154).
 const RESERVED: &[&str] = &[
@@ -143,23 +144,61 @@ pub(crate) fn check_log_group(group: &str, violations: &mut Violations) {
     }
 }
 
+/// What is done with a function on a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RuntimeUse {
+    /// It gets the runtime.
+    Chosen,
+    /// It has the runtime, and something else about it changes.
+    Kept,
+}
+
 /// Refuses a runtime that functions cannot have (RT-19, RT-35..37).
-pub(crate) fn check_runtime(runtime: &str) -> Result<(), ApiError> {
-    if runtimes::CREATABLE.contains(&runtime) {
-        return Ok(());
-    }
-    Err(ApiError::InvalidParameterValue(if runtimes::DEPRECATED.contains(&runtime) {
-        format!(
-            "The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda \
-             functions. We recommend you use a newer runtime while creating or updating functions."
-        )
-    } else {
-        format!(
+pub(crate) fn check_runtime(control: &Control, runtime: &str, using: RuntimeUse) -> Result<(), ApiError> {
+    let today = control.clock().now().day();
+    let rule = control.options().runtime_deprecation;
+    check_runtime_on(&today, rule, runtime, using)
+}
+
+fn check_runtime_on(
+    today: &str,
+    rule: RuntimeDeprecation,
+    runtime: &str,
+    using: RuntimeUse,
+) -> Result<(), ApiError> {
+    let known = runtimes::CREATABLE.contains(&runtime);
+    if using == RuntimeUse::Chosen && !known && !runtimes::DEPRECATED.contains(&runtime) {
+        return Err(ApiError::InvalidParameterValue(format!(
             "Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [{}] or \
              be a valid ARN",
             runtimes::CREATABLE.join(", ")
-        )
-    }))
+        )));
+    }
+    let phase = runtimes::phase(runtime, today);
+    let blocked = match using {
+        RuntimeUse::Chosen => phase >= Phase::CreateBlocked,
+        RuntimeUse::Kept => phase >= Phase::UpdateBlocked,
+    };
+    let never = using == RuntimeUse::Chosen && !known;
+    if never || (blocked && rule == RuntimeDeprecation::Enforce) {
+        let newer = runtimes::successor(runtime);
+        let newer =
+            newer.map_or_else(|| "a newer runtime".to_owned(), |id| format!("the new runtime ({id})"));
+        return Err(ApiError::InvalidParameterValue(format!(
+            "The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. \
+             We recommend you use {newer} while creating or updating functions."
+        )));
+    }
+    if rule == RuntimeDeprecation::Warn && phase >= Phase::Deprecated {
+        let since = runtimes::phases(runtime).map(|phases| phases.deprecated);
+        tracing::warn!(
+            runtime,
+            since,
+            blocked_on_aws = blocked,
+            "a function has a runtime that is deprecated"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses an environment that is too large or touches reserved names (LANG2-192, LANG2-194).
@@ -294,13 +333,42 @@ mod tests {
         }
     }
 
-    /// RT-19, RT-37.
+    /// RT-19, RT-37, RT-38.
     #[test]
     fn runtimes_are_creatable_deprecated_or_unknown() {
-        assert!(check_runtime("python2.7").is_ok());
-        assert!(check_runtime("nodejs8.10").unwrap_err().to_string().contains("no longer supported"));
+        for rule in [RuntimeDeprecation::Off, RuntimeDeprecation::Warn, RuntimeDeprecation::Enforce] {
+            let check = |runtime| check_runtime_on("2020-06-01", rule, runtime, RuntimeUse::Chosen);
+            assert!(check("python2.7").is_ok());
+            assert!(check("nodejs8.10").unwrap_err().to_string().contains("no longer supported"));
+            assert!(check("cobol").unwrap_err().to_string().contains("Member must satisfy enum value set"));
+        }
+    }
+
+    /// RT-35, RT-36: first no function is created with a runtime, then none that has it is changed.
+    #[test]
+    fn phases_are_enforced_where_that_is_asked_for() {
+        let refused = |today, rule, using| check_runtime_on(today, rule, "ruby2.7", using).is_err();
+        use RuntimeDeprecation::{Enforce, Off, Warn};
+        use RuntimeUse::{Chosen, Kept};
+        for (today, chosen, kept) in
+            [("2024-01-08", false, false), ("2024-01-09", true, false), ("2027-08-31", true, true)]
+        {
+            assert_eq!(
+                (refused(today, Enforce, Chosen), refused(today, Enforce, Kept)),
+                (chosen, kept),
+                "{today}"
+            );
+            for rule in [Off, Warn] {
+                assert!(!refused(today, rule, Chosen) && !refused(today, rule, Kept), "{today}");
+            }
+        }
+        let text = check_runtime_on("2030-01-01", Enforce, "ruby2.7", Chosen).unwrap_err().to_string();
         assert!(
-            check_runtime("cobol").unwrap_err().to_string().contains("Member must satisfy enum value set")
+            text.contains(
+                "The runtime parameter of ruby2.7 is no longer supported for creating or updating AWS Lambda functions. \
+                 We recommend you use the new runtime (ruby4.0) while creating or updating functions."
+            ),
+            "{text}"
         );
     }
 }

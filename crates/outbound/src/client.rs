@@ -17,15 +17,15 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::Credentials;
 
 /// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// How long the head of an answer may be awaited.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER: Duration = Duration::from_secs(60);
 
 /// A request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     /// It cannot be sent at all.
-    #[error("the request cannot be signed")]
+    #[error("the request cannot be made: {0}")]
     Request(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No connection, or one that broke.
     #[error("cannot reach {authority}")]
@@ -55,16 +55,24 @@ pub struct Client {
 }
 
 fn connections() -> Connections {
+    Pool::builder(TokioExecutor::new()).build(connector(http_connector()))
+}
+
+pub(crate) fn http_connector() -> HttpConnector {
     let mut http = HttpConnector::new();
     http.set_connect_timeout(Some(CONNECT));
     http.set_nodelay(true);
     http.enforce_http(false);
+    http
+}
+
+/// HTTPS over what `http` connects to, and HTTP.
+pub(crate) fn connector<C>(http: C) -> HttpsConnector<C> {
     let builder = HttpsConnectorBuilder::new().with_native_roots().unwrap_or_else(|_| {
         let nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
         HttpsConnectorBuilder::new().with_tls_config(nobody.with_no_client_auth())
     });
-    let connector = builder.https_or_http().enable_http1().wrap_connector(http);
-    Pool::builder(TokioExecutor::new()).build(connector)
+    builder.https_or_http().enable_http1().wrap_connector(http)
 }
 
 impl Client {

@@ -1,4 +1,5 @@
-//! Signed requests to AWS endpoints elsewhere: real ones, or whatever speaks their protocols.
+//! Requests to elsewhere: signed ones to AWS endpoints, real ones or whatever speaks their protocols, and unsigned ones
+//! to registries of packages.
 //!
 //! Nothing in here knows what a request is for. One [`Client`] keeps connections for all endpoints; each request
 //! says where it goes ([`Endpoint`]) and who sends it ([`Credentials`]).
@@ -8,6 +9,7 @@
 //! | `endpoint`    | a base URL, which may depend on the region              |
 //! | `credentials` | keys, and Signature Version 4                           |
 //! | `client`      | HTTP and HTTPS connections                              |
+//! | `fetch`       | getting what is published, unsigned, through proxies    |
 //! | [`s3`]        | reading objects                                         |
 //!
 //! HTTPS is rustls with ring and the machine's own certificates: what the operator's other programs trust, so does
@@ -16,8 +18,10 @@
 mod client;
 mod credentials;
 mod endpoint;
+mod fetch;
 pub mod s3;
 
 pub use client::{Client, OutboundError};
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, EndpointError};
+pub use fetch::{fetch, resolve};

@@ -48,7 +48,10 @@ pub(crate) fn variables(
         ("LAMBDA_TASK_ROOT", layout.task_root.clone()),
         ("LAMBDA_RUNTIME_DIR", layout.runtime_dir.clone()),
     ];
-    all.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
+    // Not defined where AWS provides the operating system alone.
+    let os_only = matches!(function.runtime.as_str(), "provided.al2" | "provided.al2023");
+    let defined = reserved.into_iter().filter(|(name, _)| *name != "AWS_EXECUTION_ENV" || !os_only);
+    all.extend(defined.map(|(name, value)| (name.to_owned(), value)));
     if let LogFormat::Json { application, .. } = function.log_format {
         let logging = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", application.as_str())];
         all.extend(logging.map(|(name, value)| (name.to_owned(), value.to_owned())));

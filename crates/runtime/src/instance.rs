@@ -11,7 +11,7 @@ use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, 
 use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Reply};
-use crate::catalogue::{Catalogue, Unavailable};
+use crate::catalogue::{LiveCatalogue, Unavailable};
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
 use crate::extensions::{self, Registered, ShutdownReason};
 use crate::layout;
@@ -41,7 +41,7 @@ pub struct InstancesOptions {
     /// Which network functions see.
     pub network: NetworkRules,
     /// Managed runtimes.
-    pub catalogue: Catalogue,
+    pub catalogue: Arc<LiveCatalogue>,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// How long an instance may initialise before that is cut off and repeated inside its first event.
@@ -95,11 +95,6 @@ impl Instances {
         Self { options: Arc::new(options) }
     }
 
-    /// The runtimes of this machine.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.options.catalogue
-    }
-
     /// Starts an instance of `function`. It is initialising when this returns; the first event waits for
     /// that, or [`Instance::initialise`].
     pub async fn start(
@@ -108,7 +103,7 @@ impl Instances {
         initialization: InitializationType,
     ) -> Result<Instance, StartError> {
         let o = &self.options;
-        let plan = o.catalogue.plan(&function)?;
+        let plan = o.catalogue.current().plan(&function)?;
         let id = random::hex(&random::bytes::<16>());
         let stream_name = log_stream_name(o.clock.now(), &function, &id);
         let stream = o.logs.open(&function.key.scope, &function.log_group, &stream_name);

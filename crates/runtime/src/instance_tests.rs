@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::*;
-use crate::catalogue::{Bootstraps, Substitution};
+use crate::catalogue::{Bootstraps, Catalogue, Substitution};
 use crate::ports::{Addresses, Base, Blueprint, Gate, Listeners, LogStream, Prepared, Sandbox, View};
 
 /// What goes on inside a sandbox: its own side of the Runtime API, its output and its end.
@@ -289,7 +289,9 @@ impl Bench {
             endpoint: Arc::new(NoEndpoint),
             traces: Arc::new(NoTraces),
             network: NetworkRules::new(NetworkPolicy::None),
-            catalogue: Catalogue::new(Vec::new(), Substitution::Never, Bootstraps::at("/nowhere".into())),
+            catalogue: Arc::new(
+                Catalogue::new(Vec::new(), Substitution::Never, Bootstraps::at("/nowhere".into())).into(),
+            ),
             clock: Arc::new(SystemClock),
             init_limit: INIT_LIMIT,
             shutdown_grace: Duration::from_millis(500),

@@ -23,7 +23,7 @@ mod telemetry;
 mod wrapper;
 
 pub use catalogue::{
-    Bootstraps, Catalogue, Family, Found, LaunchPlan, Launcher, Provision, RootError, RootOrigin,
-    RuntimeRoot, Selector, Substitution, Unavailable, UnknownRuntime,
+    Bootstraps, Catalogue, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue, Provision,
+    RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable, UnknownRuntime,
 };
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -6,12 +6,23 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use lambd_types::invocation::LogEvent;
 use lambd_types::{FunctionKey, NetworkPolicy, Scope};
+
+use crate::catalogue::Found;
+
+/// Toolchains beside the machine's own interpreters, of which more may come at any time.
+pub trait Toolchains: Send + Sync {
+    /// When there was last one more or one less; `None` as long as there was none. It is asked for every new instance.
+    fn changed(&self) -> Option<SystemTime>;
+
+    /// Those that are there, the first of a version goes before others.
+    fn installed(&self) -> Vec<Found>;
+}
 
 /// What a sandbox is to be: one process with a file system and limits of its own.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, ServeArgs, StartError};
+use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, RuntimeDeprecation, ServeArgs, StartError};
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
@@ -12,10 +12,11 @@ use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
-use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
+use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
+use lambd_toolchains::Toolchains;
 use lambd_types::{Clock, EphemeralStorage, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -23,7 +24,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::health::HealthService;
 use crate::runtimes::{self, Others};
 use crate::shared::Shared;
-use crate::{isolation, network, wiring};
+use crate::{isolation, network, toolchains, wiring};
 
 /// How long requests in flight may take when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -78,9 +79,15 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let bootstraps = Bootstraps::install(&shared.join("runtime"))
         .map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
     let sandboxes = Arc::new(wiring::sandboxes::Sandboxes(spawner.clone()));
-    let roots = runtimes::roots(args.runtime_roots, &data, Others::Remove, &*sandboxes).await?;
-    let substitution = runtimes::substitution(args.runtime_substitution);
-    let interpreters = isolation::Interpreters::of(&isolation);
+    let mut chosen = args.runtime_roots;
+    let toolchains = Toolchains::at(&args.toolchains);
+    if isolation.has_root_of_its_own() {
+        chosen.extend(toolchains::roots(&toolchains.list(), &chosen));
+    }
+    let roots = runtimes::roots(chosen, &data, Others::Remove, &*sandboxes).await?;
+    let substitution = runtimes::substitution(&args.runtime_substitution);
+    let substitutions = runtimes::substitutions(&args.runtime_substitution)?;
+    let interpreters = Arc::new(isolation::Interpreters::of(&isolation));
     let connected = async {
         nat?;
         network::try_nat(&spawner).await
@@ -90,17 +97,20 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found)),
         connected
     );
-    interpreters.tell_unusable();
     let network = network::choose(args.network, args.allow_host_network, connected)?;
     let default_network = network.rules.default_policy();
     let base = Base { network: network::of_sandbox(default_network), root: BaseRoot::Host };
     spawner.keep_ready(base, prepared_sandboxes(default_network));
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
-    let catalogue = catalogue.with_roots(roots);
-    let runtimes = runtimes::available(&catalogue);
+    let catalogue = catalogue.with_roots(roots).with_substitutions(substitutions);
+    let live =
+        toolchains::Live::new(&args.toolchains, interpreters.clone(), beside.as_ref().map(Shared::path));
+    let live = Arc::new(LiveCatalogue::new(catalogue.clone(), Arc::new(live)));
+    let runtimes = runtimes::available(&live.current());
+    interpreters.tell_unusable();
     catalogue.install().map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
-    let (prepared, tried) = (catalogue.clone(), sandboxes.clone());
+    let (prepared, tried) = (live.current(), sandboxes.clone());
     tokio::spawn(async move { prepared.prepare(&*tried).await });
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -110,6 +120,11 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         objects: objects(args.s3_endpoint)?,
         objects_credentials: Credentials::from_env(|name| std::env::var(name).ok()),
         network: network.rules.clone(),
+        runtime_deprecation: match args.runtime_deprecation {
+            RuntimeDeprecation::Off => lambd_control::RuntimeDeprecation::Off,
+            RuntimeDeprecation::Warn => lambd_control::RuntimeDeprecation::Warn,
+            RuntimeDeprecation::Enforce => lambd_control::RuntimeDeprecation::Enforce,
+        },
         unpack: UnpackLimits { bytes: args.limits.code_size_unzipped, ..UnpackLimits::default() },
         code_size_zipped: args.limits.code_size_zipped,
         total_code_size: args.limits.total_code_size,
@@ -123,7 +138,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(IamService::new(store.clone(), clock.clone())),
         Arc::new(StsService::new()),
         Arc::new(DownloadService::new(control.clone())),
-        Arc::new(HealthService),
+        Arc::new(HealthService { catalogue: live.clone() }),
     ];
     let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
     let server = Server::new(Router::new(services), defaults);
@@ -134,7 +149,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
         traces: Arc::new(wiring::traces::SegmentTraces(traces.clone())),
         network: network.rules,
-        catalogue,
+        catalogue: live,
         clock: clock.clone(),
         init_limit: Duration::from_secs(limits::INIT_SECONDS),
         shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),

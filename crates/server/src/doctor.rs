@@ -8,9 +8,10 @@ use lambd_cli::{
 };
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
 use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport, TmpInForce};
+use lambd_toolchains::Toolchains;
 
 use crate::isolation::{self, Interpreters};
-use crate::{assembly, network};
+use crate::{assembly, network, toolchains};
 
 /// Below this hard limit of open files, some hundred instances are too many.
 const ENOUGH_OPEN_FILES: u64 = 4096;
@@ -22,7 +23,8 @@ impl Inspector for Doctor {
     fn inspect(&self, data_dir: &Path, choice: &IsolationChoice) -> DoctorReport {
         let probe = lambd_sandbox::probe();
         let in_force = isolation::choose(choice).ok();
-        let found = runtimes(&Interpreters::of(in_force.as_ref().unwrap_or(&Isolation::Namespaces)));
+        let interpreters = Interpreters::of(in_force.as_ref().unwrap_or(&Isolation::Namespaces));
+        let found = runtimes(&interpreters, &Toolchains::at(&data_dir.join("toolchains")));
         DoctorReport {
             kernel_release: probe.kernel_release.clone(),
             kernel: kernel(&probe),
@@ -189,14 +191,21 @@ fn on_runtime<T: Send>(work: impl Future<Output = T> + Send) -> Option<T> {
     std::thread::scope(|scope| scope.spawn(run).join().ok().flatten())
 }
 
-fn runtimes(interpreters: &Interpreters) -> Vec<RuntimeFound> {
+fn runtimes(interpreters: &Interpreters, toolchains: &Toolchains) -> Vec<RuntimeFound> {
     let bootstraps = Bootstraps::at("/nowhere".into());
     let catalogue = on_runtime(Catalogue::discover(Substitution::Never, bootstraps, |found| {
         interpreters.are_usable(found)
     }));
+    let installed = toolchains::found(&toolchains.list());
+    let catalogue = catalogue.map(|catalogue| catalogue.with_toolchains(installed));
     let found = catalogue.iter().flat_map(|c| c.found().to_vec());
     found
-        .map(|f| RuntimeFound { id: f.runtime(), path: f.program.clone(), version: f.version_text() })
+        .map(|f| RuntimeFound {
+            created_as: crate::runtimes::created_as(&f.runtime()),
+            id: f.runtime(),
+            path: f.program.clone(),
+            version: f.version_text(),
+        })
         .collect()
 }
 
@@ -208,7 +217,12 @@ fn missing(found: &[RuntimeFound]) -> Vec<RuntimeMissing> {
             let (family, _) = Family::of(id)?;
             let name = family.name();
             let same = found.iter().find(|f| Family::of(&f.id).is_some_and(|(f, _)| f == family));
+            let add = lambd_toolchains::can_be_added(id);
             let remedy = match same {
+                Some(other) if add => {
+                    format!("lambd runtimes add {id}; until then {} runs instead", other.id)
+                }
+                None if add => format!("lambd runtimes add {id}"),
                 Some(other) => {
                     format!("install this version of {name}; until then {} runs instead", other.id)
                 }

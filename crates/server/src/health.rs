@@ -1,14 +1,21 @@
-//! `GET /_lambd/health`: whether the daemon answers.
+//! What the daemon tells of itself: `GET /_lambd/health`, whether it answers; `GET /_lambd/runtimes`, which runtimes run
+//! in which version.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture, json};
+use lambd_runtime::LiveCatalogue;
 
-const PATH: &str = "/_lambd/health";
+use crate::runtimes;
 
-/// The health endpoint. It needs no credential.
-pub(crate) struct HealthService;
+const HEALTH: &str = "/_lambd/health";
+const RUNTIMES: &str = "/_lambd/runtimes";
+
+/// Both endpoints. They need no credential.
+pub(crate) struct HealthService {
+    pub(crate) catalogue: Arc<LiveCatalogue>,
+}
 
 impl AwsService for HealthService {
     fn signing_name(&self) -> &'static str {
@@ -16,7 +23,7 @@ impl AwsService for HealthService {
     }
 
     fn recognises(&self, head: &RequestHead) -> bool {
-        head.path == PATH
+        head.path == HEALTH || head.path == RUNTIMES
     }
 
     fn is_public(&self, _head: &RequestHead) -> bool {
@@ -28,11 +35,14 @@ impl AwsService for HealthService {
     }
 
     fn refuse(&self, _head: &RequestHead, _why: Refusal) -> AwsResponse {
-        json(StatusCode::BAD_REQUEST, &serde_json::json!({ "message": "a health check takes no body" }))
+        json(StatusCode::BAD_REQUEST, &serde_json::json!({ "message": "this takes no body" }))
     }
 
-    fn call(self: Arc<Self>, _request: AwsRequest) -> ServiceFuture {
-        Box::pin(async {
+    fn call(self: Arc<Self>, request: AwsRequest) -> ServiceFuture {
+        Box::pin(async move {
+            if request.head.path == RUNTIMES {
+                return json(StatusCode::OK, &runtimes::in_use(&self.catalogue.current()));
+            }
             json(StatusCode::OK, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
         })
     }

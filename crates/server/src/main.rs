@@ -7,6 +7,7 @@ mod isolation;
 mod network;
 mod runtimes;
 mod shared;
+mod toolchains;
 mod wiring;
 
 use std::process::ExitCode;

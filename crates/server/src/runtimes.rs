@@ -2,20 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use lambd_api::runtimes::CREATABLE;
+use lambd_api::runtimes::{CREATABLE, phases};
 use lambd_cli::{
     RootStatus, RuntimeFound, RuntimeProgram, RuntimeRoot, RuntimeState, RuntimeStatus, RuntimeSubstitution,
-    RuntimesQuery, StartError,
+    RuntimeSubstitutions, RuntimesQuery, StartError,
 };
 use lambd_runtime::ports::Sandboxes;
 use lambd_runtime::{
-    Bootstraps, Catalogue, Family, Found, Provision, RootError, RootOrigin, Selector, Substitution,
-    Unavailable,
+    Bootstraps, Catalogue, Family, Found, LanguageVersion, Provision, RootError, RootOrigin, Selector,
+    Substitution, Unavailable,
 };
 use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
 use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
+use lambd_toolchains::{Installed, Toolchains};
+use lambd_types::{Clock as _, SystemClock};
 
-use crate::wiring;
+use crate::{toolchains, wiring};
 
 /// What to do with images that were unpacked for options which are no longer given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,44 +148,109 @@ pub(crate) fn available(catalogue: &Catalogue) -> Vec<RuntimeFound> {
                 Provision::Root { interpreter, .. } => ("/var/runtime/bootstrap".into(), interpreter),
                 Provision::Interpreter { exact: false, .. } | Provision::Function { .. } => return None,
             };
-            Some(RuntimeFound { version: found.map(version).unwrap_or_default(), path, id })
+            let created_as = created_as(&id);
+            Some(RuntimeFound { version: found.map(version).unwrap_or_default(), path, id, created_as })
         })
         .collect()
+}
+
+/// The runtime of Lambda that is closest to a version of a language, which need not be one of Lambda's.
+pub(crate) fn created_as(id: &str) -> String {
+    let Some((family, wanted)) = Family::of(id).filter(|_| !CREATABLE.contains(&id)) else {
+        return id.to_owned();
+    };
+    let rank = |version: LanguageVersion| i64::from(version.0) * 1000 + i64::from(version.1);
+    let known = CREATABLE.iter().filter_map(|id| Some((Family::of(id)?, *id)));
+    let of_family = known.filter(|((other, _), _)| *other == family);
+    let closest = of_family.min_by_key(|((_, version), _)| (rank(*version) - rank(wanted)).abs());
+    closest.map_or(id, |(_, closest)| closest).to_owned()
 }
 
 /// What `lambd runtimes` lists.
 pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, StartError> {
     let bootstraps = Bootstraps::at(query.data.join("runtime"));
     let mut catalogue =
-        Catalogue::discover(substitution(query.runtime_substitution), bootstraps, |_| true).await;
+        Catalogue::discover(substitution(&query.runtime_substitution), bootstraps, |_| true).await;
+    catalogue = catalogue.with_substitutions(substitutions(&query.runtime_substitution)?);
     catalogue.learn_versions().await;
-    if !query.runtime_roots.is_empty() {
+    let installed = Toolchains::at(&query.toolchains).list();
+    catalogue = catalogue.with_toolchains(toolchains::found(&installed));
+    let mut chosen = query.runtime_roots;
+    chosen.extend(toolchains::roots(&installed, &chosen));
+    if !chosen.is_empty() {
         let options =
             SpawnerOptions { listeners: wiring::sandboxes::listeners(), ..SpawnerOptions::default() };
         let spawner = Spawner::start(options).map_err(|e| StartError::Part(Box::new(e)))?;
         let sandboxes = wiring::sandboxes::Sandboxes(spawner.clone());
-        let roots = roots(query.runtime_roots, &query.data, Others::Keep, &sandboxes).await;
+        let roots = roots(chosen, &query.data, Others::Keep, &sandboxes).await;
         spawner.shutdown().await;
         catalogue = catalogue.with_roots(roots?);
     }
     let known = catalogue.known(CREATABLE);
-    Ok(known.into_iter().map(|id| status(&catalogue, id)).collect())
+    Ok(known.into_iter().map(|id| with_toolchain(status(&catalogue, id), &installed)).collect())
 }
 
-pub(crate) fn substitution(rule: RuntimeSubstitution) -> Substitution {
+/// The rule for runtimes that have none of their own.
+pub(crate) fn substitution(rules: &RuntimeSubstitutions) -> Substitution {
+    of_rule(rules.others)
+}
+
+/// The rules of some runtimes.
+pub(crate) fn substitutions(
+    rules: &RuntimeSubstitutions,
+) -> Result<Vec<(Selector, Substitution)>, StartError> {
+    let rule = |(id, rule): &(String, RuntimeSubstitution)| {
+        let selector = Selector::parse(id, CREATABLE).map_err(|error| StartError::Substitution {
+            id: id.clone(),
+            reason: error.to_string(),
+            remedy: format!("give a runtime such as python3.12, or a family: {}", error.families.join(", ")),
+        })?;
+        Ok((selector, of_rule(*rule)))
+    };
+    rules.of.iter().map(rule).collect()
+}
+
+fn of_rule(rule: RuntimeSubstitution) -> Substitution {
     match rule {
         RuntimeSubstitution::Nearest => Substitution::Nearest,
         RuntimeSubstitution::Never => Substitution::Never,
     }
 }
 
+/// Names the toolchain that runs a runtime, or that waits for a lambd that can run it.
+fn with_toolchain(status: RuntimeStatus, installed: &[Installed]) -> RuntimeStatus {
+    let program = match &status.runs {
+        Some(RuntimeProgram::Interpreter { path }) => Some(path),
+        _ => None,
+    };
+    let runs = installed.iter().find(|one| one.program().is_some() && one.program().as_ref() == program);
+    let waits = installed.iter().find(|one| one.program().is_some() && one.manifest.runtime == status.id);
+    match (status.state, waits) {
+        (RuntimeState::Missing, Some(waits)) => {
+            let otherwise = status.remedy.unwrap_or_default();
+            let name = waits.name();
+            let remedy = Some(format!(
+                "toolchain {name} waits for a lambd that has a runtime for it; else {otherwise}"
+            ));
+            RuntimeStatus { toolchain: Some(name), remedy, ..status }
+        }
+        _ => RuntimeStatus { toolchain: runs.map(Installed::name), ..status },
+    }
+}
+
 fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
+    let today = SystemClock.now().day();
+    let deprecation = phases(&id).map(|phases| phases.deprecated.to_owned());
+    let deprecated = deprecation.as_ref().is_some_and(|day| *day <= today);
     let available = |runs, root: Option<&lambd_runtime::RuntimeRoot>, found: Option<&Found>| RuntimeStatus {
         id: id.clone(),
         state: RuntimeState::Available,
         version: found.map(version),
         runs: Some(runs),
         root: Some(root.map_or(RootStatus::Host, |root| root_status(&root.origin))),
+        toolchain: None,
+        deprecation: deprecation.clone(),
+        deprecated,
         remedy: None,
     };
     match catalogue.provision(&id) {
@@ -203,6 +270,9 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
             version: None,
             runs: None,
             root: None,
+            toolchain: None,
+            deprecation,
+            deprecated,
             remedy: Some(match error {
                 Unavailable::NotInstalled { .. } => install(&id),
                 Unavailable::NotInRoot { .. } => choose(&id),
@@ -216,6 +286,9 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
 }
 
 fn install(id: &str) -> String {
+    if lambd_toolchains::can_be_added(id) {
+        return format!("lambd runtimes add {id}");
+    }
     let what = Family::of(id).map_or_else(
         || id.to_owned(),
         |(family, version)| format!("{} {}", family.name(), family.version_text(version)),
@@ -238,4 +311,19 @@ fn root_status(origin: &RootOrigin) -> RootStatus {
             RootStatus::Image { path: path.clone(), digest: digest.clone() }
         }
     }
+}
+
+/// What clients may know of the runtimes of a running daemon: `lambd functions` shows it. No paths: whoever may call
+/// functions may ask.
+pub(crate) fn in_use(catalogue: &Catalogue) -> serde_json::Value {
+    let known = catalogue.known(CREATABLE).into_iter();
+    let runtimes = known.filter_map(|id| {
+        let (interpreter, substituted) = match catalogue.provision(&id).ok()? {
+            Provision::Interpreter { interpreter, exact, .. } => (Some(interpreter), !exact),
+            Provision::Root { interpreter, .. } => (interpreter, false),
+            Provision::Function { .. } => (None, false),
+        };
+        Some(serde_json::json!({ "id": id, "version": interpreter.map(version), "substituted": substituted }))
+    });
+    runtimes.collect()
 }

@@ -19,6 +19,12 @@ impl UnixMillis {
         (yoe + era * 400 + i64::from(month <= 2), month, day)
     }
 
+    /// The day in UTC: `2018-11-27`.
+    pub fn day(self) -> String {
+        let (y, mo, d) = self.date();
+        format!("{y:04}-{mo:02}-{d:02}")
+    }
+
     /// Whole seconds and milliseconds of the day: (hour, minute, second, millisecond).
     pub fn time(self) -> (u32, u32, u32, u32) {
         let ms = self.0.rem_euclid(86_400_000) as u32;

@@ -11,7 +11,6 @@ use lambd_types::Region;
 
 use super::Output;
 use super::isolation::IsolationFlags;
-use super::serve::RuntimeFlags;
 use super::value::{Document, Endpoint, duration, region};
 
 /// Which daemon to call.
@@ -124,30 +123,6 @@ const FUNCTIONS_HELP: &str = "\
 Examples:
   lambd functions
   lambd functions -o json | jq -r '.[].FunctionName'";
-
-/// Options of `lambd runtimes`.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = RUNTIMES_HELP)]
-pub struct RuntimesArgs {
-    /// `json` prints an array with one object for each runtime
-    #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: Output,
-
-    /// Data directory that images are unpacked into [default: that of `lambd serve`]
-    #[arg(long, value_name = "DIR", env = "LAMBD_DATA", value_hint = ValueHint::DirPath)]
-    pub(crate) data: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) runtimes: RuntimeFlags,
-}
-
-const RUNTIMES_HELP: &str = "\
-Examples:
-  lambd runtimes
-  lambd runtimes --runtime-root python3.12=/images/python:3.12
-  lambd runtimes -o json | jq -r '.[] | select(.state == \"available\") | .id'
-
-Give the options that the daemon gets. An image that was never unpacked is unpacked now.";
 
 /// Options of `lambd doctor`.
 #[derive(Debug, Clone, Args)]

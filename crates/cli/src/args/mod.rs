@@ -3,13 +3,16 @@
 mod calls;
 mod isolation;
 mod limits;
+mod runtimes;
 mod serve;
 mod value;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use calls::ClientFlags;
-pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs, RuntimesArgs};
+pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs};
+pub use runtimes::RuntimesArgs;
+pub(crate) use runtimes::{AddArgs, RemoveArgs, RuntimesAction};
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
 pub(crate) use value::Endpoint;
@@ -56,7 +59,7 @@ pub enum Command {
     Logs(LogsArgs),
     /// List the functions
     Functions(FunctionsArgs),
-    /// List the runtimes: what runs each, in which version, or what to do to get it
+    /// List the runtimes: what runs each, in which version, or what to do to get it; install or remove one
     Runtimes(RuntimesArgs),
     /// Tell what this machine can do for functions, and what is missing
     Doctor(DoctorArgs),
@@ -82,6 +85,18 @@ pub enum RuntimeSubstitution {
     Nearest,
     /// Refuse to run it
     Never,
+}
+
+/// What to do about runtimes that AWS has deprecated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum RuntimeDeprecation {
+    /// Nothing: old code is as good as new
+    Off,
+    /// Create and update functions with them, and say so in the daemon's log
+    #[default]
+    Warn,
+    /// Refuse to create and to update functions with them, from the days on that AWS does
+    Enforce,
 }
 
 /// How much CPU time functions get.

@@ -8,13 +8,16 @@ use lambd_types::{AccountId, Cidr, Region};
 
 use super::isolation::IsolationFlags;
 use super::limits::LimitFlags;
-use super::value::{Document, NetworkChoice, account, base_url, region, runtime_root};
-use super::{CpuShare, LogLevel, RuntimeSubstitution};
-use crate::ports::{RuntimeRoot, ServeArgs};
+use super::value::{Document, NetworkChoice, account, base_url, region, runtime_root, substitution};
+use super::{CpuShare, LogLevel, RuntimeDeprecation, RuntimeSubstitution};
+use crate::ports::{RuntimeRoot, RuntimeSubstitutions, ServeArgs};
 
 /// Where AWS tools for local work already look.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
+
+/// Below the data directory, for `lambd dev` too.
+pub(crate) const TOOLCHAINS: &str = "toolchains";
 
 /// Options of `lambd serve`, shared by `lambd dev`.
 #[derive(Debug, Clone, Args)]
@@ -95,9 +98,27 @@ pub struct ServeFlags {
 /// What runs functions, shared with `lambd runtimes`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RuntimeFlags {
-    /// When a function's runtime version is not installed, run the nearest one or refuse
-    #[arg(long, value_name = "RULE", env = "LAMBD_RUNTIME_SUBSTITUTION", value_enum, default_value_t)]
-    pub(crate) runtime_substitution: RuntimeSubstitution,
+    /// When a function's runtime version is not installed: nearest or never; may be repeated [default: nearest]
+    ///
+    /// nearest runs the nearest version that is installed, and says so in the function's log; never refuses. ID=RULE
+    /// is for a runtime such as python3.12, or for a family such as nodejs. In the environment variable, commas
+    /// separate several.
+    #[arg(
+        long,
+        value_name = "[ID=]RULE",
+        env = "LAMBD_RUNTIME_SUBSTITUTION",
+        value_delimiter = ',',
+        value_parser = substitution
+    )]
+    pub(crate) runtime_substitution: Vec<(Option<String>, RuntimeSubstitution)>,
+
+    /// Functions on runtimes that AWS has deprecated: off, warn or enforce
+    ///
+    /// off: they are as good as any other. warn: they are created and updated, and the daemon's log says so.
+    /// enforce: from the days on that AWS refuses it, they are refused as AWS does. Functions that are there run in
+    /// any case.
+    #[arg(long, value_name = "RULE", env = "LAMBD_RUNTIME_DEPRECATION", value_enum, default_value_t)]
+    pub(crate) runtime_deprecation: RuntimeDeprecation,
 
     /// Root file system for the functions of a runtime, instead of this machine's; may be repeated
     ///
@@ -113,6 +134,23 @@ pub(crate) struct RuntimeFlags {
         value_parser = runtime_root
     )]
     pub(crate) runtime_roots: Vec<RuntimeRoot>,
+}
+
+impl RuntimeFlags {
+    /// The rules, the last of each kind.
+    pub(crate) fn substitutions(&self) -> RuntimeSubstitutions {
+        let mut rules = RuntimeSubstitutions::default();
+        for (id, rule) in &self.runtime_substitution {
+            match id {
+                None => rules.others = *rule,
+                Some(id) => {
+                    rules.of.retain(|(other, _)| other != id);
+                    rules.of.push((id.clone(), *rule));
+                }
+            }
+        }
+        rules
+    }
 }
 
 const SERVE_HELP: &str = "\
@@ -205,6 +243,7 @@ impl ServeFlags {
             region: self.region.clone(),
             account: self.account.clone(),
             data,
+            toolchains: self.data_dir().join(TOOLCHAINS),
             isolation: self.isolation.choice(),
             cpu: self.cpu.unwrap_or(CpuShare::Proportional),
             network: self.network,
@@ -213,7 +252,8 @@ impl ServeFlags {
             s3_endpoint: self.s3_endpoint.clone(),
             xray_daemon: self.xray_daemon,
             limits: self.limits.limits(),
-            runtime_substitution: self.runtimes.runtime_substitution,
+            runtime_substitution: self.runtimes.substitutions(),
+            runtime_deprecation: self.runtimes.runtime_deprecation,
             runtime_roots: self.runtimes.runtime_roots.clone(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }
@@ -264,9 +304,21 @@ mod tests {
         assert_eq!(args.region, Region::default_local());
         assert_eq!(args.account, AccountId::default_local());
         assert_eq!(args.isolation, IsolationChoice::Auto);
-        assert_eq!(args.runtime_substitution, RuntimeSubstitution::Nearest);
+        assert_eq!(args.runtime_substitution, RuntimeSubstitutions::default());
+        assert_eq!(args.runtime_deprecation, RuntimeDeprecation::Warn);
         assert!(args.data.ends_with("lambd"));
         assert_eq!((args.network, args.allow_host_network), (NetworkChoice::Auto, false));
+    }
+
+    #[test]
+    fn substitution_can_depend_on_the_runtime() {
+        let line =
+            "lambd serve --runtime-substitution never --runtime-substitution python=nearest,python3.12=never";
+        let rules = serve(line).for_serve().runtime_substitution;
+        let nearest = ["nodejs20.x", "python3.11", "python3.12", "pythonista1"]
+            .map(|id| rules.rule(id) == RuntimeSubstitution::Nearest);
+        assert_eq!(nearest, [false, true, false, false]);
+        assert!(Cli::try_parse_from(["lambd", "serve", "--runtime-substitution", "python=newest"]).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lambd_types::{AccountId, NetworkPolicy, Region};
 
+use super::RuntimeSubstitution;
 use crate::failure::Failure;
 use crate::ports::RuntimeRoot;
 
@@ -226,6 +227,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     };
     let count: u32 = text[..text.len() - 1].parse().map_err(|_| FORM)?;
     Ok(Duration::from_secs(u64::from(count) * seconds))
+}
+
+/// A rule for all runtimes, or for one or a family of them: `never`, `python3.12=nearest`.
+pub(super) fn substitution(text: &str) -> Result<(Option<String>, RuntimeSubstitution), String> {
+    let (id, rule) = match text.split_once('=') {
+        Some((id, rule)) => (Some(id.to_owned()), rule),
+        None => (None, text),
+    };
+    let rule = <RuntimeSubstitution as clap::ValueEnum>::from_str(rule, false);
+    rule.map(|rule| (id, rule)).map_err(|_| "it is nearest or never, or ID=nearest or ID=never".to_owned())
 }
 
 #[cfg(test)]

@@ -40,6 +40,14 @@ pub(crate) struct FunctionConfiguration {
     pub(crate) environment: Environment,
 }
 
+/// What runs a runtime.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RuntimeInUse {
+    pub(crate) id: String,
+    pub(crate) version: Option<String>,
+    pub(crate) substituted: bool,
+}
+
 /// A function's environment variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -153,6 +161,12 @@ impl Client {
     }
 
     /// Every function, page by page, as the API describes it.
+    /// Which runtimes run in which version; nothing if what is at the endpoint does not tell.
+    pub(crate) async fn runtimes(&self) -> Vec<RuntimeInUse> {
+        let response = self.send("lambda", Method::GET, "/_lambd/runtimes", &[], Bytes::new()).await;
+        response.ok().and_then(|response| serde_json::from_slice(response.body()).ok()).unwrap_or_default()
+    }
+
     pub(crate) async fn list_functions(&self) -> Result<Vec<Value>, ClientError> {
         let mut all = Vec::new();
         let mut path = FUNCTIONS.to_owned() + "/";

@@ -21,7 +21,7 @@ use crate::args::{ClientFlags, Endpoint};
 
 pub(crate) use error::ClientError;
 pub(crate) use lambda::{
-    Environment, FunctionChange, FunctionConfiguration, Invocation, InvocationMode, NewFunction,
+    Environment, FunctionChange, FunctionConfiguration, Invocation, InvocationMode, NewFunction, RuntimeInUse,
 };
 pub(crate) use logs::{FilterQuery, LoggedEvent};
 pub(crate) use sign::Credentials;

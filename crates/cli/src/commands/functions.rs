@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::args::{FunctionsArgs, Output};
-use crate::client::{Client, ClientError, FunctionConfiguration};
+use crate::client::{Client, ClientError, FunctionConfiguration, RuntimeInUse};
 use crate::console::{Console, bytes_text, table};
 use crate::failure::{Exit, Failure};
 
@@ -19,21 +19,32 @@ pub(crate) async fn run(args: FunctionsArgs, console: &Console) -> Result<Exit, 
             console.err(&format!("no functions in {}; `lambd dev DIR` deploys some", client.region()))?;
         }
         Output::Text => {
-            let rows = functions.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+            let runtimes = client.runtimes().await;
+            let rows =
+                functions.iter().map(|function| row(function, &runtimes)).collect::<Result<Vec<_>, _>>()?;
             console.out(&table(&HEADER, &rows, console.out_paint()))?;
         }
     }
     Ok(Exit::Good)
 }
 
-fn row(function: &Value) -> Result<Vec<String>, ClientError> {
+fn row(function: &Value, runtimes: &[RuntimeInUse]) -> Result<Vec<String>, ClientError> {
     let f = FunctionConfiguration::deserialize(function).map_err(ClientError::Response)?;
     Ok(vec![
         f.function_name,
-        f.runtime.unwrap_or_else(|| "-".into()),
+        f.runtime.map_or_else(|| "-".into(), |id| runtime(id, runtimes)),
         format!("{} MB", f.memory_size),
         format!("{} s", f.timeout),
         bytes_text(f.code_size),
         f.last_modified,
     ])
+}
+
+/// The runtime, and the version that runs instead of it if one does.
+fn runtime(id: String, runtimes: &[RuntimeInUse]) -> String {
+    let substitute = runtimes.iter().find(|runtime| runtime.id == id && runtime.substituted);
+    match substitute.and_then(|runtime| runtime.version.as_ref()) {
+        Some(version) => format!("{id} (on {version})"),
+        None => id,
+    }
 }

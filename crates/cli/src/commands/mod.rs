@@ -7,3 +7,4 @@ pub(crate) mod invoke;
 pub(crate) mod logs;
 pub(crate) mod runtimes;
 pub(crate) mod serve;
+pub(crate) mod toolchains;

@@ -1,24 +1,31 @@
 //! `lambd runtimes`.
 
-use crate::args::{Output, RuntimesArgs, default_data_dir};
+use crate::args::{Output, RuntimesAction, RuntimesArgs};
+use crate::commands::toolchains;
 use crate::console::{Console, Paint, table};
 use crate::failure::{Exit, Failure};
-use crate::ports::{Inspector, RuntimesQuery};
+use crate::ports::{Inspector, Installer, RuntimesQuery};
 use crate::report::{RootStatus, RuntimeProgram, RuntimeState, RuntimeStatus};
 
-const HEADER: [&str; 3] = ["RUNTIME", "VERSION", "FROM"];
+const HEADER: [&str; 4] = ["RUNTIME", "VERSION", "DEPRECATED", "FROM"];
 
 /// Digits of a digest that people need to tell two apart.
 const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
 pub(crate) async fn run(
     args: RuntimesArgs,
-    inspector: &impl Inspector,
+    inspector: &(impl Inspector + Installer),
     console: &Console,
 ) -> Result<Exit, Failure> {
+    match args.action {
+        Some(RuntimesAction::Add(args)) => return toolchains::add(args, inspector, console).await,
+        Some(RuntimesAction::Remove(args)) => return toolchains::remove(&args, inspector, console),
+        None => {}
+    }
     let query = RuntimesQuery {
-        data: args.data.unwrap_or_else(default_data_dir),
-        runtime_substitution: args.runtimes.runtime_substitution,
+        data: args.place.data(),
+        toolchains: args.place.toolchains(),
+        runtime_substitution: args.runtimes.substitutions(),
         runtime_roots: args.runtimes.runtime_roots,
     };
     let mut runtimes = inspector.runtimes(query).await?;
@@ -39,7 +46,9 @@ fn text(runtimes: &[RuntimeStatus], paint: Paint) -> String {
     let rows: Vec<Vec<String>> = runtimes
         .iter()
         .map(|runtime| {
-            vec![runtime.id.clone(), runtime.version.clone().unwrap_or_else(|| "-".into()), from(runtime)]
+            let or_dash = |text: Option<&String>| text.cloned().unwrap_or_else(|| "-".into());
+            let deprecation = runtime.deprecation.as_ref().filter(|_| runtime.deprecated);
+            vec![runtime.id.clone(), or_dash(runtime.version.as_ref()), or_dash(deprecation), from(runtime)]
         })
         .collect();
     table(&HEADER, &rows, paint)
@@ -47,7 +56,10 @@ fn text(runtimes: &[RuntimeStatus], paint: Paint) -> String {
 
 fn from(runtime: &RuntimeStatus) -> String {
     let what = match &runtime.runs {
-        Some(RuntimeProgram::Interpreter { path }) => path.display().to_string(),
+        Some(RuntimeProgram::Interpreter { path }) => match &runtime.toolchain {
+            Some(name) => format!("toolchain {name}"),
+            None => path.display().to_string(),
+        },
         Some(RuntimeProgram::Root) => "its own runtime".to_owned(),
         Some(RuntimeProgram::Function) => "the function's own program".to_owned(),
         None => String::new(),
@@ -77,7 +89,17 @@ mod tests {
     use super::*;
 
     fn runtime(id: &str, state: RuntimeState) -> RuntimeStatus {
-        RuntimeStatus { id: id.into(), state, version: None, runs: None, root: None, remedy: None }
+        RuntimeStatus {
+            id: id.into(),
+            state,
+            version: None,
+            runs: None,
+            root: None,
+            toolchain: None,
+            deprecation: None,
+            deprecated: false,
+            remedy: None,
+        }
     }
 
     #[test]
@@ -95,6 +117,7 @@ mod tests {
             RuntimeStatus {
                 runs: Some(RuntimeProgram::Root),
                 root: Some(image),
+                deprecation: Some("2040-01-01".into()),
                 ..runtime("java21", RuntimeState::Available)
             },
             RuntimeStatus {
@@ -111,16 +134,18 @@ mod tests {
             },
             RuntimeStatus {
                 remedy: Some("choose an image".into()),
+                deprecation: Some("2020-01-01".into()),
+                deprecated: true,
                 ..runtime("ruby3.4", RuntimeState::Missing)
             },
         ];
         let expected = "\
-RUNTIME     VERSION  FROM
-python3.12  3.12.4   /usr/local/bin/python3.12 in image sha256:abababababab of /images/py
-java21      -        its own runtime in image sha256:abababababab of /images/py
-provided    -        the function's own program in directory /srv/al
-nodejs22.x  20.1.0   /usr/bin/node instead; to have it, install Node.js 22
-ruby3.4     -        missing; choose an image";
+RUNTIME     VERSION  DEPRECATED  FROM
+python3.12  3.12.4   -           /usr/local/bin/python3.12 in image sha256:abababababab of /images/py
+java21      -        -           its own runtime in image sha256:abababababab of /images/py
+provided    -        -           the function's own program in directory /srv/al
+nodejs22.x  20.1.0   -           /usr/bin/node instead; to have it, install Node.js 22
+ruby3.4     -        2020-01-01  missing; choose an image";
         assert_eq!(text(&runtimes, Paint(false)), expected);
     }
 }

@@ -17,6 +17,7 @@ use crate::args::{DevArgs, RuntimeSubstitution};
 use crate::client::{Client, FunctionConfiguration};
 use crate::failure::{Exit, Failure};
 use crate::ports::RunningDaemon;
+use crate::ports::RuntimeSubstitutions;
 use crate::project::{self, Code, FunctionSpec, Problem, Project, is_installed};
 
 /// The work of `lambd dev` between the start and the stop of the daemon.
@@ -29,7 +30,7 @@ pub(super) struct Session {
     /// Functions that get the event; all if empty.
     chosen: Vec<String>,
     once: bool,
-    substitution: RuntimeSubstitution,
+    substitution: RuntimeSubstitutions,
     deployed: BTreeMap<String, Known>,
     warned: BTreeSet<String>,
     followed: watch::Sender<Followed>,
@@ -61,7 +62,7 @@ impl Session {
             event,
             chosen: args.functions.clone(),
             once: args.once,
-            substitution: args.serve.runtimes.runtime_substitution,
+            substitution: args.serve.runtimes.substitutions(),
             deployed: BTreeMap::new(),
             warned: BTreeSet::new(),
             followed: watch::Sender::new(Followed::default()),
@@ -143,7 +144,7 @@ impl Session {
 
     /// Says, once, that another version than asked for runs a function.
     fn substitute_notice(&mut self, spec: &FunctionSpec, done: &Deployed) -> Option<String> {
-        let nearest = self.substitution == RuntimeSubstitution::Nearest;
+        let nearest = self.substitution.rule(&done.runtime) == RuntimeSubstitution::Nearest;
         if !nearest || is_installed(&done.runtime, &self.target.runtimes) {
             return None;
         }

@@ -7,7 +7,7 @@ pub(crate) fn resolve_runtime(wanted: &str, found: &[RuntimeFound]) -> Result<St
     if !is_family(wanted) {
         return Ok(wanted.to_owned());
     }
-    let newest = found.iter().filter_map(|r| Some((version_in(wanted, &r.id)?, &r.id))).max();
+    let newest = found.iter().filter_map(|r| Some((version_in(wanted, &r.id)?, &r.created_as))).max();
     match newest {
         Some((_, id)) => Ok(id.clone()),
         None => Err(format!("no {wanted} on this machine; install it, then see `lambd doctor`")),
@@ -35,7 +35,12 @@ mod tests {
     use super::*;
 
     fn found(ids: &[&str]) -> Vec<RuntimeFound> {
-        let one = |id: &&str| RuntimeFound { id: (*id).into(), path: "/bin/x".into(), version: "1".into() };
+        let one = |id: &&str| RuntimeFound {
+            id: (*id).into(),
+            created_as: (*id).into(),
+            path: "/bin/x".into(),
+            version: "1".into(),
+        };
         ids.iter().map(one).collect()
     }
 
@@ -44,6 +49,9 @@ mod tests {
         let machine = found(&["python3.9", "python3.12", "nodejs18.x", "nodejs20.x", "pythonista9"]);
         assert_eq!(resolve_runtime("python", &machine).unwrap(), "python3.12");
         assert_eq!(resolve_runtime("nodejs", &machine).unwrap(), "nodejs20.x");
+        let mut ruby = found(&["ruby3.1"]);
+        ruby[0].created_as = "ruby3.2".into();
+        assert_eq!(resolve_runtime("ruby", &ruby).unwrap(), "ruby3.2", "Lambda has had no 3.1");
         assert!(resolve_runtime("ruby", &machine).unwrap_err().contains("no ruby on this machine"));
     }
 

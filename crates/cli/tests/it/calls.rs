@@ -79,7 +79,8 @@ async fn functions_are_listed_over_all_pages() {
     }
     let done = lambd(&["functions", "--endpoint", &stub.url()]).await;
     assert_eq!(done.out.lines().count(), 6, "{}", done.out);
-    assert!(done.out.starts_with("NAME  RUNTIME     MEMORY"), "{}", done.out);
+    assert!(done.out.starts_with("NAME  RUNTIME                 MEMORY"), "{}", done.out);
+    assert_eq!(done.out.matches("python3.11 (on 3.12.4)").count(), 5, "{}", done.out);
     let done = lambd(&["functions", "-o", "json", "--endpoint", &stub.url()]).await;
     let json: Vec<Value> = serde_json::from_str(&done.out).unwrap();
     assert_eq!(json.iter().map(|f| f["FunctionName"].as_str().unwrap()).collect::<String>(), "abcde");

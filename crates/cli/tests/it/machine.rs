@@ -118,3 +118,27 @@ fn help_teaches() {
         assert!(help.contains(part), "{part}\n{help}");
     }
 }
+
+#[tokio::test]
+async fn toolchains_are_added_and_removed() {
+    let added =
+        lambd(&["runtimes", "add", "nodejs22.x", "--data", "/d", "--npm-registry", "http://mirror"]).await;
+    assert_eq!(added.exit, 0, "{}", added.err);
+    let out = &added.out;
+    assert!(out.starts_with("nodejs22.x 22.1.0 is installed: nodejs22.x-toolchain\n"), "{out}");
+    for part in ["from      http://mirror", "checksum  sha512-x", "in        /d/toolchains/it"] {
+        assert!(out.contains(part), "{part}\n{out}");
+    }
+    assert_eq!(added.err, "nodejs22.x: asking http://mirror\nnodejs22.x: downloading http://mirror\n");
+
+    let json = lambd(&["runtimes", "add", "java21", "--from", "/x.zip", "-o", "json", "--data", "/d"]).await;
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&json["source"], &json["already"]), (&Value::from("/x.zip"), &Value::from(false)));
+
+    let refused = lambd(&["runtimes", "add", "cobol"]).await;
+    assert_eq!(refused.exit, 2);
+    assert!(refused.err.ends_with("error: no such runtime\ntry: choose another\n"), "{}", refused.err);
+
+    let removed = lambd(&["runtimes", "remove", "java21", "--data", "/d"]).await;
+    assert_eq!((removed.exit, removed.out.as_str()), (0, "removed java21 of /d/toolchains\n"));
+}

@@ -14,9 +14,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use lambd_cli::{
-    BoxFuture, Check, Daemon, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus,
-    RootStatus, RunningDaemon, RuntimeFound, RuntimeProgram, RuntimeRoot, RuntimeState, RuntimeStatus,
-    RuntimesQuery, ServeArgs, StartError,
+    AddProgress, AddRuntime, AddedRuntime, BoxFuture, Check, Daemon, DoctorReport, Inspector, InstallError,
+    Installer, IsolationChoice, IsolationLevel, IsolationStatus, RootStatus, RunningDaemon, RuntimeFound,
+    RuntimeProgram, RuntimeRoot, RuntimeState, RuntimeStatus, RuntimesQuery, ServeArgs, StartError,
 };
 use lambd_types::Sha256Digest;
 use serde_json::{Value, json};
@@ -111,6 +111,9 @@ impl Stub {
         if let Some(arn) = parts.uri.path().strip_prefix("/2017-03-31/tags/") {
             assert_eq!(parts.method, "POST", "{target}");
             return state.tag(arn, &json);
+        }
+        if parts.uri.path() == "/_lambd/runtimes" {
+            return ok(200, json!([{"id": "python3.11", "version": "3.12.4", "substituted": true}]));
         }
         let path = parts.uri.path().strip_prefix("/2015-03-31/functions").unwrap().trim_matches('/');
         let segments: Vec<&str> = path.split('/').collect();
@@ -310,8 +313,12 @@ impl Daemon for FakeDaemon {
             };
             *self.running.lock().unwrap() = Some(stub.clone());
             let stopped = Arc::clone(&self.stopped);
-            let runtime =
-                |id: &str| RuntimeFound { id: id.into(), path: "/usr/bin/x".into(), version: "1".into() };
+            let runtime = |id: &str| RuntimeFound {
+                id: id.into(),
+                created_as: id.into(),
+                path: "/usr/bin/x".into(),
+                version: "1".into(),
+            };
             Ok(RunningDaemon {
                 endpoint: stub.address,
                 isolation: "namespaces".into(),
@@ -371,6 +378,9 @@ impl Inspector for FakeInspector {
                 version: None,
                 runs: None,
                 root: None,
+                toolchain: None,
+                deprecation: None,
+                deprecated: false,
                 remedy: Some(format!("look into {}", query.data.display())),
             }];
             for RuntimeRoot { id, path } in query.runtime_roots {
@@ -384,10 +394,49 @@ impl Inspector for FakeInspector {
                     version: Some("3.12.4".into()),
                     runs: Some(RuntimeProgram::Interpreter { path: "/usr/bin/python3.12".into() }),
                     root: Some(RootStatus::Directory { path: path.into() }),
+                    toolchain: None,
+                    deprecation: None,
+                    deprecated: false,
                     remedy: None,
                 });
             }
             Ok(runtimes)
         })
+    }
+}
+
+impl Installer for FakeInspector {
+    fn add<'a>(
+        &'a self,
+        request: AddRuntime,
+        progress: &'a (dyn Fn(AddProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<AddedRuntime, InstallError>> {
+        Box::pin(async move {
+            let url = request.npm_registry.unwrap_or_else(|| "http://registry".into());
+            progress(AddProgress::Asking { registry: url.clone() });
+            for received in [0, 5, 10] {
+                progress(AddProgress::Downloading { url: url.clone(), received, total: Some(10) });
+            }
+            if request.id == "cobol" {
+                return Err(InstallError {
+                    reason: "no such runtime".into(),
+                    remedy: "choose another".into(),
+                });
+            }
+            Ok(AddedRuntime {
+                name: format!("{}-toolchain", request.id),
+                version: Some("22.1.0".into()),
+                directory: request.toolchains.join("it"),
+                source: request.from.unwrap_or(url),
+                checksum: Some("sha512-x".into()),
+                already: false,
+                needs_restart: false,
+                id: request.id,
+            })
+        })
+    }
+
+    fn remove(&self, toolchains: &Path, id: &str) -> Result<Vec<String>, InstallError> {
+        Ok(vec![format!("{id} of {}", toolchains.display())])
     }
 }

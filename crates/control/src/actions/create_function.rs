@@ -12,7 +12,8 @@ use super::{layering, packages, signing, tagging};
 use crate::context::store_error;
 use crate::functions::{self, Named, Target};
 use crate::service::success;
-use crate::{Control, condition, publication, settings, unsupported};
+use crate::settings::{self, RuntimeUse};
+use crate::{Control, condition, publication, unsupported};
 
 pub(crate) async fn call(
     control: &Control,
@@ -110,7 +111,7 @@ fn check_values(control: &Control, body: &CreateFunction) -> Result<(), ApiError
                 .to_owned(),
         ));
     };
-    settings::check_runtime(runtime)?;
+    settings::check_runtime(control, runtime, RuntimeUse::Chosen)?;
     unsupported::settings(&body.settings)?;
     if let Some(environment) = &body.settings.environment {
         settings::check_environment(environment)?;

@@ -29,6 +29,8 @@ pub(crate) async fn call(
     let expected = revision::expected(body.revision_id.as_ref());
     let current = revision::latest(control, &target, expected).await?;
     condition::check_change(&current.condition, Change::Code, &target.unqualified_arn())?;
+    let runtime = &current.configuration.runtime;
+    settings::check_runtime(control, runtime, settings::RuntimeUse::Kept)?;
     signing::check_deployment(control, &target.unqualified_holder()).await?;
     packages::check_source(control, &body.code, package.as_ref())?;
     let package = packages::obtain(control, &target.scope, body.code, package).await?;

@@ -10,7 +10,8 @@ use super::revision::{self, Effect, Wanted};
 use crate::condition::Change;
 use crate::functions::{self, Named};
 use crate::service::success;
-use crate::{Control, settings, unsupported};
+use crate::settings::{self, RuntimeUse};
+use crate::{Control, unsupported};
 
 pub(crate) async fn call(
     control: &Control,
@@ -22,9 +23,6 @@ pub(crate) async fn call(
     let mut violations = Violations::default();
     settings::check(&body.settings, &mut violations);
     violations.into_result()?;
-    if let Some(runtime) = &body.settings.runtime {
-        settings::check_runtime(runtime)?;
-    }
     unsupported::settings(&body.settings)?;
     if let Some(environment) = &body.settings.environment {
         settings::check_environment(environment)?;
@@ -39,7 +37,11 @@ pub(crate) async fn call(
         }
     };
     let changed = revision::update(control, &target, wanted, |row| {
+        let had = row.configuration.runtime.clone();
         settings::apply(&body.settings, &mut row.configuration)?;
+        let has = &row.configuration.runtime;
+        let using = if *has == had { RuntimeUse::Kept } else { RuntimeUse::Chosen };
+        settings::check_runtime(control, has, using)?;
         match &wished {
             Some(wished) => wished.apply(row, &target),
             // Nothing has to be made ready: the next event has them.

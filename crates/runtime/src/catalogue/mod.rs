@@ -10,11 +10,13 @@
 //! | `trial`      | running a program of a root file system once                          |
 //! | `bootstraps` | lambd's own runtimes on disk                                          |
 //! | `executable` | functions that are programs by themselves                             |
+//! | `live`       | toolchains that are installed while a daemon runs                     |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
 mod discover;
 mod executable;
+mod live;
 mod plan;
 mod rooted;
 mod roots;
@@ -31,6 +33,7 @@ use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
+pub use live::LiveCatalogue;
 pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
@@ -137,7 +140,7 @@ pub enum Substitution {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The language is known, but no suitable interpreter was found.
-    #[error("{runtime} needs {} {}, which is not installed on this machine; install it and restart lambd{}", .family.name(), .family.version_text(*.version), nearest_text(.nearest))]
+    #[error("{runtime} needs {} {}, which is not installed on this machine; `lambd runtimes` tells how to have it{}", .family.name(), .family.version_text(*.version), nearest_text(.nearest))]
     NotInstalled {
         /// The identifier asked for.
         runtime: String,
@@ -179,6 +182,22 @@ fn nearest_text(nearest: &Option<String>) -> String {
 /// The runtime whose functions are programs by themselves.
 const GO: &str = "go1.x";
 
+/// What can run the functions of a runtime, on whatever machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Support {
+    /// Their packages bring it along.
+    Package,
+    /// lambd's runtime on this version of the language.
+    Interpreter {
+        /// How people call the language.
+        language: &'static str,
+        /// Its version as people write it.
+        version: String,
+    },
+    /// The runtime of an image, and nothing else.
+    Image,
+}
+
 /// What runs the functions of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provision<'a> {
@@ -211,6 +230,7 @@ pub struct Catalogue {
     found: Vec<Found>,
     roots: Vec<RuntimeRoot>,
     substitution: Substitution,
+    substitutions: Vec<(Selector, Substitution)>,
     bootstraps: Bootstraps,
 }
 
@@ -229,13 +249,30 @@ impl Catalogue {
 
     /// A catalogue of given interpreters.
     pub fn new(found: Vec<Found>, substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found, roots: Vec::new(), substitution, bootstraps }
+        Self { found, roots: Vec::new(), substitution, substitutions: Vec::new(), bootstraps }
+    }
+
+    /// The same, with rules of their own for some runtimes. One for a runtime goes before that for its family.
+    #[must_use]
+    pub fn with_substitutions(self, substitutions: Vec<(Selector, Substitution)>) -> Self {
+        Self { substitutions, ..self }
     }
 
     /// The same, with root file systems for some runtimes.
     #[must_use]
     pub fn with_roots(self, roots: Vec<RuntimeRoot>) -> Self {
         Self { roots, ..self }
+    }
+
+    /// The same, with toolchains that go before interpreters of the same version.
+    #[must_use]
+    pub fn with_toolchains(&self, installed: Vec<Found>) -> Self {
+        let mut found = installed;
+        found.extend(self.found.iter().cloned());
+        // Stable, so the first of each version stays the first.
+        found.sort_by_key(|found| (found.family, std::cmp::Reverse(found.version)));
+        found.dedup_by_key(|found| (found.family, found.version));
+        Self { found, ..self.clone() }
     }
 
     /// Asks the interpreters of this machine for the whole of their versions, which starts each of them.
@@ -297,6 +334,19 @@ impl Catalogue {
         matches!(runtime, "provided" | "provided.al2" | "provided.al2023")
     }
 
+    /// What can run the functions of a runtime.
+    pub fn support(runtime: &str) -> Support {
+        if Self::is_custom(runtime) || runtime == GO {
+            return Support::Package;
+        }
+        match Family::of(runtime) {
+            Some((family, version)) if family.has_bootstrap(version) => {
+                Support::Interpreter { language: family.name(), version: family.version_text(version) }
+            }
+            _ => Support::Image,
+        }
+    }
+
     /// How to start `function`.
     pub fn plan(&self, function: &FunctionSnapshot) -> Result<LaunchPlan, Unavailable> {
         let runtime = &function.runtime;
@@ -340,7 +390,7 @@ impl Catalogue {
         let nearest = nearest(found, family, version);
         if let Some(interpreter) = nearest {
             let exact = interpreter.version == version;
-            if exact || self.substitution == Substitution::Nearest {
+            if exact || self.substitution_of(runtime) == Substitution::Nearest {
                 return Ok(Provision::Interpreter { interpreter, root, exact });
             }
         }
@@ -352,6 +402,12 @@ impl Catalogue {
                 Unavailable::NotInstalled { runtime, family, version, nearest }
             }
         })
+    }
+
+    fn substitution_of(&self, runtime: &str) -> Substitution {
+        let rules = self.substitutions.iter();
+        let fitting = rules.filter_map(|(selector, rule)| Some((selector.fit(runtime)?, *rule)));
+        fitting.max_by_key(|(fit, _)| *fit).map_or(self.substitution, |(_, rule)| rule)
     }
 
     /// The root file system that was chosen for a runtime, or else for its family.
@@ -431,6 +487,16 @@ mod tests {
         let plan = catalogue.plan(&function("python3.11")).unwrap();
         assert!(plan.notice.unwrap().contains("running on python3.13"), "of two at one distance the newer");
         assert!(catalogue.plan(&function("python3.8")).unwrap().notice.unwrap().contains("python3.9"));
+    }
+
+    #[test]
+    fn runtimes_can_have_rules_of_their_own() {
+        let rule = |id, rule| (Selector::parse(id, IDENTIFIERS).expect("a selector"), rule);
+        let rules = vec![rule("python", Substitution::Never), rule("python3.12", Substitution::Nearest)];
+        let catalogue = catalogue(Substitution::Nearest).with_substitutions(rules);
+        assert!(catalogue.plan(&function("python3.12")).unwrap().notice.is_some());
+        assert!(catalogue.plan(&function("python3.11")).is_err());
+        assert!(catalogue.plan(&function("python3.13")).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use lambd_archives::Compression;
 use serde::Deserialize;
 
 use super::error::ImageError;
@@ -65,6 +66,22 @@ impl Descriptor {
     /// Its digest, checked to be one.
     pub(super) fn digest(&self) -> Result<Digest, ImageError> {
         Digest::parse(&self.digest).ok_or_else(|| ImageError::Digest(self.digest.clone()))
+    }
+
+    /// How it is compressed, if it is a layer.
+    pub(super) fn compression(&self) -> Option<Compression> {
+        let media_type = &self.media_type;
+        let kind = media_type
+            .strip_prefix("application/vnd.oci.image.layer.v1.")
+            .or_else(|| media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1."))
+            .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.diff."))
+            .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.foreign.diff."))?;
+        match kind {
+            "tar" => Some(Compression::None),
+            "tar+gzip" | "tar.gzip" => Some(Compression::Gzip),
+            "tar+zstd" | "tar.zstd" => Some(Compression::Zstd),
+            _ => None,
+        }
     }
 
     pub(super) fn tag(&self) -> Option<&str> {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use lambd_archives::ArchiveError;
+
 /// Why a root file system cannot be had from a path, or an image cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -100,7 +102,7 @@ pub enum ImageError {
         /// The layer.
         digest: String,
         /// Why.
-        source: LayerError,
+        source: ArchiveError,
     },
     /// The place for unpacked images cannot be used.
     #[error("cannot write {}: {source}", path.display())]
@@ -138,48 +140,6 @@ impl ImageError {
             Self::Store { .. } => "free some space, or choose another directory with --data",
         }
     }
-}
-
-/// Why a layer cannot be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum LayerError {
-    /// It cannot be decompressed or is no tar archive.
-    #[error("not readable: {0}")]
-    Unreadable(io::Error),
-    /// An entry's path climbs out, or is too deep.
-    #[error("entry {entry:?} leads out of the image or is too deep")]
-    Path {
-        /// The entry.
-        entry: String,
-    },
-    /// A hard link to something that is not there.
-    #[error("entry {entry:?} is a hard link to {target:?}, which is not there")]
-    HardLink {
-        /// The entry.
-        entry: String,
-        /// Where it points.
-        target: String,
-    },
-    /// An entry cannot be made.
-    #[error("entry {entry:?}: {source}")]
-    Entry {
-        /// The entry.
-        entry: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The image is larger than allowed when unpacked.
-    #[error("the image unpacks to more than {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: u64,
-    },
-    /// The image has more entries than allowed.
-    #[error("the image has more than {limit} entries")]
-    TooManyEntries {
-        /// The limit.
-        limit: u64,
-    },
 }
 
 fn list(names: &[String]) -> String {

@@ -11,14 +11,11 @@
 //! | `layout`      | the files of an image layout, in a directory or in an archive        |
 //! | `document`    | its JSON documents and the digests in them                           |
 //! | `select`      | from the index to the one manifest that fits                         |
-//! | `compression` | how layers are compressed                                            |
 //! | `layer`       | applying a layer, whiteouts included                                 |
-//! | `tree`        | making files in a directory that no link leads out of                |
 //! | `store`       | unpacked images by digest: made whole or not at all, reused, removed |
 //!
 //! Everything here blocks: it belongs on a thread for blocking work.
 
-mod compression;
 mod document;
 mod error;
 mod layer;
@@ -26,14 +23,13 @@ mod layout;
 mod select;
 mod source;
 mod store;
-mod tree;
 
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod tests;
 
-pub use error::{ImageError, LayerError};
-pub use layer::ImageLimits;
+pub use error::ImageError;
+pub use lambd_archives::Limits as ImageLimits;
 pub use source::{ImageSource, RootSource};
 pub use store::{ImageStore, UnpackedImage};

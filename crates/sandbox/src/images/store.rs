@@ -11,16 +11,15 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use lambd_archives::{Budget, InnerPath, Limits, Tree};
 use rustix::fs::{FlockOperation, flock, syncfs};
 
-use super::compression::Compression;
 use super::document::Descriptor;
 use super::error::ImageError;
-use super::layer::{self, Budget, ImageLimits};
+use super::layer;
 use super::layout::Layout;
 use super::select::{self, Selected};
 use super::source::ImageSource;
-use super::tree::{InnerPath, Tree};
 
 /// A root file system that was unpacked from an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub struct UnpackedImage {
 #[derive(Debug)]
 pub struct ImageStore {
     directory: PathBuf,
-    limits: ImageLimits,
+    limits: Limits,
     _lock: File,
 }
 
@@ -45,7 +44,7 @@ impl ImageStore {
     ///
     /// # Errors
     /// [`ImageError::Store`] when it cannot be written.
-    pub fn open(directory: &Path, limits: ImageLimits) -> Result<Self, ImageError> {
+    pub fn open(directory: &Path, limits: Limits) -> Result<Self, ImageError> {
         let failed = |source| ImageError::Store { path: directory.to_owned(), source };
         // What is in an image is nobody's business but the functions'.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
@@ -130,7 +129,7 @@ impl ImageStore {
 
 fn apply(layout: &Layout, layer: &Descriptor, tree: &Tree, budget: &mut Budget) -> Result<(), ImageError> {
     let digest = layer.digest()?.to_string();
-    let Some(compression) = Compression::of(&layer.media_type) else {
+    let Some(compression) = layer.compression() else {
         return Err(ImageError::MediaType { digest, media_type: layer.media_type.clone() });
     };
     let mut blob = layout.blob(layer)?;

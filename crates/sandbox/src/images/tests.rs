@@ -234,7 +234,7 @@ fn what_every_sandbox_mounts_on_is_made() {
 fn no_entry_lands_outside() {
     for name in ["../out", "a/../../out", "a/.."] {
         let refused = layered(vec![Tar::new().file(name, "x")]).refused();
-        assert!(refused.contains("leads out of the image"), "{name}: {refused}");
+        assert!(refused.contains("leads out of the archive"), "{name}: {refused}");
     }
     let refused = layered(vec![Tar::new().hard_link("a", "../../../etc/passwd")]).refused();
     assert!(refused.contains("hard link to"), "{refused}");

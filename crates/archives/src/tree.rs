@@ -20,11 +20,11 @@ const DEPTH_MAX: usize = 256;
 
 /// A path of an image: relative, of plain names, none of them `..`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct InnerPath(PathBuf);
+pub struct InnerPath(PathBuf);
 
 impl InnerPath {
     /// The path of an entry, `None` when it climbs out, is too deep or is no path at all. The root is empty.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() || bytes.contains(&0) {
             return None;
         }
@@ -39,48 +39,58 @@ impl InnerPath {
         (path.components().count() <= DEPTH_MAX).then_some(Self(path))
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    /// Whether it is the root of the tree.
+    pub fn is_root(&self) -> bool {
         self.0.as_os_str().is_empty()
     }
 
-    pub(super) fn parent(&self) -> Self {
+    /// Where it lies.
+    pub fn parent(&self) -> Self {
         Self(self.0.parent().unwrap_or(Path::new("")).to_owned())
     }
 
     /// Its names from the root on.
-    pub(super) fn names(&self) -> impl Iterator<Item = &OsStr> {
+    pub fn names(&self) -> impl Iterator<Item = &OsStr> {
         self.0.iter()
     }
 
     /// The last name; empty for the root.
-    pub(super) fn name(&self) -> &OsStr {
+    pub fn name(&self) -> &OsStr {
         self.0.file_name().unwrap_or_default()
     }
 }
 
 /// A directory entry, by the directory's inode number and the name: the same however a path led to it.
-pub(super) type EntryKey = (u64, OsString);
+pub type EntryKey = (u64, OsString);
 
 /// An open directory that is being filled.
-pub(super) struct Tree {
+#[derive(Debug)]
+pub struct Tree {
     root: OwnedFd,
     /// How deep the directory itself lies.
     depth: usize,
 }
 
 /// An open directory inside.
-pub(super) struct Inside(OwnedFd);
+#[derive(Debug)]
+pub struct Inside(OwnedFd);
 
 impl Tree {
     /// Opens a directory.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It is no directory.
+    pub fn open(path: &Path) -> io::Result<Self> {
         let root = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let depth = depth_of(root.as_fd())?;
         Ok(Self { root, depth })
     }
 
     /// Opens a directory inside, if it is there.
-    pub(super) fn directory(&self, path: &InnerPath) -> io::Result<Option<Inside>> {
+    ///
+    /// # Errors
+    /// Something else is in the way, or a link on the way leads out.
+    pub fn directory(&self, path: &InnerPath) -> io::Result<Option<Inside>> {
         match self.open_directory(path) {
             Ok(fd) => Ok(Some(Inside(fd))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -89,7 +99,10 @@ impl Tree {
     }
 
     /// Opens a directory inside, and makes those that are missing.
-    pub(super) fn make_way(&self, path: &InnerPath) -> io::Result<Inside> {
+    ///
+    /// # Errors
+    /// Something else is in the way, it is too deep, or the disk refuses.
+    pub fn make_way(&self, path: &InnerPath) -> io::Result<Inside> {
         match self.open_directory(path) {
             Err(Errno::NOENT) if !path.is_root() => {
                 let parent = self.make_way(&path.parent())?;
@@ -124,7 +137,10 @@ impl Tree {
     }
 
     /// Makes a directory, or gives an existing one these permissions.
-    pub(super) fn make_directory(&self, parent: &Inside, name: &OsStr, mode: RawMode) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It is too deep, or the disk refuses.
+    pub fn make_directory(&self, parent: &Inside, name: &OsStr, mode: RawMode) -> io::Result<()> {
         if parent.kind(name)? != Some(FileType::Directory) {
             self.check_depth(parent)?;
             parent.clear(name)?;
@@ -138,12 +154,18 @@ impl Tree {
 
 impl Inside {
     /// Names an entry across paths.
-    pub(super) fn key(&self, name: &OsStr) -> io::Result<EntryKey> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn key(&self, name: &OsStr) -> io::Result<EntryKey> {
         Ok((rustix::fs::fstat(&self.0)?.st_ino, name.to_owned()))
     }
 
     /// What is there by this name.
-    pub(super) fn kind(&self, name: &OsStr) -> io::Result<Option<FileType>> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn kind(&self, name: &OsStr) -> io::Result<Option<FileType>> {
         match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(status) => Ok(Some(FileType::from_raw_mode(status.st_mode))),
             Err(Errno::NOENT) => Ok(None),
@@ -152,20 +174,29 @@ impl Inside {
     }
 
     /// Makes an empty file that only the daemon can use yet, in the place of whatever is there.
-    pub(super) fn make_file(&self, name: &OsStr) -> io::Result<std::fs::File> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn make_file(&self, name: &OsStr) -> io::Result<std::fs::File> {
         self.clear(name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
     /// Makes a symbolic link, in the place of whatever is there. Its target may be anything.
-    pub(super) fn make_link(&self, name: &OsStr, target: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn make_link(&self, name: &OsStr, target: &[u8]) -> io::Result<()> {
         self.clear(name)?;
         Ok(rustix::fs::symlinkat(target, &self.0, name)?)
     }
 
     /// Makes another name for an existing file or link, in the place of whatever is there.
-    pub(super) fn make_hard_link(&self, name: &OsStr, source: &Self, source_name: &OsStr) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn make_hard_link(&self, name: &OsStr, source: &Self, source_name: &OsStr) -> io::Result<()> {
         let inode = |directory: &Self, name: &OsStr| {
             rustix::fs::statat(&directory.0, name, AtFlags::SYMLINK_NOFOLLOW).map(|status| status.st_ino)
         };
@@ -183,7 +214,10 @@ impl Inside {
 
     /// Removes an entry and what is below, but keeps what `keep` says, and the directories on the way to
     /// it.
-    pub(super) fn prune(&self, name: &OsStr, keep: &dyn Fn(&EntryKey) -> bool) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn prune(&self, name: &OsStr, keep: &dyn Fn(&EntryKey) -> bool) -> io::Result<()> {
         let Some(kind) = self.kind(name)? else { return Ok(()) };
         if kind.is_dir() {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -202,7 +236,10 @@ impl Inside {
     }
 
     /// The same with everything in this directory.
-    pub(super) fn prune_all(&self, keep: &dyn Fn(&EntryKey) -> bool) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn prune_all(&self, keep: &dyn Fn(&EntryKey) -> bool) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let listed = rustix::fs::openat(&self.0, c".", flags, Mode::empty())?;
         // All names first: what is removed while a directory is read may hide another.
@@ -217,7 +254,10 @@ impl Inside {
 }
 
 /// Gives a finished file its permissions, and its time: interpreters compare it with that of compiled code.
-pub(super) fn finish_file(file: BorrowedFd<'_>, mode: RawMode, modified_seconds: u64) -> io::Result<()> {
+///
+/// # Errors
+/// The kernel refuses.
+pub fn finish_file(file: BorrowedFd<'_>, mode: RawMode, modified_seconds: u64) -> io::Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o777))?;
     let modified = Timespec { tv_sec: i64::try_from(modified_seconds).unwrap_or(0), tv_nsec: 0 };
     let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };

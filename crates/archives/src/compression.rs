@@ -1,44 +1,46 @@
-//! How layers are compressed, and reading them.
+//! How archives are compressed, and reading them.
 
 use std::io::{self, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// Bytes that are read from a blob at a time.
+/// Bytes that are read at a time.
 const BUFFER: usize = 128 * 1024;
 
-/// How a layer is compressed.
+/// How an archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
+pub enum Compression {
+    /// Not at all.
     None,
+    /// By gzip.
     Gzip,
+    /// By zstd.
     Zstd,
+    /// By xz.
+    Xz,
 }
 
 impl Compression {
-    /// By the media type of a layer; `None` for what is no layer.
-    pub(super) fn of(media_type: &str) -> Option<Self> {
-        let kind = media_type
-            .strip_prefix("application/vnd.oci.image.layer.v1.")
-            .or_else(|| media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1."))
-            .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.diff."))
-            .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.foreign.diff."))?;
-        match kind {
-            "tar" => Some(Self::None),
-            "tar+gzip" | "tar.gzip" => Some(Self::Gzip),
-            "tar+zstd" | "tar.zstd" => Some(Self::Zstd),
-            _ => None,
+    /// By the first bytes of a file; [`Self::None`] if they are no known kind's.
+    pub fn of_start(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            _ => Self::None,
         }
     }
 
     /// What was compressed.
-    pub(super) fn reader<'a>(self, compressed: impl Read + 'a) -> Box<dyn Read + 'a> {
+    pub fn reader<'a>(self, compressed: impl Read + 'a) -> Box<dyn Read + 'a> {
         let source = BufReader::with_capacity(BUFFER, compressed);
         match self {
             Self::None => Box::new(source),
             Self::Gzip => Box::new(MultiGzDecoder::new(source)),
+            Self::Xz => Box::new(XzReader::new(source, true)),
             Self::Zstd => Box::new(Zstd { source, decoder: FrameDecoder::new(), within_frame: false }),
         }
     }

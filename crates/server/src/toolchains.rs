@@ -1,0 +1,196 @@
+//! Toolchains: installed by `lambd runtimes add`, used by the catalogue.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lambd_cli::{AddProgress, AddRuntime, AddedRuntime, BoxFuture, InstallError, Installer, RuntimeRoot};
+use lambd_runtime::{Family, Found};
+use lambd_sandbox::images::{ImageLimits, ImageStore, RootSource};
+use lambd_toolchains::{Images, Installed, Registries, Request, Step, ToolchainError, Toolchains};
+
+use crate::doctor::Doctor;
+use crate::isolation::Interpreters;
+
+impl Installer for Doctor {
+    fn add<'a>(
+        &'a self,
+        request: AddRuntime,
+        progress: &'a (dyn Fn(AddProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<AddedRuntime, InstallError>> {
+        Box::pin(async move {
+            let toolchains = Toolchains::at(&request.toolchains);
+            let registries = Registries::find(request.npm_registry, request.pypi_index);
+            let request = Request { runtime: request.id, from: request.from, registries };
+            let tell = |step| progress(told(step));
+            let added = lambd_toolchains::add(&toolchains, &request, Arc::new(UnpackedImages), &tell).await;
+            let added = added.map_err(install_error)?;
+            let (name, root) = (added.installed.name(), added.installed.root());
+            let Installed { manifest, directory } = added.installed;
+            Ok(AddedRuntime {
+                id: request.runtime,
+                name,
+                version: Some(manifest.version).filter(|version| !version.is_empty()),
+                directory,
+                source: manifest.source,
+                checksum: manifest.checksum,
+                already: added.already,
+                needs_restart: root.is_some() && !added.already,
+            })
+        })
+    }
+
+    fn remove(&self, toolchains: &Path, id: &str) -> Result<Vec<String>, InstallError> {
+        Toolchains::at(toolchains).remove(id).map_err(install_error)
+    }
+}
+
+fn told(step: Step) -> AddProgress {
+    match step {
+        Step::Waiting => AddProgress::Waiting,
+        Step::Asking { registry } => AddProgress::Asking { registry },
+        Step::Downloading { url, received, total } => AddProgress::Downloading { url, received, total },
+        Step::Unpacking => AddProgress::Unpacking,
+        Step::Trying => AddProgress::Trying,
+    }
+}
+
+fn install_error(error: ToolchainError) -> InstallError {
+    InstallError { reason: error.to_string(), remedy: error.remedy() }
+}
+
+struct UnpackedImages;
+
+impl Images for UnpackedImages {
+    fn unpack(&self, image: &str, below: &Path) -> Result<(PathBuf, String), (String, String)> {
+        let failed =
+            |error: lambd_sandbox::images::ImageError| (error.to_string(), error.remedy().to_owned());
+        match RootSource::parse(image).map_err(failed)? {
+            RootSource::Directory(path) => Err((
+                format!("{} is no image layout", path.display()),
+                "give the directory or the archive of an OCI image; a directory that holds a root file system is for \
+                 --runtime-root"
+                    .into(),
+            )),
+            RootSource::Image(source) => {
+                let store = ImageStore::open(&below.join("image"), ImageLimits::default()).map_err(failed)?;
+                let unpacked = store.unpack(&source).map_err(failed)?;
+                Ok((unpacked.root, unpacked.digest))
+            }
+        }
+    }
+}
+
+/// The toolchains of a running daemon.
+pub(crate) struct Live {
+    toolchains: Toolchains,
+    interpreters: Arc<Interpreters>,
+    /// Where toolchains are shown to users who cannot enter the data directory.
+    shared: Option<PathBuf>,
+}
+
+impl Live {
+    pub(crate) fn new(directory: &Path, interpreters: Arc<Interpreters>, shared: Option<&Path>) -> Self {
+        let shared = shared.map(|shared| shared.join("toolchains"));
+        Self { toolchains: Toolchains::at(directory), interpreters, shared }
+    }
+
+    /// The same toolchains where functions can reach them.
+    fn reachable(&self, installed: Vec<Installed>) -> Vec<Installed> {
+        let Some(shared) = &self.shared else { return installed };
+        for entry in std::fs::read_dir(shared).into_iter().flatten().flatten() {
+            let listed = installed.iter().any(|one| entry.file_name() == one.name().as_str());
+            if !listed && let Err(error) = lambd_sandbox::remove_tree(&entry.path()) {
+                tracing::warn!(directory = %entry.path().display(), %error, "cannot remove");
+            }
+        }
+        let reach = |one: Installed| {
+            let directory = shared.join(one.name());
+            let shown = if directory.is_dir() { Ok(()) } else { show(&one.directory, &directory) };
+            match shown {
+                Ok(()) => Some(Installed { directory, ..one }),
+                Err(error) => {
+                    tracing::warn!(toolchain = one.name(), %error, "functions cannot be given it");
+                    None
+                }
+            }
+        };
+        installed.into_iter().filter_map(reach).collect()
+    }
+}
+
+impl lambd_runtime::ports::Toolchains for Live {
+    fn changed(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.toolchains.directory()).and_then(|meta| meta.modified()).ok()
+    }
+
+    fn installed(&self) -> Vec<Found> {
+        let installed = self.reachable(self.toolchains.list());
+        found(&installed).into_iter().filter(|found| self.interpreters.are_usable(found)).collect()
+    }
+}
+
+/// Makes a directory appear elsewhere, complete or not at all: by hard links where that is possible.
+fn show(from: &Path, at: &Path) -> std::io::Result<()> {
+    let mut incoming = at.as_os_str().to_owned();
+    incoming.push(".incoming");
+    let incoming = PathBuf::from(incoming);
+    if let Some(parent) = at.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let filled = link_all(from, &incoming).and_then(|()| std::fs::rename(&incoming, at));
+    if filled.is_err() {
+        // The reason why it failed is worth more.
+        let _ = lambd_sandbox::remove_tree(&incoming);
+    }
+    filled
+}
+
+fn link_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            link_all(&source, &target)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(&source)?, &target)?;
+        } else if std::fs::hard_link(&source, &target).is_err() {
+            std::fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Toolchains that lambd has a bootstrap for, the newest first.
+pub(crate) fn found(installed: &[Installed]) -> Vec<Found> {
+    let mut found: Vec<Found> = installed
+        .iter()
+        .filter_map(|one| {
+            let (family, version) = Family::of(&one.manifest.runtime)?;
+            let (program, prefix) = (one.program()?, one.directory.clone());
+            Some(Found { family, version, exact: Some(one.manifest.version.clone()), program, prefix })
+        })
+        .collect();
+    let numbers = |found: &Found| -> Vec<u64> {
+        let exact = found.exact.as_deref().unwrap_or_default();
+        exact.split(['.', '_', '+', '-']).map_while(|part| part.parse().ok()).collect()
+    };
+    found.sort_by_key(|found| std::cmp::Reverse(numbers(found)));
+    found
+}
+
+/// The root file systems among the toolchains, for runtimes that no option chooses one for.
+pub(crate) fn roots(installed: &[Installed], chosen: &[RuntimeRoot]) -> Vec<RuntimeRoot> {
+    let mut roots: Vec<RuntimeRoot> = Vec::new();
+    for one in installed {
+        let Some(root) = one.root() else { continue };
+        let id = &one.manifest.runtime;
+        // Of several for one runtime, the first by name.
+        if !chosen.iter().chain(&roots).any(|root| root.id == *id) {
+            roots.push(RuntimeRoot { id: id.clone(), path: root.display().to_string() });
+        }
+    }
+    roots
+}

@@ -1,0 +1,39 @@
+"""The commands of the README, as they stand there."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.daemon import environment, program
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+#: Language and command of each row of the table of languages.
+ROWS = re.findall(r"^\| ([^|]+?) \| `lambd (dev [^`]+)` \|$", README, re.MULTILINE)
+
+
+def test_the_readme_has_a_command_for_each_language():
+    languages = {language.split(",")[0] for language, _ in ROWS}
+    assert languages >= {"Python", "Node.js", "Ruby", "Go", "bash"}
+
+
+@pytest.mark.parametrize("command", [command for _, command in ROWS], ids=[language for language, _ in ROWS])
+def test_a_command_for_each_language(command, tmp_path):
+    """Each deploys and answers; `--once` because nobody stays to edit."""
+    arguments = shlex.split(command)
+    # A copy, for what is built stays in the folder.
+    copy = tmp_path / arguments[1]
+    shutil.copytree(ROOT / arguments[1], copy, ignore=shutil.ignore_patterns("dist"))
+    done = subprocess.run(
+        [program(), *arguments, "--once", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")],
+        capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = re.search(r"\{.*Hello, Ada!.*\}", done.stdout)
+    assert answer, done.stdout
+    assert set(json.loads(answer[0])) == {"message", "from"}
