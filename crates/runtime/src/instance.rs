@@ -280,23 +280,23 @@ impl Instance {
             Err(ending) => ending,
         };
         let answer = self.answer(&invocation, ending).await;
-        let running =
-            self.running().clone().filter(|running| answer.reusable && !running.crew().is_at_rest());
-        let Some(running) = running else {
-            let (outcome, reusable) = self.conclude(&invocation, answer);
-            self.log.settle().await;
-            return Ok(Delivery { outcome, reusable: Some(reusable) });
-        };
-        if invocation.keep_tail {
+        let running = self.running().clone();
+        let busy = running.as_ref().filter(|running| answer.reusable && !running.crew().is_at_rest());
+        let answer = match busy {
+            None => answer,
             // The end of the log is part of the answer.
-            let answer = self.wait_for_extensions(&running, &invocation, answer).await;
-            let (outcome, reusable) = self.conclude(&invocation, answer);
-            self.log.settle().await;
-            return Ok(Delivery { outcome, reusable: Some(reusable) });
-        }
+            Some(busy) if invocation.keep_tail => self.wait_for_extensions(busy, &invocation, answer).await,
+            Some(_) => return Ok(self.answer_early(invocation, answer)),
+        };
+        let (outcome, reusable) = self.conclude(&invocation, answer, running);
+        self.log.settle().await;
+        Ok(Delivery { outcome, reusable: Some(reusable) })
+    }
+
+    fn answer_early(&self, invocation: Invocation, answer: Answer) -> Delivery {
         let outcome = outcome(answer.payload.clone(), None);
         *self.unfinished() = Some((invocation, answer));
-        Ok(Delivery { outcome, reusable: None })
+        Delivery { outcome, reusable: None }
     }
 
     /// Waits until the extensions are done with an event that was delivered, and tells whether the instance can take
@@ -307,7 +307,7 @@ impl Instance {
             return false;
         };
         let answer = self.wait_for_extensions(&running, &invocation, answer).await;
-        let (_, reusable) = self.conclude(&invocation, answer);
+        let (_, reusable) = self.conclude(&invocation, answer, Some(running));
         self.log.settle().await;
         reusable
     }
@@ -558,10 +558,14 @@ impl Instance {
 
     /// Writes what the log has to say at the end of an event, and makes the caller's answer. Tells whether the instance
     /// can take another event.
-    fn conclude(&self, invocation: &Invocation, answer: Answer) -> (Outcome, bool) {
+    fn conclude(
+        &self,
+        invocation: &Invocation,
+        answer: Answer,
+        running: Option<Arc<Running>>,
+    ) -> (Outcome, bool) {
         let Answer { payload, status, duration, reusable, mut lines } = answer;
         let request_id = &invocation.request_id;
-        let running = self.running().clone();
         lines.extend(self.line(PlatformEvent::End { request_id }));
         let report = PlatformEvent::Report(Report {
             request_id,
