@@ -18,6 +18,7 @@
 # only the C part is taken.
 # frozen_string_literal: true
 
+require_relative 'gems'
 require 'json'
 require 'socket.so'
 

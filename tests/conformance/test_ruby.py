@@ -84,3 +84,15 @@ def test_broken_handlers(functions, name):
     assert "undefined method `other' for " in functions.invoke(name).failed("Function<NoMethodError>")["errorMessage"].replace("'other", "`other")
     functions.configure(name, Handler="function.handler")
     assert functions.invoke(name).good() == 1
+
+
+def test_gems_that_come_with_ruby(functions, name):
+    """What the interpreter has brought along can be required, as on AWS."""
+    source = """require 'rexml/document'
+require 'matrix'
+def handler(event:, context:)
+  [REXML::Document.new('<a>text</a>').root.text, Matrix.identity(2).to_a]
+end
+"""
+    functions.ruby(name, source)
+    assert functions.invoke(name).good() == ["text", [[1, 0], [0, 1]]]

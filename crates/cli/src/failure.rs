@@ -35,6 +35,10 @@ pub(crate) enum Failure {
     NoFunctions { dir: PathBuf },
     #[error("no function named {name} here; there is {}", known.join(", "))]
     UnknownFunction { name: String, known: Vec<String> },
+    #[error("lambd starts no debugger for {runtime}, the runtime of {name}")]
+    NoDebugger { name: String, runtime: String },
+    #[error("port {port}, for the debugger of {name}, is another function's already")]
+    DebugPortTwice { name: String, port: u16 },
     #[error("{}", problems_text(.0))]
     Problems(Vec<Problem>),
     #[error("cannot watch {}: {source}", path.display())]
@@ -61,6 +65,10 @@ impl Failure {
                 "if the limit of inotify watches is reached, raise it: sysctl fs.inotify.max_user_watches=524288"
                     .into(),
             ),
+            Self::NoDebugger { .. } => Some(
+                "attach a debugger to its process instead, such as `dlv attach PID` or `gdb -p PID`, as root".into(),
+            ),
+            Self::DebugPortTwice { name, .. } => Some(format!("give it another: --debug {name}:PORT")),
             Self::Unreadable { .. } | Self::UnknownFunction { .. } | Self::Problems(_) | Self::Output(_) => None,
         }
     }
@@ -75,6 +83,8 @@ impl Failure {
             | Self::NotJson { .. }
             | Self::NoFunctions { .. }
             | Self::UnknownFunction { .. }
+            | Self::NoDebugger { .. }
+            | Self::DebugPortTwice { .. }
             | Self::Problems(_)
             | Self::Watch { .. }
             | Self::Output(_) => 2,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use lambd_types::{AccountId, Cidr, NetworkPolicy, Region, limits};
+use lambd_types::{AccountId, Cidr, FunctionName, NetworkPolicy, Region, limits};
 
 use crate::args::{
     CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeDeprecation, RuntimeSubstitution,
@@ -156,6 +156,8 @@ pub struct ServeArgs {
     pub runtime_deprecation: RuntimeDeprecation,
     /// Root file systems that are used instead of the machine's own.
     pub runtime_roots: Vec<RuntimeRoot>,
+    /// Functions that run under their language's debugger, and where that can be reached.
+    pub debug: Vec<(FunctionName, SocketAddr)>,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
 }
@@ -279,6 +281,20 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The address for a debugger cannot be listened on.
+    #[error("cannot listen for a debugger on {address}: {source}")]
+    DebugPort {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A function cannot be debugged at the isolation level in force.
+    #[error("functions at the isolation level {level} may not listen, as debuggers do")]
+    DebugLevel {
+        /// The level.
+        level: String,
+    },
     /// Another daemon works with this data directory.
     #[error("another lambd{} uses the data directory {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
     DataLocked {
@@ -357,6 +373,8 @@ impl StartError {
             Self::Listen { .. } => {
                 "choose an address of this machine, and a port above 1023, with --listen".into()
             }
+            Self::DebugLevel { .. } => "leave --debug out, or choose another level with --isolation".into(),
+            Self::DebugPort { .. } => "choose a free port: --debug NAME:PORT".into(),
             Self::DataLocked { .. } => {
                 "stop the other lambd, or choose another directory with --data DIR".into()
             }

@@ -15,6 +15,7 @@ use crate::machine::provisioned::{Allocation, Wanted};
 use crate::ports::{Delivery, Instance, Instances};
 use crate::provisioning::{Lease, Provisioning};
 use crate::retiring::Retiring;
+use crate::turns::Turns;
 use crate::{InvokeError, InvokeOptions};
 
 /// Invokes functions. Clones share their instances.
@@ -29,6 +30,7 @@ struct Inner {
     concurrency: Concurrency,
     provisioning: Provisioning,
     retiring: Retiring,
+    turns: Turns,
     /// An instance became idle while housekeeping slept without a time to wake.
     idle: Notify,
     asleep: AtomicBool,
@@ -47,6 +49,7 @@ impl Invoker {
             concurrency,
             provisioning,
             retiring,
+            turns: Turns::of(&options.one_at_a_time),
             idle: Notify::new(),
             asleep: AtomicBool::new(false),
         });
@@ -61,8 +64,13 @@ impl Invoker {
         event: Event,
         log_type: LogType,
     ) -> Result<Outcome, InvokeError> {
+        let turn = self.inner.turns.take(&function.key.name).await;
         let permit = self.inner.concurrency.acquire(&function.key)?;
-        let run = tokio::spawn(self.inner.clone().run(function, event, log_type, permit));
+        let run = self.inner.clone().run(function, event, log_type, permit);
+        let run = tokio::spawn(async move {
+            let _turn = turn;
+            run.await
+        });
         match run.await {
             Ok(result) => result,
             Err(panic) => match panic.try_into_panic() {

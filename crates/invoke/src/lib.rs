@@ -19,6 +19,7 @@ mod options;
 pub mod ports;
 mod provisioning;
 mod retiring;
+mod turns;
 
 pub use async_queue::{AsyncQueue, QueueError};
 pub use error::InvokeError;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lambd_types::limits;
+use lambd_types::{FunctionName, limits};
 
 use crate::machine::retry::RetryPolicy;
 
@@ -23,6 +23,9 @@ pub struct InvokeOptions {
     pub async_in_flight: usize,
     /// The same of one function, so that a slow one leaves room for others.
     pub async_in_flight_per_function: usize,
+    /// Functions of which one event at a time is processed; others wait for it. For debugging: whoever follows one
+    /// event does not want the next beside it.
+    pub one_at_a_time: Vec<FunctionName>,
 }
 
 impl Default for InvokeOptions {
@@ -35,6 +38,7 @@ impl Default for InvokeOptions {
             retry: RetryPolicy::default(),
             async_in_flight: 64,
             async_in_flight_per_function: 16,
+            one_at_a_time: Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, Reply};
 use crate::catalogue::{LiveCatalogue, Unavailable};
+use crate::debugging::Debuggers;
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
 use crate::extensions::{self, Registered, ShutdownReason};
 use crate::layout;
@@ -42,6 +43,8 @@ pub struct InstancesOptions {
     pub network: NetworkRules,
     /// Managed runtimes.
     pub catalogue: Arc<LiveCatalogue>,
+    /// Functions that run under a debugger.
+    pub debuggers: Debuggers,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// How long an instance may initialise before that is cut off and repeated inside its first event.
@@ -120,6 +123,7 @@ impl Instances {
             function: function.clone(),
             log_stream: stream_name,
             initialization,
+            debugger: o.debuggers.of(&function.key.name).filter(|_| launcher.can_be_debugged()),
             launcher,
             network,
             root: plan.root,

@@ -284,6 +284,7 @@ impl Bench {
         *sandboxes.scripts.lock().unwrap() = scripts.into_iter().collect();
         let lines = Arc::new(Lines::default());
         let instances = Instances::new(InstancesOptions {
+            debuggers: Debuggers::default(),
             sandboxes: sandboxes.clone(),
             logs: Arc::new(OneStream(lines.clone())),
             endpoint: Arc::new(NoEndpoint),

@@ -9,6 +9,7 @@
 
 mod api;
 mod catalogue;
+mod debugging;
 mod environment;
 mod error_document;
 mod extensions;
@@ -26,4 +27,5 @@ pub use catalogue::{
     Bootstraps, Catalogue, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue, Provision,
     RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable, UnknownRuntime,
 };
+pub use debugging::Debuggers;
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, ExtensionsApi, Mailbox, Reply, ReportedError};
 use crate::catalogue::Launcher;
+use crate::debugging::{self, Debugger};
 use crate::environment;
 use crate::extensions::{self, Crew, Failure, Invoked, ShutdownReason};
 use crate::instance::{InstancesOptions, StartError};
@@ -49,6 +50,8 @@ pub(crate) struct Design {
     pub(crate) log_stream: String,
     pub(crate) initialization: InitializationType,
     pub(crate) launcher: Launcher,
+    /// Of a function that is to be debugged.
+    pub(crate) debugger: Option<Arc<Debugger>>,
     pub(crate) network: NetworkPolicy,
     /// See [`Blueprint`], as for the following.
     pub(crate) root: Option<PathBuf>,
@@ -59,13 +62,22 @@ pub(crate) struct Design {
 }
 
 impl Design {
-    fn blueprint(&self, id: String, view: &View, addresses: &Addresses) -> Blueprint {
+    /// The port that a debugger is to listen on inside, for a function that is to be debugged.
+    fn debugger_port(&self) -> Option<u16> {
+        let shares_network = self.network == NetworkPolicy::Host;
+        self.debugger.as_ref().map(|debugger| debugger.port_inside(shares_network))
+    }
+
+    fn blueprint(&self, id: String, view: &View, addresses: &Addresses, debugger: Option<u16>) -> Blueprint {
         let layout = Layout::new(view, &self.binds, &self.symlinks);
         let (binds, symlinks) = match view {
             View::OwnRoot => layout::beside(&self.binds, &self.symlinks),
             View::Host { .. } => (self.binds.clone(), self.symlinks.clone()),
         };
         let mut start = self.launcher.start(&layout);
+        if let Some(port) = debugger {
+            start = self.launcher.under_debugger(start, port, &layout);
+        }
         if self.launcher.takes_wrapper() {
             start = wrapper::wrapped(start, &self.function.environment, &layout);
         }
@@ -85,7 +97,10 @@ impl Design {
             root: self.root.clone(),
             binds,
             symlinks,
-            memory_bytes: self.function.memory.bytes(),
+            memory_bytes: match debugger {
+                Some(_) => self.function.memory.bytes().max(debugging::MEMORY_MIN),
+                None => self.function.memory.bytes(),
+            },
             tmp_bytes: self.function.ephemeral_storage.bytes(),
         }
     }
@@ -113,6 +128,7 @@ pub(crate) struct Running {
     sandbox: Arc<dyn Sandbox>,
     ended: Arc<AtomicBool>,
     activity: Mutex<Activity>,
+    debugger: Option<Arc<Debugger>>,
     at_full_cpu: AtomicBool,
     tasks: Vec<AbortHandle>,
     _endpoint: Box<dyn Send + Sync>,
@@ -132,7 +148,8 @@ impl Running {
         let id = random::hex(&random::bytes::<16>());
         let base = Base { network: design.network, own_root: design.root.is_some() };
         let prepared = o.sandboxes.prepare(base).await?;
-        let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses());
+        let debugger_port = design.debugger_port();
+        let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses(), debugger_port);
         let command = blueprint.command.clone();
         let mut sandbox = prepared.build(blueprint).await?;
         let machine = |what: &str| StartError::Machine(what.to_owned());
@@ -168,6 +185,9 @@ impl Running {
         };
         let mut tasks = vec![tokio::spawn(server).abort_handle(), tokio::spawn(watch).abort_handle()];
         tasks.extend(companion_ends.map(|ends| tokio::spawn(crew.clone().follow(ends)).abort_handle()));
+        if let (Some(debugger), Some(port)) = (&design.debugger, debugger_port) {
+            debugger.present(&sandbox, port);
+        }
         Ok(Self {
             command,
             started,
@@ -177,6 +197,7 @@ impl Running {
             telemetry: telemetry.clone(),
             clock: o.clock.clone(),
             sandbox,
+            debugger: design.debugger.clone(),
             ended,
             activity: Mutex::new(Activity::Busy),
             at_full_cpu: AtomicBool::new(true),
@@ -239,6 +260,17 @@ impl Running {
         }
     }
 
+    /// Resolves at `until`, unless the function is being debugged; then it may take longer.
+    async fn time_over(&self, until: Instant) {
+        match &self.debugger {
+            None => tokio::time::sleep_until(until).await,
+            Some(debugger) => {
+                let again = until.saturating_duration_since(Instant::now());
+                debugger.time_over(until, again).await;
+            }
+        }
+    }
+
     /// Waits until the runtime and all extensions are ready, but not for longer than `until`. External extensions
     /// come first: the runtime starts when all have registered.
     pub(crate) async fn initialise(&self, until: Instant) -> Result<(), Ending> {
@@ -262,7 +294,7 @@ impl Running {
             result = ready => result,
             failure = self.crew.failure() => Err(Ending::Extension(failure)),
             exit = self.exited() => Err(Ending::Exited(exit)),
-            () = tokio::time::sleep_until(until) => Err(Ending::TimedOut),
+            () = self.time_over(until) => Err(Ending::TimedOut),
         }
     }
 
@@ -285,7 +317,7 @@ impl Running {
                 true => Ending::Untaken(exit),
                 false => Ending::Exited(exit),
             },
-            () = tokio::time::sleep_until(until) => Ending::TimedOut,
+            () = self.time_over(until) => Ending::TimedOut,
         }
     }
 
@@ -305,7 +337,7 @@ impl Running {
             () = self.crew.at_rest() => Ok(()),
             failure = self.crew.failure() => Err(Ending::Extension(failure)),
             () = is_over => Ok(()),
-            () = tokio::time::sleep_until(until) => Err(Ending::TimedOut),
+            () = self.time_over(until) => Err(Ending::TimedOut),
         }
     }
 
@@ -358,7 +390,8 @@ impl Running {
     /// Stops everything inside where it is. One that is busy is left alone.
     pub(crate) fn freeze(&self) -> io::Result<()> {
         let mut activity = self.activity();
-        if *activity == Activity::Idle {
+        // Somebody who debugs expects answers, also between events.
+        if *activity == Activity::Idle && self.debugger.is_none() {
             self.sandbox.freeze()?;
             *activity = Activity::Frozen;
         }

@@ -1,5 +1,6 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
-use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, LiveCatalogue};
+use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_toolchains::Toolchains;
-use lambd_types::{Clock, EphemeralStorage, NetworkPolicy, SystemClock, limits};
+use lambd_types::{Clock, EphemeralStorage, FunctionName, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -38,6 +39,9 @@ fn prepared_sandboxes(policy: NetworkPolicy) -> usize {
     }
 }
 
+/// How long instances stay without an event where functions are debugged: nobody wants to attach again after lunch.
+const DEBUGGED_IDLE: Duration = Duration::from_secs(8 * 3600);
+
 /// Starts daemons.
 pub(crate) struct Assembly;
 
@@ -56,6 +60,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let isolation = isolation::choose(&args.isolation)?;
     runtimes::check_level(&args.runtime_roots, &isolation)?;
+    let debuggers = debuggers(args.debug, &isolation).await?;
     let beside = beside(&isolation, &data)?;
     let shared = beside.as_ref().map_or(data.as_path(), Shared::path).to_path_buf();
     let nat = network::nat(&isolation, args.denied_networks);
@@ -143,6 +148,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
     let server = Server::new(Router::new(services), defaults);
 
+    let one_at_a_time: Vec<FunctionName> = debuggers.functions().cloned().collect();
     let instances = Instances::new(InstancesOptions {
         sandboxes,
         logs: Arc::new(wiring::logs::Logs(log_writer.clone())),
@@ -150,12 +156,19 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         traces: Arc::new(wiring::traces::SegmentTraces(traces.clone())),
         network: network.rules,
         catalogue: live,
+        debuggers,
         clock: clock.clone(),
         init_limit: Duration::from_secs(limits::INIT_SECONDS),
         shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
     });
     let options = InvokeOptions {
         concurrent_executions: args.limits.concurrent_executions,
+        idle_timeout: if one_at_a_time.is_empty() {
+            InvokeOptions::default().idle_timeout
+        } else {
+            DEBUGGED_IDLE
+        },
+        one_at_a_time,
         ..InvokeOptions::default()
     };
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
@@ -195,6 +208,18 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+/// Listens for those who debug functions.
+async fn debuggers(
+    functions: Vec<(FunctionName, SocketAddr)>,
+    level: &Isolation,
+) -> Result<Debuggers, StartError> {
+    if matches!(level, Isolation::Process) && !functions.is_empty() {
+        return Err(StartError::DebugLevel { level: level.to_string() });
+    }
+    let listening = Debuggers::listen(functions).await;
+    listening.map_err(|(address, source)| StartError::DebugPort { address, source })
 }
 
 /// Where `/tmp` of functions is, if it can be on disk.

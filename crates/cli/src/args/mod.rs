@@ -15,7 +15,7 @@ pub use runtimes::RuntimesArgs;
 pub(crate) use runtimes::{AddArgs, RemoveArgs, RuntimesAction};
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
 pub use serve::{DevArgs, ServeFlags};
-pub(crate) use value::Endpoint;
+pub(crate) use value::{Debugged, Endpoint};
 pub use value::{IsolationChoice, NetworkChoice};
 
 /// AWS Lambda on your own Linux machines.

@@ -8,7 +8,9 @@ use lambd_types::{AccountId, Cidr, Region};
 
 use super::isolation::IsolationFlags;
 use super::limits::LimitFlags;
-use super::value::{Document, NetworkChoice, account, base_url, region, runtime_root, substitution};
+use super::value::{
+    Debugged, Document, NetworkChoice, account, base_url, region, runtime_root, substitution,
+};
 use super::{CpuShare, LogLevel, RuntimeDeprecation, RuntimeSubstitution};
 use crate::ports::{RuntimeRoot, RuntimeSubstitutions, ServeArgs};
 
@@ -187,6 +189,14 @@ pub struct DevArgs {
     #[arg(long = "function", value_name = "NAME", requires = "event")]
     pub(crate) functions: Vec<String>,
 
+    /// Run this function under its language's debugger; may be repeated
+    ///
+    /// Each of its instances waits for a debugger at 127.0.0.1:PORT before it loads the handler. Time limits do not
+    /// count while it waits and while a debugger is attached, and events are processed one after the other. Default
+    /// ports: 5678 for Python (debugpy), 9229 for Node.js (inspector), 12345 for Ruby (rdbg).
+    #[arg(long, value_name = "NAME[:PORT]")]
+    pub(crate) debug: Vec<Debugged>,
+
     #[command(flatten)]
     pub(crate) serve: ServeFlags,
 }
@@ -255,6 +265,7 @@ impl ServeFlags {
             runtime_substitution: self.runtimes.substitutions(),
             runtime_deprecation: self.runtimes.runtime_deprecation,
             runtime_roots: self.runtimes.runtime_roots.clone(),
+            debug: Vec::new(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }
     }

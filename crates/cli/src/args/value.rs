@@ -11,6 +11,31 @@ use super::RuntimeSubstitution;
 use crate::failure::Failure;
 use crate::ports::RuntimeRoot;
 
+/// A function to debug, and the port for its debugger; without one, the usual port of its language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Debugged {
+    pub(crate) name: String,
+    pub(crate) port: Option<u16>,
+}
+
+impl FromStr for Debugged {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, port) = match text.split_once(':') {
+            None => (text, None),
+            Some((name, port)) => match port.parse() {
+                Ok(port) if port > 0 => (name, Some(port)),
+                _ => return Err("a port is a number from 1 to 65535"),
+            },
+        };
+        if name.is_empty() {
+            return Err("a function's name comes first");
+        }
+        Ok(Self { name: name.to_owned(), port })
+    }
+}
+
 /// A JSON document and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Document {

@@ -1,5 +1,6 @@
 //! The loop of `lambd dev`: start, deploy, invoke, follow, watch.
 
+mod debug;
 mod deploy;
 mod event;
 mod screen;
@@ -38,10 +39,16 @@ pub(crate) async fn run(
     // Before the first look at the files, so that no change falls between the two.
     let watcher = if args.once { None } else { Some(Watcher::new(&args.dir)?) };
     let project = load(&args, &scope)?;
+    let debug = debug::addresses(&args.debug, &project)?;
+    let serve = ServeArgs { debug, ..serve };
 
     let running = start(daemon, serve.clone(), args.serve.listen.is_none()).await?;
     let screen = Screen::new(console.clone(), &args.dir);
     screen.title(&running, serve.region.as_str(), serve.account.as_str());
+    for (name, address) in &serve.debug {
+        let runtime = project.functions.iter().find(|spec| spec.name == *name).map(|spec| &spec.runtime);
+        screen.debugging(&debug::notice(name, runtime.map_or("", String::as_str), *address));
+    }
     let outcome = {
         let session = Session::new(&args, &running, scope, client_of(&running, &serve), event, screen);
         tokio::select! {

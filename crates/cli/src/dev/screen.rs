@@ -117,6 +117,10 @@ impl Screen {
         notices.iter().for_each(|notice| self.warning(notice));
     }
 
+    pub(super) fn debugging(&self, notice: &str) {
+        self.line(&format!("{} {notice}", self.paint.cyan("◉")));
+    }
+
     pub(super) fn watching(&self, count: usize) {
         let noun = if count == 1 { "function" } else { "functions" };
         self.line(&format!(

@@ -35,7 +35,10 @@ const FILES: &[(Family, &str, &str)] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),
+    bootstrap!(Family::NodeJs, "nodejs", "debug.cjs"),
     bootstrap!(Family::Ruby, "ruby", "bootstrap.rb"),
+    bootstrap!(Family::Ruby, "ruby", "debug.rb"),
+    bootstrap!(Family::Ruby, "ruby", "gems.rb"),
     bootstrap!(Family::Ruby, "ruby", "lib/logger.rb"),
 ];
 

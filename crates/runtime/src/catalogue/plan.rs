@@ -8,6 +8,7 @@ use lambd_types::FunctionSnapshot;
 
 use super::roots::{Contents, RuntimeRoot};
 use super::{Bootstraps, Family, Found, LanguageVersion};
+use crate::debugging::under_debugger;
 use crate::layout::{self, LANG_DIR, Layout, OPT, TASK_ROOT};
 
 /// The parts of a toolchain that programs need, below its prefix. Not the prefix itself: that of a Node.js in
@@ -145,6 +146,19 @@ impl Launcher {
     /// brings along looks at the variable by itself.
     pub(crate) fn takes_wrapper(&self) -> bool {
         matches!(self, Self::Managed { .. })
+    }
+
+    /// Whether the runtime can be started under a debugger. Custom runtimes start themselves.
+    pub(crate) fn can_be_debugged(&self) -> bool {
+        matches!(self, Self::Managed { .. })
+    }
+
+    /// The same start under the language's debugger, listening on `port`.
+    pub(crate) fn under_debugger(&self, start: Start, port: u16, layout: &Layout) -> Start {
+        match self {
+            Self::Managed { interpreter, .. } => under_debugger(start, interpreter.family, port, layout),
+            Self::Custom { .. } | Self::Executable { .. } | Self::InRoot { .. } => start,
+        }
     }
 
     /// What is executed where files are as `layout` says.

@@ -1,0 +1,89 @@
+//! Connections from the host to the debugger of whatever instance a function has.
+
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Debuggee, State};
+
+/// How often a debugger that does not listen yet is tried.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+
+/// Accepts connections until the future is dropped.
+pub(super) async fn serve(
+    listener: TcpListener,
+    debuggee: watch::Sender<Option<Debuggee>>,
+    state: watch::Sender<State>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((outside, _)) = listener.accept().await else {
+            tokio::time::sleep(TRY_EVERY).await;
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        connections.spawn(connect(outside, debuggee.subscribe(), state.clone()));
+    }
+}
+
+/// One connection, from when there is an instance until either side closes it.
+async fn connect(
+    mut outside: TcpStream,
+    debuggee: watch::Receiver<Option<Debuggee>>,
+    state: watch::Sender<State>,
+) {
+    let mut inside = tokio::select! {
+        inside = reach(debuggee) => inside,
+        () = closed(&outside) => return,
+    };
+    let _ = outside.set_nodelay(true);
+    let _ = inside.set_nodelay(true);
+    let _attached = Attached::begin(&state);
+    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+}
+
+/// Waits for an instance whose debugger listens.
+async fn reach(mut debuggee: watch::Receiver<Option<Debuggee>>) -> TcpStream {
+    loop {
+        let present = debuggee.borrow_and_update().clone();
+        let connecting = present.and_then(|present| Some(present.sandbox.upgrade()?.connect(present.port)));
+        if let Some(connecting) = connecting {
+            if let Ok(inside) = connecting.await {
+                return inside;
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        } else {
+            // The sender is gone only with the relay itself.
+            let _ = debuggee.changed().await;
+        }
+    }
+}
+
+/// Resolves when the other side has closed a connection, whatever it has sent before.
+async fn closed(connection: &TcpStream) {
+    loop {
+        match connection.ready(Interest::READABLE).await {
+            Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(TRY_EVERY).await,
+            _ => return,
+        }
+    }
+}
+
+/// Counts a connection while it is there.
+struct Attached<'a>(&'a watch::Sender<State>);
+
+impl<'a> Attached<'a> {
+    fn begin(state: &'a watch::Sender<State>) -> Self {
+        state.send_modify(|state| *state = State { awaited: false, connections: state.connections + 1 });
+        Self(state)
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|state| state.connections -= 1);
+    }
+}
