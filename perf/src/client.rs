@@ -31,6 +31,17 @@ pub(crate) struct Answer<'a> {
     pub(crate) took: Duration,
 }
 
+/// A response in chunks that was thrown away as it came.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    /// From the first byte out to the first byte of the body in.
+    pub(crate) first: Duration,
+    /// To its last.
+    pub(crate) whole: Duration,
+    /// Bytes that came, with those around the chunks.
+    pub(crate) bytes: usize,
+}
+
 impl Client {
     /// Connects; small requests are sent at once.
     pub(crate) fn connect(host: SocketAddr) -> Result<Self, Error> {
@@ -87,6 +98,41 @@ impl Client {
         let (head, body) = self.received.split_at(head_end);
         let head = std::str::from_utf8(head).map_err(|_| Error::Protocol("a head that is not text"))?;
         Ok(Answer { status, head, body: &body[..body_end - head_end], took })
+    }
+
+    /// Sends prepared bytes and reads a response in chunks, of any length.
+    pub(crate) fn stream(&mut self, request: &[u8]) -> Result<Streamed, Error> {
+        const END: &[u8] = b"\r\n0\r\n\r\n";
+        let start = Instant::now();
+        self.stream.write_all(request)?;
+        self.received.clear();
+        let head_end = loop {
+            if let Some(at) = find(&self.received, 0, b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.read_more()?;
+        };
+        if !self.received.starts_with(b"HTTP/1.1 200 ") {
+            return Err(Error::Answer(String::from_utf8_lossy(&self.received).into_owned()));
+        }
+        while self.received.len() == head_end {
+            self.read_more()?;
+        }
+        let first = start.elapsed();
+        let mut bytes = self.received.len() - head_end;
+        let mut buffer = vec![0; 256 * 1024];
+        // The end is recognised in the last few bytes, whatever pieces they come in.
+        let mut last = self.received.split_off(self.received.len().saturating_sub(END.len()));
+        while !last.ends_with(END) {
+            let count = self.stream.read(&mut buffer)?;
+            if count == 0 {
+                return Err(Error::Protocol("the connection was closed"));
+            }
+            bytes += count;
+            last.extend_from_slice(&buffer[count.saturating_sub(END.len())..count]);
+            last.drain(..last.len().saturating_sub(END.len()));
+        }
+        Ok(Streamed { first, whole: start.elapsed(), bytes })
     }
 
     /// Reads a chunked body and moves its pieces together. Returns where the body ends.
@@ -200,6 +246,31 @@ mod tests {
             "\n\r\n",
         ];
         assert_eq!(answer(pieces), (200, "hello!".into(), None));
+    }
+
+    #[test]
+    fn streams_end_wherever_they_are_cut() {
+        for pieces in [
+            &["HTTP/1.1 200 OK\r\n\r\n5\r\nhello\r\n0\r\n\r\n"][..],
+            &["HTTP/1.1 200 OK\r\n\r\n", "5\r\nhello\r\n0", "\r", "\n\r\n"][..],
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _request = stream.read(&mut [0; 4096]).unwrap();
+                for piece in pieces {
+                    stream.write_all(piece.as_bytes()).unwrap();
+                    std::thread::yield_now();
+                }
+            });
+            let mut client = Client::connect(address).unwrap();
+            let request = client.request("POST", "/", b"");
+            let streamed = client.stream(&request).unwrap();
+            assert_eq!(streamed.bytes, 15);
+            assert!(streamed.first <= streamed.whole);
+            server.join().unwrap();
+        }
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -70,8 +72,41 @@ pub(crate) fn serve() -> Result<(), Error> {
     })
 }
 
-async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn echo(request: Request<Incoming>) -> Result<Response<Either<Full<Bytes>, Parts>>, Infallible> {
+    let parts = Parts::of(request.uri().path());
     let body =
         request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Ok(Response::new(Full::new(body)))
+    Ok(Response::new(parts.map_or_else(|| Either::Left(Full::new(body)), Either::Right)))
+}
+
+/// The path that streams so many parts of so many bytes.
+pub(crate) fn stream_path(parts: usize, bytes: usize) -> String {
+    format!("/stream/{parts}/{bytes}")
+}
+
+/// A body in chunks.
+struct Parts {
+    left: usize,
+    part: Bytes,
+}
+
+impl Parts {
+    fn of(path: &str) -> Option<Self> {
+        let (parts, bytes) = path.strip_prefix("/stream/")?.split_once('/')?;
+        Some(Self { left: parts.parse().ok()?, part: vec![b'x'; bytes.parse().ok()?].into() })
+    }
+}
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+        self.left = left;
+        Poll::Ready(Some(Ok(Frame::data(self.part.clone()))))
+    }
 }

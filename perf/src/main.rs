@@ -5,7 +5,7 @@
 //! interleaved over several rounds, so that a machine that slows down slows down everything alike;
 //! reported are medians of the rounds and ratios to the floor.
 //!
-//! The floor is a hyper server in a process of its own that echoes request bodies: what the same
+//! The floor is a hyper server in a process of its own that echoes request bodies, and streams on request: what the same
 //! HTTP stack can do on this machine when nothing happens behind it.
 
 mod api;
@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod sandboxes;
 mod stats;
+mod streaming;
 
 use std::process::ExitCode;
 

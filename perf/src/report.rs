@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::sandboxes::Sandboxes;
 use crate::stats::median;
+use crate::streaming::Streaming;
 
 /// All results of a run; each list has one value per measurement.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) memory: Vec<f64>,
     /// MiB beside that of programs that connect the sandboxes which it keeps ready.
     pub(crate) uplinks: Vec<f64>,
+    /// Streamed responses.
+    pub(crate) streaming: Option<Streaming>,
     /// Making execution environments.
     pub(crate) sandboxes: Option<Sandboxes>,
     /// The API of a daemon with many functions.
@@ -60,6 +63,7 @@ impl Report {
             startup: Vec::new(),
             memory: Vec::new(),
             uplinks: Vec::new(),
+            streaming: None,
             sandboxes: None,
             api: None,
         }
@@ -71,7 +75,12 @@ impl Report {
         if !self.targets.is_empty() {
             self.invocations(&mut text);
         }
-        for part in [self.sandboxes.as_ref().map(Sandboxes::table), self.api.as_ref().map(Api::table)] {
+        let parts = [
+            self.streaming.as_ref().map(Streaming::table),
+            self.sandboxes.as_ref().map(Sandboxes::table),
+            self.api.as_ref().map(Api::table),
+        ];
+        for part in parts {
             let Some(part) = part else { continue };
             if !text.is_empty() {
                 text.push('\n');
@@ -146,6 +155,7 @@ impl Report {
             "daemon_ready_ms": values(&self.startup),
             "idle_memory_mib": values(&self.memory),
             "idle_uplinks_mib": values(&self.uplinks),
+            "streaming": self.streaming.as_ref().map(Streaming::json),
             "api": self.api.as_ref().map(Api::json),
             "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),
         });

@@ -14,6 +14,7 @@ use crate::options::{Options, Plan};
 use crate::report::{Report, Series, Target};
 use crate::sandboxes::Sandboxes;
 use crate::stats;
+use crate::streaming::Streaming;
 
 /// Connections of a throughput measurement.
 const CONNECTIONS: usize = 16;
@@ -92,6 +93,7 @@ fn interleaved(
         targets.push((daemon.address(), lambda::invocations(function.name)));
     }
 
+    let mut streaming = Streaming::default();
     let mut mark = 0;
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {} ...", plan.rounds);
@@ -101,6 +103,7 @@ fn interleaved(
         for ((address, path), target) in targets.iter().zip(&mut report.targets) {
             load(*address, path, plan, &mut target.series)?;
         }
+        streaming.round(floor.address(), daemon.address(), FUNCTIONS[0].name, plan)?;
         for (function, target) in FUNCTIONS.iter().zip(report.targets.iter_mut().skip(1)) {
             for _ in 0..plan.cold_starts {
                 mark += 1;
@@ -108,6 +111,7 @@ fn interleaved(
             }
         }
     }
+    report.streaming = Some(streaming);
     Ok(())
 }
 

@@ -10,6 +10,7 @@
  *                GET of the next event behind it in the same write, so a warm event costs
  *                one write; the server must take pipelined requests.
  *   Output       console lines on stdout, written before the call returns.
+ *   Streaming    streaming.cjs beside this file, loaded for handlers that stream.
  *   Exit         129 after an uncaught exception (also one in initialization), 128 after
  *                an unhandled rejection, each after it was posted.
  *
@@ -134,6 +135,7 @@ function fault(name, Base) {
 
 const ImportModuleError = fault('ImportModuleError');
 const UserCodeSyntaxError = fault('UserCodeSyntaxError');
+const MalformedStreamingHandler = fault('MalformedStreamingHandler');
 const HandlerNotFound = fault('HandlerNotFound');
 const MalformedHandlerName = fault('MalformedHandlerName');
 const UnhandledPromiseRejection = fault('UnhandledPromiseRejection', class extends Error {
@@ -226,6 +228,14 @@ class RuntimeApi {
     const requests = [{ text, done: posted }];
     if (next) requests.push({ text: this.getNext, done: next });
     this.exchange(requests);
+  }
+
+  /* Begins a request whose body the caller writes to the socket. It cannot be sent twice. */
+  begin(line, headers, done) {
+    if (!this.socket) this.connect();
+    this.socket.ref();
+    this.pending.push({ done, again: true });
+    this.socket.write(`${line}${this.tail}${headers}\r\n`);
   }
 
   exchange(requests) {
@@ -392,6 +402,36 @@ function isModuleScope(folder) {
   return false;
 }
 
+// ---------------------------------------------------------------- streaming
+
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
+
+/* The global `awslambda`, which handlers are marked with while they are loaded. */
+function provideAwsLambda() {
+  if (['1', 'true'].includes(env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA)) return;
+  global.awslambda = {
+    streamifyResponse(handler, options) {
+      handler[STREAMING] = 'response';
+      if (options && typeof options.highWaterMark === 'number') {
+        handler[HIGH_WATER_MARK] = parseInt(options.highWaterMark, 10);
+      }
+      return handler;
+    },
+    get HttpResponseStream() { return require('./streaming.cjs').HttpResponseStream; },
+  };
+}
+
+/* What serves the events of a handler that streams; null for all others. */
+function streamingOf(handler) {
+  const mode = handler[STREAMING];
+  if (mode === undefined || mode === null || mode === false) return null;
+  if (mode !== 'response') {
+    throw new MalformedStreamingHandler('Only response streaming is supported.');
+  }
+  return require('./streaming.cjs').serve;
+}
+
 // ---------------------------------------------------------------- serving
 
 /* Calls the handler as a method, for it is `Runtime.handler` in the frames of a trace. */
@@ -400,6 +440,7 @@ class Runtime {
     this.api = api;
     this.current = null; // the event in hand, until it is answered
     this.whenIdle = null; // what to do when the event loop has run empty
+    this.stream = null; // what serves an event of a handler that streams
   }
 
   /* What to do with the reply to a GET next. The handler starts from an empty stack, so
@@ -410,11 +451,16 @@ class Runtime {
 
   serve(status, headers, body) {
     if (status !== 200) throw new Error(`The Runtime API answered ${status} to next.`);
-    this.api.release();
     const invocation = new Invocation(this, headers);
     this.current = invocation;
     requestId = invocation.id;
     tenantId = headers['lambda-runtime-aws-tenant-id'];
+    if (this.stream) {
+      // The connection keeps the process going until the response has ended.
+      this.stream(this, STREAMING_TOOLS, invocation, headers, body);
+      return;
+    }
+    this.api.release();
     // Without a callback and without a promise the answer is null, once all is done.
     this.whenIdle = () => invocation.respond(null);
     try {
@@ -436,21 +482,40 @@ class Runtime {
       () => {}, this.received);
   }
 
+  /* Asks for the next event after one that was answered without `answer`. */
+  goOn(invocation) {
+    const next = () => this.api.next(this.received);
+    this.current = null;
+    this.whenIdle = invocation.waits ? next : null;
+    this.api.release();
+    if (!invocation.waits) next();
+  }
+
   /* Reports an error that nobody caught, to the event in hand or as one of
    * initialization, and ends the process. */
   die(title, error, status) {
     logError(title, error);
     const document = errorDocument(error);
     const headers = errorHeaders(error, document);
+    const exit = () => process.exit(status);
+    if (this.current && this.current.abort && this.current.abort(document, exit)) return;
     const where = this.current ? `invocation/${encodeURIComponent(this.current.id)}/error`
       : requestId === undefined ? 'init/error' : null;
     if (!where) process.exit(status); // already answered: only the exit is left to tell
     this.current = null;
     this.whenIdle = null;
     this.api.startOver();
-    this.api.post(where, headers, JSON.stringify(document), () => process.exit(status));
+    this.api.post(where, headers, JSON.stringify(document), exit);
   }
 }
+
+const STREAMING_TOOLS = {
+  errorDocument,
+  headerText,
+  logError,
+  pathOf: (invocation, kind) => `${API}invocation/${encodeURIComponent(invocation.id)}/${kind}`,
+  reject: (invocation, error) => invocation.report(error),
+};
 
 function errorHeaders(error, document) {
   const cause = xrayCause(error, document);
@@ -493,6 +558,10 @@ class Invocation {
 
   reject(error) {
     logError('Invoke Error', error);
+    this.report(error);
+  }
+
+  report(error) {
     const document = errorDocument(error);
     if (this.isFirst()) {
       this.runtime.answer(this, 'error', errorHeaders(error, document), JSON.stringify(document));
@@ -551,6 +620,7 @@ function jsonHeader(text, name) {
 
 function main() {
   patchConsole();
+  provideAwsLambda();
   const runtime = new Runtime(new RuntimeApi(env.AWS_LAMBDA_RUNTIME_API));
   process.on('uncaughtException', (error) => runtime.die('Uncaught Exception', error, 129));
   process.on('unhandledRejection', (reason, promise) => runtime.die(
@@ -562,6 +632,7 @@ function main() {
   });
   loadHandler(env.LAMBDA_TASK_ROOT, env._HANDLER).then((handler) => {
     runtime.handler = handler;
+    runtime.stream = streamingOf(handler);
     runtime.api.next(runtime.received);
   }).catch((error) => runtime.die('Uncaught Exception', error, 129));
 }

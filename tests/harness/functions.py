@@ -4,8 +4,10 @@ import base64
 import functools
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import packages
 from .clients import ACCOUNT, REGION
@@ -37,6 +39,16 @@ def node_runtime() -> str:
 def ruby_version() -> str:
     """Major and minor version of this machine's Ruby."""
     return _printed("ruby", "-e", "print RUBY_VERSION[/\\d+\\.\\d+/]")
+
+
+@functools.cache
+def java_homes() -> dict:
+    """The JDKs of this machine, by runtime identifier."""
+    homes = {}
+    for release in sorted(Path("/usr/lib/jvm").glob("*/release")):
+        major = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.M)[1]
+        homes.setdefault(f"java{major}", str(release.parent.resolve()))
+    return homes
 
 
 def _printed(*command: str) -> str:

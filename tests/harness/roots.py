@@ -93,6 +93,18 @@ class Root:
             self._libraries(str(extension))
         return self
 
+    def java(self, home: str, library: str):
+        """The JDK of this machine at ``home``, where images for Java have theirs, and what a library of functions needs."""
+        target = self.path / "opt/java/openjdk"
+        take = lambda source, to: self._take(Path(os.path.realpath(source)), Path(to))  # noqa: E731
+        # Debian's has links into /etc.
+        left_out = shutil.ignore_patterns("legal", "jmods", "include", "man", "docs", "src.zip", "ct.sym", "libatk-wrapper.so")
+        shutil.copytree(home, target, copy_function=take, ignore=left_out, ignore_dangling_symlinks=True)
+        for program in ("bin/java", "lib/server/libjvm.so", "lib/libnet.so", "lib/libnio.so", "lib/libzip.so"):
+            self._libraries(str(Path(home) / program))
+        self._libraries(library)
+        return self
+
     def _libraries(self, program: str):
         listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
         for name, path in re.findall(r"^\s*(?:(\S+) => )?(/\S+) \(0x", listed, re.M):

@@ -20,10 +20,12 @@ PATIENCE = 20  # seconds, for a loaded machine
 
 
 class Post:
-    """One POST of the function: its path below /2018-06-01/runtime/, headers, body."""
+    """One POST of the function: its path below /2018-06-01/runtime/, headers, body. One that comes in chunks has
+    `chunks` and `trailers`."""
 
-    def __init__(self, path, headers, body):
+    def __init__(self, path, headers, body, chunks=(), trailers=None):
         self.path, self.headers, self.body = path, headers, body
+        self.chunks, self.trailers = chunks, trailers or {}
 
     @property
     def json(self):
@@ -36,7 +38,7 @@ class RuntimeApi:
 
     def __init__(self):
         self.events, self.posts = queue.Queue(), queue.Queue()
-        self.polls = queue.Queue()
+        self.polls, self.chunks = queue.Queue(), queue.Queue()
         self.requests, self.connections = [], 0
         self.chop, self.close_after_post, self.post_status = 0, False, 202
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -71,19 +73,23 @@ class RuntimeApi:
             return False
         method, path, version = line.split()
         assert version == "HTTP/1.1"
-        headers = {}
-        for header in iter(stream.readline, b"\r\n"):
-            name, _, value = header.decode().partition(":")
-            headers[name.lower()] = value.strip()
+        headers = self._headers(stream)
         assert headers["host"] == self.address
-        body = stream.read(int(headers.get("content-length", 0)))
+        chunks, trailers = [], {}
+        if headers.get("transfer-encoding") == "chunked":
+            while size := int(stream.readline(), 16):
+                chunks.append(stream.read(size))
+                assert stream.readline() == b"\r\n"
+                self.chunks.put(chunks[-1])
+            trailers = self._headers(stream)
+        body = b"".join(chunks) or stream.read(int(headers.get("content-length", 0)))
         self.requests.append((method, path))
         prefix, _, path = path.partition("/runtime/")
         assert prefix == "/2018-06-01"
         if method == "POST":
-            assert int(headers["content-length"]) == len(body)
+            assert chunks or "transfer-encoding" in headers or int(headers["content-length"]) == len(body)
             self._send(connection, self.post_status, {}, b'{"status":"OK"}\n')
-            self.posts.put(Post(path, headers, body))
+            self.posts.put(Post(path, headers, body, chunks, trailers))
             return not self.close_after_post
         assert (method, path) == ("GET", "invocation/next")
         self.polls.put(time.perf_counter())
@@ -92,6 +98,14 @@ class RuntimeApi:
             return False
         self._send(connection, 200, *event)
         return True
+
+    @staticmethod
+    def _headers(stream):
+        headers = {}
+        for header in iter(stream.readline, b"\r\n"):
+            name, _, value = header.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        return headers
 
     def _send(self, connection, status, headers, body):
         lines = ["HTTP/1.1 %d OK" % status, "content-length: %d" % len(body)]

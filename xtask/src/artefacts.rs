@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -38,6 +39,8 @@ pub(crate) struct Artefacts {
     pub(crate) rust_extension: PathBuf,
     /// The test functions in Go, a program.
     pub(crate) go_functions: PathBuf,
+    /// What Maven makes of `tests/java`: the test functions in Java, their libraries, and the client that runs them.
+    pub(crate) java_functions: PathBuf,
 }
 
 /// Builds the daemon and the test functions in compiled languages.
@@ -69,8 +72,9 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts
     let rust_echo = package(&folder.join("rust-echo.zip"), &bootstrap)?;
     let rust_extension = rust_extension(workspace, profile, &folder)?;
     let go_functions = go_functions(workspace, &folder)?;
+    let java_functions = java_functions(workspace)?;
     let lambd = workspace.program(profile.folder(), "lambd");
-    Ok(Artefacts { lambd, rust_echo, rust_extension, go_functions })
+    Ok(Artefacts { lambd, rust_echo, rust_extension, go_functions, java_functions })
 }
 
 /// Layers have their extensions in a folder.
@@ -91,6 +95,54 @@ fn go_functions(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Error> 
     go.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&program).arg(".");
     process::must(&mut go)?;
     Ok(program)
+}
+
+/// Maven takes seconds to find out that it has nothing to do, so it is asked only after a change; and it
+/// looks into its repositories only if it has not got everything from the last time.
+fn java_functions(workspace: &Workspace) -> Result<PathBuf, Error> {
+    let sources = workspace.root().join("tests/java");
+    let target = workspace.test_env().join("java");
+    let built = target.join("shaded.jar");
+    let changed = newest(&sources)?;
+    let is_current = |built: &Path| fs::metadata(built).and_then(|meta| meta.modified()).ok() > Some(changed);
+    if is_current(&built) {
+        return Ok(target);
+    }
+    let maven = |offline: bool| {
+        let mut maven = Command::new("mvn");
+        maven.current_dir(&sources).args(["--batch-mode", "--quiet", "package"]);
+        maven.arg(format!("-Dtarget={}", target.display()));
+        if offline {
+            maven.arg("--offline");
+        }
+        maven
+    };
+    // What an earlier list of libraries had is not there any more.
+    match fs::remove_dir_all(&target) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::file(&target, error));
+        }
+        _ => {}
+    }
+    if !process::quietly(&mut maven(true)) {
+        process::must(&mut maven(false))?;
+    }
+    Ok(target)
+}
+
+/// When a folder's files were last changed.
+fn newest(folder: &Path) -> Result<SystemTime, Error> {
+    let mut latest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(folder).map_err(|e| Error::file(folder, e))? {
+        let path = entry.map_err(|e| Error::file(folder, e))?.path();
+        let changed = if path.is_dir() {
+            newest(&path)?
+        } else {
+            fs::metadata(&path).and_then(|meta| meta.modified()).map_err(|e| Error::file(&path, e))?
+        };
+        latest = latest.max(changed);
+    }
+    Ok(latest)
 }
 
 /// Builds the integration test `name` of a package, and says where its program is.

@@ -45,7 +45,7 @@ pub(crate) fn ensure(workspace: &Workspace, environment: &Environment) -> Result
 }
 
 /// Fills an empty folder, unless it was filled from the same files before.
-fn installed(
+pub(crate) fn installed(
     folder: &Path,
     from: &[&Path],
     install: impl FnOnce() -> Result<(), Error>,

@@ -8,6 +8,8 @@
 mod artefacts;
 mod bench;
 mod check;
+mod clients;
+mod dotnet;
 mod edges;
 mod error;
 mod foreign;
@@ -41,6 +43,7 @@ Tasks:
             --filter WORD     only tests whose name contains WORD
   check   formatting, lints, crate edges, licences, generated documents, requirements, house rules
   generate  write what docs/compatibility.md takes from elsewhere
+  dotnet  compile runtimes/dotnet/bootstrap.dll, after a change of its sources (needs mono-mcs)
   ci      check, then test
   bench   measure lambd next to a raw HTTP echo server
             --quick           a short run that shows the shape, not the numbers
@@ -82,6 +85,11 @@ fn run(arguments: &[String]) -> Result<ExitCode, Error> {
         "generate" => {
             nothing_more(task, rest)?;
             generate::write(&workspace)?;
+            true
+        }
+        "dotnet" => {
+            nothing_more(task, rest)?;
+            dotnet::write_runtime(&workspace)?;
             true
         }
         "ci" => {

@@ -38,6 +38,7 @@ const NEEDS: &[Need] = &[
         package: "nodejs",
     },
     Need { what: "npm", there: || process::on_path("npm").is_some(), package: "npm" },
+    Need { what: "cmake", there: || process::on_path("cmake").is_some(), package: "cmake" },
     Need { what: "curl", there: || process::on_path("curl").is_some(), package: "curl" },
     Need {
         what: "QEMU (qemu-system-x86_64)",
@@ -51,6 +52,13 @@ const NEEDS: &[Need] = &[
     },
     Need { what: "Ruby (ruby)", there: || process::on_path("ruby").is_some(), package: "ruby" },
     Need { what: "Go (go)", there: || process::on_path("go").is_some(), package: "golang-go" },
+    Need { what: "a C# compiler (mcs)", there: || process::on_path("mcs").is_some(), package: "mono-mcs" },
+    Need {
+        what: "a Java compiler (javac)",
+        there: || process::on_path("javac").is_some(),
+        package: "default-jdk-headless",
+    },
+    Need { what: "Maven (mvn)", there: || process::on_path("mvn").is_some(), package: "maven" },
     Need { what: "pasta", there: || process::on_path("pasta").is_some(), package: "passt" },
     Need { what: "ip", there: || process::on_path("ip").is_some(), package: "iproute2" },
     Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::artefacts::{self, Artefacts, Profile};
+use crate::clients::Clients;
+use crate::dotnet::DotNet;
 use crate::error::Error;
 use crate::foreign::{self, Libraries};
 use crate::python::Environment;
@@ -97,18 +99,22 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<bool, 
     prerequisites::ensure()?;
     fs::create_dir_all(workspace.test_env()).map_err(|e| Error::file(&workspace.test_env(), e))?;
     let python = Environment::ensure(workspace)?;
+    let of_conformance = selection.suites.contains(&Suite::Conformance);
+    let clients = of_conformance.then(|| Clients::install(workspace, &python)).transpose()?;
     let artefacts =
         if selection.needs_daemon() { Some(artefacts::build(workspace, Profile::Debug)?) } else { None };
-    let libraries = match selection.suites.contains(&Suite::Conformance) {
-        true => Some(foreign::ensure(workspace, &python)?),
-        false => None,
-    };
+    let dotnet =
+        if selection.needs_daemon() { Some(crate::dotnet::build(workspace, &python)?) } else { None };
+    let libraries = of_conformance.then(|| foreign::ensure(workspace, &python)).transpose()?;
+    let clients = clients.map(Clients::ready).transpose()?;
     let mut outcomes = Vec::new();
     for &suite in &selection.suites {
         println!("\n== {} ==", suite.name());
         let start = Instant::now();
         let (artefacts, libraries) = (artefacts.as_ref(), libraries.as_ref());
-        let tally = Runner { workspace, python: &python, artefacts, libraries, selection }.run(suite)?;
+        let (clients, dotnet) = (clients.as_deref(), dotnet.as_ref());
+        let runner = Runner { workspace, python: &python, artefacts, libraries, dotnet, clients, selection };
+        let tally = runner.run(suite)?;
         let tally = if selection.filter.is_some() { tally } else { tally.not_empty() };
         outcomes.push(Outcome { suite: suite.name(), tally, took: start.elapsed() });
     }
@@ -121,6 +127,8 @@ struct Runner<'a> {
     python: &'a Environment,
     artefacts: Option<&'a Artefacts>,
     libraries: Option<&'a Libraries>,
+    dotnet: Option<&'a DotNet>,
+    clients: Option<&'a Path>,
     selection: &'a Selection,
 }
 
@@ -207,10 +215,18 @@ impl Runner<'_> {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
             command.env("LAMBD_RUST_EXTENSION_ZIP", &artefacts.rust_extension);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
+            command.env("LAMBD_JAVA_FUNCTIONS", &artefacts.java_functions);
         }
         if let Some(libraries) = self.libraries {
             command.env("LAMBD_PYTHON_LIBRARIES", &libraries.python);
             command.env("LAMBD_NODE_LIBRARIES", &libraries.node);
+        }
+        if let Some(dotnet) = self.dotnet {
+            // The daemon finds it there as well.
+            command.env("DOTNET_ROOT", &dotnet.root).env("LAMBD_DOTNET_ASSEMBLIES", &dotnet.assemblies);
+        }
+        if let Some(clients) = self.clients {
+            command.env("LAMBD_RUNTIME_CLIENTS", clients);
         }
         let no_bytecode_in_the_source_tree: PathBuf = self.workspace.test_env().join("pycache");
         command.env("PYTHONPYCACHEPREFIX", no_bytecode_in_the_source_tree);

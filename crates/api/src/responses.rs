@@ -229,6 +229,21 @@ pub struct InvokeAsync {
     pub status: u16,
 }
 
+/// The last event of `InvokeWithResponseStream` (API-415). What is `None` is left out.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InvokeComplete {
+    /// What `X-Amz-Function-Error` is to `Invoke`, or the error of a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// The error's document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_details: Option<String>,
+    /// The end of the log, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_result: Option<String>,
+}
+
 /// `ListTags` (API-134).
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]

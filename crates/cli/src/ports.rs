@@ -62,6 +62,8 @@ pub struct AddRuntime {
     pub npm_registry: Option<String>,
     /// Base URL of the index of Python packages, if it is chosen.
     pub pypi_index: Option<String>,
+    /// URL of the Maven repository, if it is chosen.
+    pub maven_repository: Option<String>,
 }
 
 /// How far an installation is.
@@ -158,6 +160,8 @@ pub struct ServeArgs {
     pub runtime_roots: Vec<RuntimeRoot>,
     /// Functions that run under their language's debugger, and where that can be reached.
     pub debug: Vec<(FunctionName, SocketAddr)>,
+    /// Where the jars of the Java runtime interface client are, if not in the data directory.
+    pub java_runtime_client: Option<PathBuf>,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
 }
@@ -171,6 +175,8 @@ pub struct AccountLimits {
     pub code_size_unzipped: u64,
     /// Of all packages.
     pub total_code_size: u64,
+    /// Of a response that its function streams.
+    pub streamed_response: u64,
     /// Events processed at one time.
     pub concurrent_executions: usize,
 }
@@ -181,6 +187,7 @@ impl Default for AccountLimits {
             code_size_zipped: limits::CODE_SIZE_ZIPPED,
             code_size_unzipped: limits::CODE_SIZE_UNZIPPED,
             total_code_size: limits::TOTAL_CODE_SIZE,
+            streamed_response: limits::STREAMED_RESPONSE,
             concurrent_executions: limits::CONCURRENT_EXECUTIONS,
         }
     }
@@ -224,6 +231,8 @@ pub struct RuntimesQuery {
     pub runtime_substitution: RuntimeSubstitutions,
     /// As for [`ServeArgs`].
     pub runtime_roots: Vec<RuntimeRoot>,
+    /// As for [`ServeArgs`].
+    pub java_runtime_client: Option<PathBuf>,
 }
 
 /// A daemon that answers requests.

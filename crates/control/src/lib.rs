@@ -24,6 +24,7 @@ mod routing;
 mod service;
 mod settings;
 mod snapshots;
+mod streamed;
 mod tags;
 mod unsupported;
 mod uploads;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::invocation::{Event, Outcome, Wants};
 use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Scope};
 
 /// Why the engine did not take an event.
@@ -52,12 +52,12 @@ pub enum ProvisionFailure {
 
 /// Runs functions.
 pub trait Engine: Send + Sync + 'static {
-    /// Processes one event and waits for its end.
+    /// Processes one event and waits for its end. It goes on if the future is dropped.
     fn invoke(
         &self,
         function: Arc<FunctionSnapshot>,
         event: Event,
-        log_type: LogType,
+        wants: Wants,
     ) -> BoxFuture<'_, Result<Outcome, EngineError>>;
     /// Accepts an event to be processed later; it is on disk when this resolves.
     fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>>;

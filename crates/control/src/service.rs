@@ -125,6 +125,9 @@ async fn dispatch(
         }
         Operation::Invoke => a::invoke::call(control, route, request).await,
         Operation::InvokeAsync => a::invoke_async::call(control, route, request).await,
+        Operation::InvokeWithResponseStream => {
+            a::invoke_with_response_stream::call(control, route, request).await
+        }
         Operation::ListAliases => a::list_aliases::call(control, route, head).await,
         Operation::ListEventSourceMappings => a::list_event_source_mappings::call(control, head).await,
         Operation::ListCodeSigningConfigs => a::list_code_signing_configs::call(control, head).await,
@@ -226,7 +229,7 @@ impl AwsService for LambdaService {
                 package_body(self.control.options().code_size_zipped)
             }
             Operation::Invoke if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
-            Operation::Invoke => limits::SYNC_PAYLOAD,
+            Operation::Invoke | Operation::InvokeWithResponseStream => limits::SYNC_PAYLOAD,
             Operation::InvokeAsync => limits::INVOKE_ASYNC_PAYLOAD,
             _ => SETTINGS_BODY,
         }
@@ -241,6 +244,7 @@ impl AwsService for LambdaService {
                 };
                 match name(head) {
                     "Invoke" => ApiError::RequestTooLarge(text("InvokeFunction")),
+                    name @ "InvokeWithResponseStream" => ApiError::RequestTooLarge(text(name)),
                     name => ApiError::RequestEntityTooLarge(text(name)),
                 }
             }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
@@ -17,7 +18,7 @@ const PART: usize = 64 * 1024;
 /// A response.
 pub type AwsResponse = Response<ResponseBody>;
 
-/// The body of a response: bytes in memory, or what is read while it is sent.
+/// The body of a response: bytes in memory, or what is read or made while it is sent.
 #[derive(Default)]
 pub struct ResponseBody(Source);
 
@@ -29,6 +30,7 @@ enum Source {
         left: u64,
         part: Box<[u8]>,
     },
+    Made(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl Default for Source {
@@ -44,6 +46,12 @@ impl ResponseBody {
         let part = usize::try_from(length).unwrap_or(PART).min(PART);
         Self(Source::Read { from: Box::pin(from), left: length, part: vec![0; part].into() })
     }
+
+    /// What a stream makes, of a length that nobody knows yet. Each piece is sent as soon as it is there, and the next
+    /// one is asked for when there is room; a client that goes away drops the stream.
+    pub fn made_by(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self(Source::Made(Box::pin(stream)))
+    }
 }
 
 impl From<Bytes> for ResponseBody {
@@ -57,6 +65,7 @@ impl fmt::Debug for ResponseBody {
         match &self.0 {
             Source::Whole(bytes) => write!(f, "{} bytes", bytes.len()),
             Source::Read { left, .. } => write!(f, "{left} bytes to be read"),
+            Source::Made(_) => f.write_str("a stream"),
         }
     }
 }
@@ -84,24 +93,29 @@ impl Body for ResponseBody {
                 *left -= read.len() as u64;
                 Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(read)))))
             }
+            Source::Made(stream) => {
+                let piece = ready!(stream.as_mut().poll_next(context));
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.length() == 0
+        self.length() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length())
+        self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl ResponseBody {
-    /// Bytes still to come.
-    fn length(&self) -> u64 {
+    /// Bytes still to come, where that is known.
+    fn length(&self) -> Option<u64> {
         match &self.0 {
-            Source::Whole(bytes) => bytes.len() as u64,
-            Source::Read { left, .. } => *left,
+            Source::Whole(bytes) => Some(bytes.len() as u64),
+            Source::Read { left, .. } => Some(*left),
+            Source::Made(_) => None,
         }
     }
 }
@@ -150,6 +164,15 @@ mod tests {
         assert!(!body.is_end_stream());
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 2 * PART + 1);
         assert!(ResponseBody::read_from(&b"more"[..], 0).is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn what_is_made_has_no_length() {
+        let pieces = [Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+        let body = ResponseBody::made_by(futures_util::stream::iter(pieces));
+        assert_eq!(body.size_hint().exact(), None);
+        assert!(!body.is_end_stream());
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "ab");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lambd_types::invocation::{Event, LogType};
+use lambd_types::invocation::{Event, Wants};
 use lambd_types::{Clock, FunctionTarget, RequestId};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -221,7 +221,7 @@ impl Inner {
                 return Some(Attempt::SystemError);
             }
         };
-        Some(match self.invoker.invoke(function, queued.event.clone(), LogType::None).await {
+        Some(match self.invoker.invoke(function, queued.event.clone(), Wants::default()).await {
             Ok(outcome) if outcome.error.is_none() => Attempt::Succeeded,
             Ok(_) => Attempt::FunctionError,
             Err(error) => {

@@ -106,7 +106,7 @@ impl Instance for WorldInstance {
     fn finish(&self) -> BoxFuture<'_, bool> {
         Box::pin(std::future::ready(true))
     }
-    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
+    fn deliver(&self, event: Event, _: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             self.world.runs.lock().unwrap().push(event.request_id.to_string());
             let time = if self.slow { Duration::from_secs(3600) } else { Duration::from_millis(2) };

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use lambd_types::invocation::{Event, InitializationType, LogType, Outcome};
+use lambd_types::invocation::{Event, InitializationType, Outcome, Wants};
 use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, Scope};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -62,11 +62,11 @@ impl Invoker {
         &self,
         function: Arc<FunctionSnapshot>,
         event: Event,
-        log_type: LogType,
+        wants: Wants,
     ) -> Result<Outcome, InvokeError> {
         let turn = self.inner.turns.take(&function.key.name).await;
         let permit = self.inner.concurrency.acquire(&function.key)?;
-        let run = self.inner.clone().run(function, event, log_type, permit);
+        let run = self.inner.clone().run(function, event, wants, permit);
         let run = tokio::spawn(async move {
             let _turn = turn;
             run.await
@@ -137,7 +137,7 @@ impl Inner {
         self: Arc<Self>,
         function: Arc<FunctionSnapshot>,
         event: Event,
-        log_type: LogType,
+        wants: Wants,
         permit: Permit,
     ) -> Result<Outcome, InvokeError> {
         // Provisioned instances first; an event that is one too many for them spills over (CORE-174).
@@ -147,7 +147,7 @@ impl Inner {
             Some(instance) => instance,
             None => self.instances.start(function.clone(), InitializationType::OnDemand).await?,
         };
-        let Delivery { outcome, reusable } = instance.deliver(event, log_type).await?;
+        let Delivery { outcome, reusable } = instance.deliver(event, wants).await?;
         match reusable {
             Some(reusable) => {
                 // The permit goes first: whoever sees the response may use the place at once.

@@ -64,7 +64,7 @@ impl Instance for FakeInstance {
             true
         })
     }
-    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
+    fn deliver(&self, event: Event, _: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             if event.payload == "refuse" {
                 return Err(InvokeError::Environment("no room".into()));
@@ -108,7 +108,7 @@ fn engine(limit: usize) -> (Invoker, Arc<Fake>) {
 }
 
 async fn invoke(invoker: &Invoker, function: &Arc<FunctionSnapshot>, payload: &'static str) -> Bytes {
-    invoker.invoke(function.clone(), event(payload), LogType::None).await.unwrap().payload
+    invoker.invoke(function.clone(), event(payload), Wants::default()).await.unwrap().payload
 }
 
 /// CORE-011, RT-26: one instance handles one event at a time and is reused afterwards.
@@ -171,7 +171,7 @@ async fn an_event_that_was_not_taken_is_an_error() {
     let (invoker, fake) = engine(1);
     let f = function();
     for _ in 0..2 {
-        let refused = invoker.invoke(f.clone(), event("refuse"), LogType::None).await;
+        let refused = invoker.invoke(f.clone(), event("refuse"), Wants::default()).await;
         assert_eq!(refused.unwrap_err(), InvokeError::Environment("no room".into()));
     }
     assert_eq!(fake.ended(), (2, 0));
@@ -220,7 +220,7 @@ async fn the_account_limit_throttles() {
         async move { invoke(&invoker, &f, "").await }
     });
     tokio::task::yield_now().await;
-    let refused = invoker.invoke(f.clone(), event(""), LogType::None).await;
+    let refused = invoker.invoke(f.clone(), event(""), Wants::default()).await;
     assert_eq!(refused.unwrap_err(), InvokeError::Throttled { limit: 1 });
     first.await.unwrap();
     invoke(&invoker, &f, "").await;
@@ -251,7 +251,7 @@ async fn an_answer_may_come_before_the_instance_is_done() {
         async move { invoke(&invoker, &f, "").await }
     });
     tokio::task::yield_now().await;
-    let third = invoker.invoke(f.clone(), event(""), LogType::None).await;
+    let third = invoker.invoke(f.clone(), event(""), Wants::default()).await;
     assert!(third.is_err(), "both places are taken");
     assert_eq!(second.await.unwrap(), "1", "the first instance was busy");
     invoke(&invoker, &f, "").await;

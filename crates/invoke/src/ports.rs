@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::{Event, InitializationType, LogType, Outcome};
+use lambd_types::invocation::{Event, InitializationType, Outcome, Wants};
 use lambd_types::{FunctionName, FunctionSnapshot, FunctionTarget, RequestId, Scope, UnixMillis};
 
 use crate::InvokeError;
@@ -22,7 +22,7 @@ pub trait Instances: Send + Sync + 'static {
 pub trait Instance: Send + Sync + 'static {
     /// Processes one event; the engine gives the next one only after this. With an error the event was not
     /// taken, and the instance is of no more use.
-    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>>;
+    fn deliver(&self, event: Event, wants: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>>;
     /// Waits for the end of an event whose delivery left it open: whether the instance can take another one.
     fn finish(&self) -> BoxFuture<'_, bool>;
     /// Waits until it is initialised, before it has any event. `false`: that failed, and it is of no more use.

@@ -2,7 +2,7 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::invocation::{Event, Outcome, Wants};
 use lambd_types::{Qualifier, Version};
 
 use super::*;
@@ -67,7 +67,7 @@ impl Instance for FakeInstance {
     fn finish(&self) -> BoxFuture<'_, bool> {
         Box::pin(std::future::ready(true))
     }
-    fn deliver(&self, event: Event, _: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
+    fn deliver(&self, event: Event, _: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let reusable = event.payload != "die";
@@ -142,7 +142,7 @@ fn provision(invoker: &Invoker, wanted: &[(&Arc<FunctionSnapshot>, usize)]) {
 }
 
 async fn invoke(invoker: &Invoker, function: &Arc<FunctionSnapshot>, payload: &'static str) -> String {
-    let outcome = invoker.invoke(function.clone(), event(payload), LogType::None).await.unwrap();
+    let outcome = invoker.invoke(function.clone(), event(payload), Wants::default()).await.unwrap();
     String::from_utf8(outcome.payload.to_vec()).unwrap()
 }
 
@@ -186,7 +186,7 @@ async fn executions_count_before_their_instances_are_there() {
     let held =
         tokio::join!(invoke(&invoker, &f, ""), invoke(&invoker, &f, ""), invoke(&invoker, &g, ""), async {
             tokio::task::yield_now().await;
-            let refused = invoker.invoke(g.clone(), event(""), LogType::None).await;
+            let refused = invoker.invoke(g.clone(), event(""), Wants::default()).await;
             assert_eq!(refused.unwrap_err(), InvokeError::Throttled { limit: 1 });
         });
     assert!(held.0.starts_with("on-demand"));

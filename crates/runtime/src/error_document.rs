@@ -49,13 +49,18 @@ impl ErrorDocument {
     }
 
     /// The response is over the limit.
-    pub(crate) fn response_too_large(size: usize, limit: usize) -> Self {
+    pub(crate) fn response_too_large(size: u64, limit: u64) -> Self {
         Self {
             error_type: "Function.ResponseSizeTooLarge".to_owned(),
             message: format!(
                 "Response payload size ({size} bytes) exceeded maximum allowed payload size ({limit} bytes)."
             ),
         }
+    }
+
+    /// The response broke off after its beginning.
+    pub(crate) fn truncated(request_id: &RequestId) -> Self {
+        Self::new("Runtime.TruncatedResponse", request_id, "The response broke off before its end")
     }
 
     /// The runtime reported an error without a readable document (RT-68, S-13).

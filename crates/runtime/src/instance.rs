@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lambd_types::invocation::{Event, FunctionError, InitializationType, LogType, Outcome};
+use lambd_types::invocation::{Event, FunctionError, InitializationType, LogType, Outcome, Wants};
+use lambd_types::streaming::ResponseSink;
 use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, limits, random};
 use tokio::time::Instant;
 
-use crate::api::{self, Dispatch, Reply};
+use crate::api::{Dispatch, Reply};
 use crate::catalogue::{LiveCatalogue, Unavailable};
 use crate::debugging::Debuggers;
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
@@ -53,6 +54,8 @@ pub struct InstancesOptions {
     /// How long a process may take to end by itself when its instance is retired.
     /// [`lambd_types::limits::SHUTDOWN_MILLIS`] is the default.
     pub shutdown_grace: Duration,
+    /// Bytes of a response that is streamed; [`lambd_types::limits::STREAMED_RESPONSE`] is the service's.
+    pub streamed_response: u64,
 }
 
 /// Starts instances.
@@ -187,6 +190,8 @@ struct Invocation {
     /// Its tracing header, if anybody wants to know.
     trace: Option<String>,
     keep_tail: bool,
+    /// Takes the response if it is streamed.
+    stream: Option<Arc<dyn ResponseSink>>,
     /// Start of the invoke phase, which the timeout is for.
     began: Instant,
     /// Length of the init phase, when it went well just before this event.
@@ -251,7 +256,7 @@ impl Instance {
     /// Hands an event to the function and waits for its end: a response, an error, a timeout or the end
     /// of the process. An initialisation that failed is repeated inside the event, in a new environment;
     /// when that cannot be made, the event was not taken.
-    pub async fn deliver(&self, event: Event, log_type: LogType) -> Result<Delivery, StartError> {
+    pub async fn deliver(&self, event: Event, wants: Wants) -> Result<Delivery, StartError> {
         let mut invocation = Invocation {
             request_id: event.request_id.clone(),
             trace: self
@@ -259,7 +264,8 @@ impl Instance {
                 .is_wanted()
                 .then(|| event.trace_id.clone())
                 .filter(|trace| !trace.is_empty()),
-            keep_tail: log_type == LogType::Tail,
+            keep_tail: wants.log_type == LogType::Tail,
+            stream: wants.stream,
             began: Instant::now(),
             init: None,
             peak_bytes: 0,
@@ -299,6 +305,8 @@ impl Instance {
 
     fn answer_early(&self, invocation: Invocation, answer: Answer) -> Delivery {
         let outcome = outcome(answer.payload.clone(), None);
+        // Nothing is streamed any more.
+        let invocation = Invocation { stream: None, ..invocation };
         *self.unfinished() = Some((invocation, answer));
         Delivery { outcome, reusable: None }
     }
@@ -496,7 +504,7 @@ impl Instance {
         let until = self.end_of_time(invocation);
         let left = until.saturating_duration_since(Instant::now());
         let deadline = UnixMillis(self.options.clock.now().0 + left.as_millis() as i64);
-        let dispatch = Arc::new(Dispatch { event, deadline });
+        let dispatch = Arc::new(Dispatch { event, deadline, stream: invocation.stream.take() });
         match running.process(dispatch.clone(), until).await {
             // A runtime that answers, and ends instead of asking for more, has not failed this event.
             Ending::Untaken(_) => match self.initialise_again(invocation).await? {
@@ -529,9 +537,11 @@ impl Instance {
         let (payload, trouble) = match ending {
             Ending::Replied(Reply::Response(payload)) => (Ok(payload), None),
             Ending::Replied(Reply::Error(error)) | Ending::InitError(error) => (Err(error.document), None),
-            Ending::Replied(Reply::TooLarge { size }) => {
-                (Err(ErrorDocument::response_too_large(size, api::RESPONSE_MAX).to_bytes()), None)
+            Ending::Replied(Reply::Streamed) => (Ok(Bytes::new()), None),
+            Ending::Replied(Reply::TooLarge { size, limit }) => {
+                (Err(ErrorDocument::response_too_large(size, limit).to_bytes()), None)
             }
+            Ending::Replied(Reply::Truncated) => (Err(ErrorDocument::truncated(request_id).to_bytes()), None),
             Ending::TimedOut => {
                 duration = timeout;
                 let trouble = self.line(PlatformEvent::Timeout { request_id, limit: timeout });
@@ -605,8 +615,9 @@ struct Answer {
 /// What the platform's lines say of an end. A function that answers has ended well, even with an error.
 fn end_status(ending: &Ending) -> Status {
     match ending {
-        Ending::Replied(Reply::Response(_) | Reply::Error(_)) => Status::Ok,
+        Ending::Replied(Reply::Response(_) | Reply::Streamed | Reply::Error(_)) => Status::Ok,
         Ending::Replied(Reply::TooLarge { .. }) => Status::Error("Function.ResponseSizeTooLarge".to_owned()),
+        Ending::Replied(Reply::Truncated) => Status::Error("Runtime.TruncatedResponse".to_owned()),
         Ending::InitError(error) => Status::Error(shown_type(&error.error_type).to_owned()),
         Ending::Exited(exit) | Ending::Untaken(exit) => Status::Error(exit_type(exit).to_owned()),
         Ending::Extension(failure) => Status::Error(failure.kind.to_owned()),

@@ -28,7 +28,7 @@ async fn next(api: SocketAddr, id: &str) -> Option<String> {
 }
 
 async fn deliver_quietly(instance: &Instance, id: &str) -> Delivery {
-    instance.deliver(event(id), LogType::None).await.unwrap()
+    instance.deliver(event(id), Wants::default()).await.unwrap()
 }
 
 /// A runtime that answers at once, with an extension that is done with an event when it is told to.

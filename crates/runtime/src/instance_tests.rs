@@ -295,6 +295,7 @@ impl Bench {
             ),
             clock: Arc::new(SystemClock),
             init_limit: INIT_LIMIT,
+            streamed_response: 1000,
             shutdown_grace: Duration::from_millis(500),
         });
         let code = tempfile::tempdir().unwrap();
@@ -372,7 +373,7 @@ fn event(id: &str) -> Event {
 }
 
 async fn deliver(instance: &Instance, id: &str) -> Delivery {
-    instance.deliver(event(id), LogType::Tail).await.unwrap()
+    instance.deliver(event(id), LogType::Tail.into()).await.unwrap()
 }
 
 fn text(delivery: &Delivery) -> &str {
@@ -532,7 +533,7 @@ async fn nothing_to_start_is_a_failed_init() {
 async fn an_event_without_an_environment_is_not_taken() {
     let bench = Bench::new([script(|inside| async move { inside.exit(Exit::Exited(1)) })]);
     let instance = bench.start().await;
-    let error = instance.deliver(event("a"), LogType::None).await.unwrap_err();
+    let error = instance.deliver(event("a"), Wants::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot create an execution environment: no more room");
 }
 

@@ -24,8 +24,9 @@ mod telemetry;
 mod wrapper;
 
 pub use catalogue::{
-    Bootstraps, Catalogue, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue, Provision,
-    RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable, UnknownRuntime,
+    Bootstraps, Catalogue, DotNet, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue,
+    Provision, RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable,
+    UnknownRuntime, java,
 };
 pub use debugging::Debuggers;
 pub use instance::{Delivery, InitFailed, Instance, Instances, InstancesOptions, StartError};

@@ -13,12 +13,17 @@ use futures_util::stream::BoxStream;
 use lambd_types::invocation::LogEvent;
 use lambd_types::{FunctionKey, NetworkPolicy, Scope};
 
-use crate::catalogue::Found;
+use crate::catalogue::{Found, java};
 
 /// Toolchains beside the machine's own interpreters, of which more may come at any time.
 pub trait Toolchains: Send + Sync {
     /// When there was last one more or one less; `None` as long as there was none. It is asked for every new instance.
     fn changed(&self) -> Option<SystemTime>;
+
+    /// What makes JVMs run functions, if it is there.
+    fn java_client(&self) -> Option<java::Client> {
+        None
+    }
 
     /// Those that are there, the first of a version goes before others.
     fn installed(&self) -> Vec<Found>;

@@ -27,6 +27,11 @@ use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
 use crate::telemetry::{Connect, Telemetry};
 use crate::wrapper;
 
+/// How long a runtime may write about an error that it has reported.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long an end and what came just before it may be apart.
+const NEWS_OF_THE_END: Duration = Duration::from_millis(100);
+
 /// How an event, or the initialisation before it, ended.
 pub(crate) enum Ending {
     /// The runtime answered.
@@ -174,7 +179,13 @@ impl Running {
             clock: o.clock.clone(),
             connect: way_into(&sandbox),
         };
-        let server = api::serve(runtime_api, mailbox.clone(), Arc::new(apis), listeners.gate.clone());
+        let server = api::serve(
+            runtime_api,
+            mailbox.clone(),
+            Arc::new(apis),
+            listeners.gate.clone(),
+            o.streamed_response,
+        );
         let ended = Arc::new(AtomicBool::new(false));
         let watch = {
             let (exited, ended) = (sandbox.exited(), ended.clone());
@@ -305,20 +316,57 @@ impl Running {
         if is_manned {
             self.crew.invoke(invoked(&dispatch));
         }
-        let reply = self.mailbox.post(dispatch);
+        let mut reply = self.mailbox.post(dispatch);
         if self.at_full_cpu.swap(false, Ordering::AcqRel) {
             self.limit_cpu();
         }
-        tokio::select! {
+        let ending = tokio::select! {
             biased;
-            Ok(reply) = reply => Ending::Replied(reply),
+            Ok(reply) = &mut reply => self.unless_it_ended(reply).await,
             failure = self.crew.failure(), if is_manned => Ending::Extension(failure),
             exit = self.exited() => match self.mailbox.nobody_asked() {
                 true => Ending::Untaken(exit),
-                false => Ending::Exited(exit),
+                false => self.last_words(reply, exit).await,
             },
             () = self.time_over(until) => Ending::TimedOut,
+        };
+        if let Ending::Replied(Reply::Error(_)) = &ending {
+            self.comes_back().await;
         }
+        ending
+    }
+
+    /// Waits until a runtime that reported an error has come back for the next event, or has ended: that of Java
+    /// writes about an error after it has reported it, and its log would have that behind the end (LANG1-161).
+    async fn comes_back(&self) {
+        let over = async {
+            tokio::select! {
+                () = self.mailbox.asked() => {}
+                _ = self.exited() => {}
+            }
+        };
+        // One that dawdles has nothing to say.
+        let _ = tokio::time::timeout(LAST_WORDS, over).await;
+    }
+
+    /// A response breaks off when its process ends, which is news from elsewhere and says more.
+    async fn unless_it_ended(&self, reply: Reply) -> Ending {
+        if reply != Reply::Truncated {
+            return Ending::Replied(reply);
+        }
+        let exit = tokio::time::timeout(NEWS_OF_THE_END, self.exited()).await;
+        exit.map_or(Ending::Replied(reply), Ending::Exited)
+    }
+
+    /// What a process wrote of its response before it ended is still on its way.
+    async fn last_words(&self, reply: oneshot::Receiver<Reply>, exit: Exit) -> Ending {
+        if self.mailbox.is_answering()
+            && let Ok(Ok(reply)) = tokio::time::timeout(NEWS_OF_THE_END, reply).await
+            && reply != Reply::Truncated
+        {
+            return Ending::Replied(reply);
+        }
+        Ending::Exited(exit)
     }
 
     /// Waits until the extensions are done with an event that the runtime has answered, but not for longer than
@@ -425,7 +473,7 @@ fn way_into(sandbox: &Arc<dyn Sandbox>) -> Connect {
 
 /// An event as extensions are told of it.
 fn invoked(dispatch: &Dispatch) -> Invoked {
-    let Dispatch { event, deadline } = dispatch;
+    let Dispatch { event, deadline, .. } = dispatch;
     Invoked {
         request_id: event.request_id.to_string(),
         function_arn: event.invoked_arn.clone(),

@@ -109,8 +109,13 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let store = Arc::new(store.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
     let catalogue = catalogue.with_roots(roots).with_substitutions(substitutions);
-    let live =
-        toolchains::Live::new(&args.toolchains, interpreters.clone(), beside.as_ref().map(Shared::path));
+    let java = args.java_runtime_client.as_deref();
+    let live = toolchains::Live::new(
+        &args.toolchains,
+        java,
+        interpreters.clone(),
+        beside.as_ref().map(Shared::path),
+    );
     let live = Arc::new(LiveCatalogue::new(catalogue.clone(), Arc::new(live)));
     let runtimes = runtimes::available(&live.current());
     interpreters.tell_unusable();
@@ -160,6 +165,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         clock: clock.clone(),
         init_limit: Duration::from_secs(limits::INIT_SECONDS),
         shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
+        streamed_response: args.limits.streamed_response,
     });
     let options = InvokeOptions {
         concurrent_executions: args.limits.concurrent_executions,

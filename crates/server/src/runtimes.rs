@@ -10,7 +10,7 @@ use lambd_cli::{
 use lambd_runtime::ports::Sandboxes;
 use lambd_runtime::{
     Bootstraps, Catalogue, Family, Found, LanguageVersion, Provision, RootError, RootOrigin, Selector,
-    Substitution, Unavailable,
+    Substitution, Unavailable, java,
 };
 use lambd_sandbox::images::{ImageError, ImageLimits, ImageStore, RootSource, UnpackedImage};
 use lambd_sandbox::{Isolation, Spawner, SpawnerOptions};
@@ -174,7 +174,9 @@ pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, S
     catalogue = catalogue.with_substitutions(substitutions(&query.runtime_substitution)?);
     catalogue.learn_versions().await;
     let installed = Toolchains::at(&query.toolchains).list();
+    let java = query.java_runtime_client.unwrap_or_else(|| query.toolchains.join(java::TOOLCHAIN));
     catalogue = catalogue.with_toolchains(toolchains::found(&installed));
+    catalogue = catalogue.with_java_client(java::Client::find(&java));
     let mut chosen = query.runtime_roots;
     chosen.extend(toolchains::roots(&installed, &chosen));
     if !chosen.is_empty() {
@@ -276,6 +278,7 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
             remedy: Some(match error {
                 Unavailable::NotInstalled { .. } => install(&id),
                 Unavailable::NotInRoot { .. } => choose(&id),
+                Unavailable::NoJavaClient { .. } => "lambd runtimes add java".to_owned(),
                 Unavailable::NotSupported { .. } => {
                     format!("give an image that brings it along: --runtime-root {id}=PATH")
                 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambd_cli::{AddProgress, AddRuntime, AddedRuntime, BoxFuture, InstallError, Installer, RuntimeRoot};
-use lambd_runtime::{Family, Found};
+use lambd_runtime::{Family, Found, java};
 use lambd_sandbox::images::{ImageLimits, ImageStore, RootSource};
-use lambd_toolchains::{Images, Installed, Registries, Request, Step, ToolchainError, Toolchains};
+use lambd_toolchains::{
+    Added, Images, Installed, Jar, JarSource, Library, Registries, Request, Step, ToolchainError, Toolchains,
+    add_jars,
+};
 
 use crate::doctor::Doctor;
 use crate::isolation::Interpreters;
@@ -20,28 +23,61 @@ impl Installer for Doctor {
     ) -> BoxFuture<'a, Result<AddedRuntime, InstallError>> {
         Box::pin(async move {
             let toolchains = Toolchains::at(&request.toolchains);
+            if request.id == java::FAMILY {
+                return add_java_client(request, progress).await;
+            }
             let registries = Registries::find(request.npm_registry, request.pypi_index);
             let request = Request { runtime: request.id, from: request.from, registries };
             let tell = |step| progress(told(step));
             let added = lambd_toolchains::add(&toolchains, &request, Arc::new(UnpackedImages), &tell).await;
             let added = added.map_err(install_error)?;
-            let (name, root) = (added.installed.name(), added.installed.root());
-            let Installed { manifest, directory } = added.installed;
-            Ok(AddedRuntime {
-                id: request.runtime,
-                name,
-                version: Some(manifest.version).filter(|version| !version.is_empty()),
-                directory,
-                source: manifest.source,
-                checksum: manifest.checksum,
-                already: added.already,
-                needs_restart: root.is_some() && !added.already,
-            })
+            Ok(described(request.runtime, added))
         })
     }
 
     fn remove(&self, toolchains: &Path, id: &str) -> Result<Vec<String>, InstallError> {
         Toolchains::at(toolchains).remove(id).map_err(install_error)
+    }
+}
+
+/// The client that JVMs need to run functions.
+async fn add_java_client(
+    request: AddRuntime,
+    progress: &(dyn Fn(AddProgress) + Send + Sync),
+) -> Result<AddedRuntime, InstallError> {
+    let jar = |artefact: &java::Artefact| Jar {
+        group: artefact.group,
+        name: artefact.name,
+        version: artefact.version,
+        sha256: artefact.sha256,
+    };
+    let library = Library {
+        runtime: java::FAMILY,
+        directory: java::TOOLCHAIN,
+        jars: java::ARTEFACTS.iter().map(jar).collect(),
+    };
+    let source = match (request.from, request.maven_repository) {
+        (Some(folder), _) => JarSource::Folder(folder.into()),
+        (None, Some(url)) => JarSource::Repository(url),
+        (None, None) => JarSource::Maven,
+    };
+    let toolchains = Toolchains::at(&request.toolchains);
+    let added = add_jars(&toolchains, &library, &source, &|step| progress(told(step))).await;
+    added.map(|added| described(request.id, added)).map_err(install_error)
+}
+
+fn described(id: String, added: Added) -> AddedRuntime {
+    let (name, root) = (added.installed.name(), added.installed.root());
+    let Installed { manifest, directory } = added.installed;
+    AddedRuntime {
+        id,
+        name,
+        version: Some(manifest.version).filter(|version| !version.is_empty()),
+        directory,
+        source: manifest.source,
+        checksum: manifest.checksum,
+        already: added.already,
+        needs_restart: root.is_some() && !added.already,
     }
 }
 
@@ -84,15 +120,27 @@ impl Images for UnpackedImages {
 /// The toolchains of a running daemon.
 pub(crate) struct Live {
     toolchains: Toolchains,
+    /// Where the client for Java is.
+    java_client: PathBuf,
     interpreters: Arc<Interpreters>,
     /// Where toolchains are shown to users who cannot enter the data directory.
     shared: Option<PathBuf>,
 }
 
 impl Live {
-    pub(crate) fn new(directory: &Path, interpreters: Arc<Interpreters>, shared: Option<&Path>) -> Self {
+    /// The toolchains in `directory`; the client for Java is one of them, unless another place is named.
+    pub(crate) fn new(
+        directory: &Path,
+        java_client: Option<&Path>,
+        interpreters: Arc<Interpreters>,
+        shared: Option<&Path>,
+    ) -> Self {
+        if let Some(directory) = java_client.filter(|directory| java::Client::find(directory).is_none()) {
+            tracing::warn!(directory = %directory.display(), "it has no jar of {}", java::CLIENT);
+        }
+        let java_client = java_client.map_or_else(|| directory.join(java::TOOLCHAIN), Path::to_owned);
         let shared = shared.map(|shared| shared.join("toolchains"));
-        Self { toolchains: Toolchains::at(directory), interpreters, shared }
+        Self { toolchains: Toolchains::at(directory), java_client, interpreters, shared }
     }
 
     /// The same toolchains where functions can reach them.
@@ -122,6 +170,10 @@ impl Live {
 impl lambd_runtime::ports::Toolchains for Live {
     fn changed(&self) -> Option<SystemTime> {
         std::fs::metadata(self.toolchains.directory()).and_then(|meta| meta.modified()).ok()
+    }
+
+    fn java_client(&self) -> Option<java::Client> {
+        java::Client::find(&self.java_client)
     }
 
     fn installed(&self) -> Vec<Found> {

@@ -259,7 +259,10 @@ async fn keep(
     .await
 }
 
-async fn lock(toolchains: &Toolchains, progress: &(dyn Fn(Step) + Sync)) -> Result<Adding, ToolchainError> {
+pub(crate) async fn lock(
+    toolchains: &Toolchains,
+    progress: &(dyn Fn(Step) + Sync),
+) -> Result<Adding, ToolchainError> {
     // A moment in nearly all cases; and who waits has nothing else to do.
     toolchains.lock(|| progress(Step::Waiting))
 }
@@ -271,7 +274,7 @@ fn there(toolchains: &Toolchains, wanted: &Wanted, checksum: &str) -> Option<Ins
     })
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolchainError> + Send + 'static,
 ) -> Result<T, ToolchainError> {
     let done = tokio::task::spawn_blocking(work).await;

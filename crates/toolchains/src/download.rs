@@ -115,6 +115,6 @@ async fn get(url: &str, accept: &str) -> Result<http::Response<Incoming>, Toolch
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

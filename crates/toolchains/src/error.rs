@@ -141,6 +141,12 @@ pub enum ToolchainError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Maven did not get what it was to get.
+    #[error("Maven cannot get the jars: {reason}")]
+    Maven {
+        /// What it says.
+        reason: String,
+    },
     /// Nothing of that name is installed.
     #[error("no toolchain {id} is installed{}", if .installed.is_empty() { String::new() } else { format!("; there is {}", .installed.join(", ")) })]
     NotInstalled {
@@ -161,7 +167,7 @@ impl ToolchainError {
             Self::NotPublished { remedy, .. } | Self::Image { remedy, .. } => remedy.clone(),
             Self::NoVersion { .. } => "give an archive or a folder that has it: --from PATH".into(),
             Self::Outbound(_) | Self::Refused { .. } | Self::NotARegistry { .. } => {
-                "check the network and HTTPS_PROXY; a mirror is chosen with --npm-registry or --pypi-index; without any, \
+                "check the network and HTTPS_PROXY; a mirror is chosen with --npm-registry, --pypi-index or --maven-repository; without any, \
                  give an archive: --from PATH"
                     .into()
             }
@@ -172,6 +178,10 @@ impl ToolchainError {
             Self::Archive(_) | Self::LinkLeavesIt { .. } => "use another archive".into(),
             Self::Unreadable { .. } => {
                 "give a folder, a .tar, .tar.gz, .tar.xz, .tar.zst, .tgz, .zip or .whl, or oci:DIRECTORY for an image"
+                    .into()
+            }
+            Self::Maven { .. } => {
+                "give the address of a Maven repository with --maven-repository URL, or a folder that has the jars with --from DIR"
                     .into()
             }
             Self::NoProgram { .. } => "give the archive or the folder that has bin/ in it".into(),

@@ -19,6 +19,7 @@
 //! | `npm`      | the npm registry                                             |
 //! | `pypi`     | the index of Python packages                                 |
 //! | `download` | a file with its checksum                                     |
+//! | `jars`     | jars of a Maven repository                                   |
 //! | `local`    | archives and folders of this machine                         |
 //! | `settle`   | what must hold of the files of a toolchain                   |
 //! | `trial`    | whether it runs, and what version it says it has             |
@@ -29,6 +30,7 @@
 mod add;
 mod download;
 mod error;
+mod jars;
 mod local;
 mod manifest;
 mod npm;
@@ -43,6 +45,7 @@ mod version;
 pub use add::{Added, Images, Request, Step, add};
 pub use download::{Checksum, Published, file as download};
 pub use error::ToolchainError;
+pub use jars::{Jar, JarSource, Library, add_jars};
 pub use manifest::{Manifest, Place};
 pub use recipe::can_be_added;
 pub use settings::Registries;

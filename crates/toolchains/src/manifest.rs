@@ -46,6 +46,8 @@ pub enum Place {
         /// It, below the directory.
         root: PathBuf,
     },
+    /// Jars.
+    Jars {},
 }
 
 impl Manifest {
@@ -54,7 +56,8 @@ impl Manifest {
         let text = std::fs::read(directory.join(FILE)).ok()?;
         let manifest: Self = serde_json::from_slice(&text).ok()?;
         let inside = match &manifest.place {
-            Place::Prefix { program: path } | Place::Root { root: path } => path,
+            Place::Prefix { program: path } | Place::Root { root: path } => path.as_path(),
+            Place::Jars {} => Path::new(""),
         };
         let plain = inside.components().all(|part| matches!(part, std::path::Component::Normal(_)));
         (manifest.format == FORMAT && plain).then_some(manifest)

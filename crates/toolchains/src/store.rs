@@ -31,11 +31,11 @@ impl Installed {
         self.directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Its program, if it is no root file system.
+    /// Its program, if it has one.
     pub fn program(&self) -> Option<PathBuf> {
         match &self.manifest.place {
             Place::Prefix { program } => Some(self.directory.join(program)),
-            Place::Root { .. } => None,
+            Place::Root { .. } | Place::Jars {} => None,
         }
     }
 
@@ -43,7 +43,7 @@ impl Installed {
     pub fn root(&self) -> Option<PathBuf> {
         match &self.manifest.place {
             Place::Root { root } => Some(self.directory.join(root)),
-            Place::Prefix { .. } => None,
+            Place::Prefix { .. } | Place::Jars {} => None,
         }
     }
 }

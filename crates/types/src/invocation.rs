@@ -1,7 +1,10 @@
 //! One event on its way to a function and back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::streaming::ResponseSink;
 use crate::{RequestId, UnixMillis};
 
 /// An event as the Runtime API hands it to a function.
@@ -74,6 +77,22 @@ pub enum LogType {
     None,
     /// The last 4 KB.
     Tail,
+}
+
+/// What the caller of an event asks for beside its outcome.
+#[derive(Debug, Clone, Default)]
+pub struct Wants {
+    /// Whether the end of the log is part of the outcome.
+    pub log_type: LogType,
+    /// Takes the response of a function that streams, while it is made; the outcome's payload is then empty, but for an
+    /// error's document. Without one it is collected.
+    pub stream: Option<Arc<dyn ResponseSink>>,
+}
+
+impl From<LogType> for Wants {
+    fn from(log_type: LogType) -> Self {
+        Self { log_type, stream: None }
+    }
 }
 
 /// One line of a log, newline included.

@@ -20,6 +20,7 @@ mod network;
 mod quantities;
 pub mod random;
 mod snapshot;
+pub mod streaming;
 mod timestamp;
 
 pub use arn::{Partition, function_arn};

@@ -3,6 +3,8 @@
 
 /// Largest request or response payload of a synchronous invocation: 6 MB (CORE-082).
 pub const SYNC_PAYLOAD: usize = 6 * 1024 * 1024;
+/// Largest response of a function that streams it: 200 MB.
+pub const STREAMED_RESPONSE: u64 = 200 * 1024 * 1024;
 /// Largest payload of an asynchronous invocation: 1 MB today, 256 KB in the guide (API-631).
 pub const ASYNC_PAYLOAD: usize = 1024 * 1024;
 /// Largest payload of `InvokeAsync`: 256 KB (API-631).

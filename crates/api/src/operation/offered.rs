@@ -130,6 +130,9 @@ operations! {
     /// API-126.
     InvokeAsync: Invoke POST "/2014-11-13/functions/{FunctionName}/invoke-async",
         "deprecated: as `Invoke` with `InvocationType` `Event`, up to 256 KB";
+    /// API-415.
+    InvokeWithResponseStream: Invoke POST "/2021-11-15/functions/{FunctionName}/response-streaming-invocations",
+        "`RequestResponse`, `DryRun`, `LogType=Tail`; without the service's limit of bandwidth";
     /// API-127.
     ListAliases: Read GET "/2015-03-31/functions/{FunctionName}/aliases", "of one version too, with paging";
     /// API-128.

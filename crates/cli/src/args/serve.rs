@@ -136,6 +136,12 @@ pub(crate) struct RuntimeFlags {
         value_parser = runtime_root
     )]
     pub(crate) runtime_roots: Vec<RuntimeRoot>,
+
+    /// Directory with the jars of AWS's Java runtime interface client, which Java functions need
+    ///
+    /// Without it, the client is used that `lambd runtimes add java` put into the data directory.
+    #[arg(long, value_name = "DIR", env = "LAMBD_JAVA_RUNTIME_CLIENT")]
+    pub(crate) java_runtime_client: Option<PathBuf>,
 }
 
 impl RuntimeFlags {
@@ -193,7 +199,8 @@ pub struct DevArgs {
     ///
     /// Each of its instances waits for a debugger at 127.0.0.1:PORT before it loads the handler. Time limits do not
     /// count while it waits and while a debugger is attached, and events are processed one after the other. Default
-    /// ports: 5678 for Python (debugpy), 9229 for Node.js (inspector), 12345 for Ruby (rdbg).
+    /// ports: 5678 for Python (debugpy), 9229 for Node.js (inspector), 5005 for
+    /// Java (JDWP), 12345 for Ruby (rdbg).
     #[arg(long, value_name = "NAME[:PORT]")]
     pub(crate) debug: Vec<Debugged>,
 
@@ -266,6 +273,7 @@ impl ServeFlags {
             runtime_deprecation: self.runtimes.runtime_deprecation,
             runtime_roots: self.runtimes.runtime_roots.clone(),
             debug: Vec::new(),
+            java_runtime_client: self.runtimes.java_runtime_client.clone(),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }
     }

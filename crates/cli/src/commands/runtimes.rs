@@ -27,6 +27,7 @@ pub(crate) async fn run(
         toolchains: args.place.toolchains(),
         runtime_substitution: args.runtimes.substitutions(),
         runtime_roots: args.runtimes.runtime_roots,
+        java_runtime_client: args.runtimes.java_runtime_client,
     };
     let mut runtimes = inspector.runtimes(query).await?;
     // What works first; within that, the order is the inspector's.

@@ -22,6 +22,7 @@ pub(crate) async fn add(
         from: args.from,
         npm_registry: args.npm_registry,
         pypi_index: args.pypi_index,
+        maven_repository: args.maven_repository,
     };
     let shown = Mutex::new(String::new());
     let progress = |progress: AddProgress| {

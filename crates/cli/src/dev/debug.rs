@@ -9,8 +9,12 @@ use crate::failure::Failure;
 use crate::project::Project;
 
 /// Languages with a debugger that lambd starts: the beginning of their runtimes' names, the debugger, its usual port.
-const DEBUGGERS: [(&str, &str, u16); 3] =
-    [("python", "debugpy", 5678), ("nodejs", "the Node.js inspector", 9229), ("ruby", "rdbg", 12345)];
+const DEBUGGERS: [(&str, &str, u16); 4] = [
+    ("python", "debugpy", 5678),
+    ("nodejs", "the Node.js inspector", 9229),
+    ("java", "JDWP", 5005),
+    ("ruby", "rdbg", 12345),
+];
 
 /// The functions of the project that are to be debugged, with an address each.
 ///

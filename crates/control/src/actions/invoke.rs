@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use lambd_api::{ApiError, Route, ThrottleReason, Violations};
 use lambd_http::{AwsRequest, AwsResponse, RequestHead, ResponseBody, empty};
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionSnapshot, Version, limits, random};
+use lambd_types::{FunctionSnapshot, FunctionTarget, Version, limits, random};
 
 use crate::context::service_error;
 use crate::functions::Target;
@@ -18,10 +18,21 @@ use crate::ports::EngineError;
 use crate::{Control, Found, condition, unsupported};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InvocationType {
+pub(super) enum InvocationType {
     RequestResponse,
     Event,
     DryRun,
+}
+
+/// What a request asks for.
+pub(super) struct Asked {
+    pub(super) invocation_type: InvocationType,
+    pub(super) log_type: LogType,
+    /// As it was named.
+    pub(super) target: FunctionTarget,
+    /// What it is now.
+    pub(super) function: Arc<FunctionSnapshot>,
+    pub(super) event: Event,
 }
 
 /// Whether a request asks for asynchronous processing, which has a limit of its own.
@@ -34,17 +45,39 @@ pub(crate) async fn call(
     route: &Route,
     request: AwsRequest,
 ) -> Result<AwsResponse, ApiError> {
+    let asked = read(control, route, request, &["Event", "DryRun", "RequestResponse"]).await?;
+    let Asked { invocation_type, log_type, target, function, event } = asked;
+    let version = function.key.version;
+    let engine = control.engine()?;
+    match invocation_type {
+        InvocationType::DryRun => Ok(executed(empty(StatusCode::NO_CONTENT), version)),
+        InvocationType::Event => {
+            engine.enqueue(target, event).await.map_err(engine_error)?;
+            Ok(empty(StatusCode::ACCEPTED))
+        }
+        InvocationType::RequestResponse => {
+            let outcome = engine.invoke(function, event, log_type.into()).await.map_err(engine_error)?;
+            Ok(executed(answer(outcome), version))
+        }
+    }
+}
+
+/// Reads a request to invoke a function in one of the ways of `types`, and finds what it runs on.
+pub(super) async fn read(
+    control: &Control,
+    route: &Route,
+    request: AwsRequest,
+    types: &[&str],
+) -> Result<Asked, ApiError> {
     let AwsRequest { head, body } = request;
     let target = Target::namespaced(&head, route.function_name())?;
-    let (invocation_type, log_type) = types(&head)?;
+    let (invocation_type, log_type) = asked_types(&head, types)?;
     let client_context = client_context(&head)?;
     unsupported::invoke(&head)?;
     check_content_type(&head)?;
     check_json(&body)?;
 
-    let asked = target.function();
     let function = ready(control, &target).await?;
-    let version = function.key.version;
     let event = Event {
         request_id: head.request_id.clone(),
         // A function called without a payload gets an empty object.
@@ -53,18 +86,7 @@ pub(crate) async fn call(
         trace_id: trace_id(&head),
         client_context: client_context.filter(|_| invocation_type == InvocationType::RequestResponse),
     };
-    let engine = control.engine()?;
-    match invocation_type {
-        InvocationType::DryRun => Ok(executed(empty(StatusCode::NO_CONTENT), version)),
-        InvocationType::Event => {
-            engine.enqueue(asked, event).await.map_err(engine_error)?;
-            Ok(empty(StatusCode::ACCEPTED))
-        }
-        InvocationType::RequestResponse => {
-            let outcome = engine.invoke(function, event, log_type).await.map_err(engine_error)?;
-            Ok(executed(answer(outcome), version))
-        }
-    }
+    Ok(Asked { invocation_type, log_type, target: target.function(), function, event })
 }
 
 /// What an event for the target runs on.
@@ -76,14 +98,14 @@ pub(super) async fn ready(control: &Control, target: &Target) -> Result<Arc<Func
     }
 }
 
-fn types(head: &RequestHead) -> Result<(InvocationType, LogType), ApiError> {
+fn asked_types(head: &RequestHead, types: &[&str]) -> Result<(InvocationType, LogType), ApiError> {
     let mut violations = Violations::default();
     let invocation_type = match head.header("x-amz-invocation-type") {
         None | Some("RequestResponse" | "") => InvocationType::RequestResponse,
-        Some("Event") => InvocationType::Event,
+        Some("Event") if types.contains(&"Event") => InvocationType::Event,
         Some("DryRun") => InvocationType::DryRun,
         Some(other) => {
-            violations.enumeration(other, "invocationType", &["Event", "DryRun", "RequestResponse"]);
+            violations.enumeration(other, "invocationType", types);
             InvocationType::DryRun
         }
     };
@@ -182,7 +204,7 @@ pub(super) fn trace_id(head: &RequestHead) -> String {
     }
 }
 
-fn executed(mut response: AwsResponse, version: Version) -> AwsResponse {
+pub(super) fn executed(mut response: AwsResponse, version: Version) -> AwsResponse {
     if let Ok(version) = HeaderValue::from_str(&version.to_string()) {
         response.headers_mut().insert(HeaderName::from_static("x-amz-executed-version"), version);
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use lambd_types::UnixMillis;
 use lambd_types::invocation::Event;
+use lambd_types::streaming::ResponseSink;
 use tokio::sync::{Notify, oneshot};
 
 /// An event with the moment at which its function times out.
@@ -12,6 +13,8 @@ use tokio::sync::{Notify, oneshot};
 pub(crate) struct Dispatch {
     pub(crate) event: Event,
     pub(crate) deadline: UnixMillis,
+    /// Takes a response that is streamed.
+    pub(crate) stream: Option<Arc<dyn ResponseSink>>,
 }
 
 /// The runtime's answer to an event.
@@ -21,8 +24,12 @@ pub(crate) enum Reply {
     Response(Bytes),
     /// The handler failed.
     Error(ReportedError),
-    /// The response is over the limit.
-    TooLarge { size: usize },
+    /// The handler's response has gone through the event's sink.
+    Streamed,
+    /// The response is over the limit, in bytes.
+    TooLarge { size: u64, limit: u64 },
+    /// The response broke off after its beginning.
+    Truncated,
 }
 
 /// An error that the runtime reported, of an event or of its own initialisation.
@@ -68,6 +75,7 @@ struct Inside {
 pub(crate) struct Mailbox {
     inside: Mutex<Inside>,
     arrived: Notify,
+    came_back: Notify,
 }
 
 impl Mailbox {
@@ -76,7 +84,7 @@ impl Mailbox {
         let (sender, receiver) = oneshot::channel();
         let state = State::Initialising(sender);
         let inside = Mutex::new(Inside { state, waiting: 0, asked: false, answering: false });
-        (Self { inside, arrived: Notify::new() }, receiver)
+        (Self { inside, arrived: Notify::new(), came_back: Notify::new() }, receiver)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -97,6 +105,18 @@ impl Mailbox {
         matches!(inside.state, State::Pending(..)) && !inside.asked
     }
 
+    /// Engine side: waits until the runtime asks for an event after its last answer.
+    pub(crate) async fn asked(&self) {
+        while !self.lock().asked {
+            self.came_back.notified().await;
+        }
+    }
+
+    /// Engine side: whether an answer is being received.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.lock().answering
+    }
+
     /// Runtime side: waits for the next event, without limit (RT-65). A runtime that has not answered the
     /// last one gets it once more, as from the service: its connection may have broken.
     pub(crate) async fn next(&self) -> Arc<Dispatch> {
@@ -105,6 +125,7 @@ impl Mailbox {
             {
                 let mut inside = self.lock();
                 inside.asked = true;
+                self.came_back.notify_one();
                 match std::mem::replace(&mut inside.state, State::Idle) {
                     State::Initialising(done) => {
                         let _ = done.send(Ok(()));
@@ -170,6 +191,14 @@ pub(crate) struct Answering<'a> {
 }
 
 impl Answering<'_> {
+    /// Who takes the response if it is streamed.
+    pub(crate) fn sink(&self) -> Option<Arc<dyn ResponseSink>> {
+        match &self.mailbox.lock().state {
+            State::Running(dispatch, _) => dispatch.stream.clone(),
+            _ => None,
+        }
+    }
+
     /// The answer to an event is complete.
     pub(crate) fn give(self, reply: Reply) {
         let mut inside = self.mailbox.lock();
@@ -220,7 +249,7 @@ mod tests {
             trace_id: String::new(),
             client_context: None,
         };
-        Arc::new(Dispatch { event, deadline: UnixMillis(0) })
+        Arc::new(Dispatch { event, deadline: UnixMillis(0), stream: None })
     }
 
     fn response() -> Reply {

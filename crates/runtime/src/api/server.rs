@@ -17,31 +17,40 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::ExtensionsApi;
+use super::connection::{Connection, Eager};
 use super::mailbox::{Answering, Dispatch, Mailbox, Refused, Reply, ReportedError};
+use super::streaming::{self, Mode};
 use crate::error_document::ErrorDocument;
 use crate::ports::Gate;
 
 /// Largest response of a function, in bytes: 6 MB and some for the envelope, as the service has it.
-pub(crate) const RESPONSE_MAX: usize = 6 * 1024 * 1024 + 100;
+pub(super) const RESPONSE_MAX: usize = 6 * 1024 * 1024 + 100;
 
 /// Connections of one environment: each is a descriptor of the daemon, and may carry a whole response. Each of ten
 /// extensions keeps one open, at least.
 const CONNECTIONS: usize = 40;
+
+/// Bytes of a request's head, and of trailers: the trace of an error may be in one.
+const HEAD_MAX: usize = 256 * 1024;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves `mailbox` and `extensions` to those whom `gate` includes, until the future is dropped.
+/// Serves `mailbox` and `extensions` to those whom `gate` includes, until the future is dropped. A response that is streamed may have
+/// `streamed_max` bytes.
 pub(crate) async fn serve(
     listener: TcpListener,
     mailbox: Arc<Mailbox>,
     extensions: Arc<ExtensionsApi>,
     gate: Option<Gate>,
+    streamed_max: u64,
 ) {
     let mut connections = tokio::task::JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut http = http1::Builder::new();
+    http.max_header_size(HEAD_MAX);
     loop {
         let place = places.clone().acquire_owned().await;
         let Ok((stream, peer)) = listener.accept().await else {
@@ -54,18 +63,32 @@ pub(crate) async fn serve(
         }
         let _ = stream.set_nodelay(true);
         let (mailbox, extensions) = (mailbox.clone(), extensions.clone());
+        let eager = Eager::default();
+        let connection = Connection::new(stream, eager.clone());
         let service = service_fn(move |request| {
-            let (mailbox, extensions) = (mailbox.clone(), extensions.clone());
-            async move { Ok::<_, Infallible>(answer(&mailbox, &extensions, request).await) }
+            let (mailbox, extensions, eager) = (mailbox.clone(), extensions.clone(), eager.clone());
+            async move {
+                let streams = Streams { max: streamed_max, eager: &eager };
+                Ok::<_, Infallible>(answer(&mailbox, &extensions, request, streams).await)
+            }
         });
         while connections.try_join_next().is_some() {}
+        let http = http.clone();
         connections.spawn(async move {
-            if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+            if let Err(error) = http.serve_connection(TokioIo::new(connection), service).await {
                 tracing::trace!(%error, "a runtime's connection ended");
             }
             drop(place);
         });
     }
+}
+
+/// What a connection has for responses that are streamed.
+#[derive(Clone, Copy)]
+struct Streams<'a> {
+    /// Most bytes of one.
+    max: u64,
+    eager: &'a Eager,
 }
 
 async fn is_included(gate: Option<&Gate>, stream: &TcpStream, peer: SocketAddr) -> bool {
@@ -78,7 +101,12 @@ async fn is_included(gate: Option<&Gate>, stream: &TcpStream, peer: SocketAddr) 
     included
 }
 
-async fn answer(mailbox: &Mailbox, extensions: &ExtensionsApi, request: Request<Incoming>) -> Answer {
+async fn answer(
+    mailbox: &Mailbox,
+    extensions: &ExtensionsApi,
+    request: Request<Incoming>,
+    streams: Streams<'_>,
+) -> Answer {
     let Some(path) = request.uri().path().strip_prefix(PREFIX).map(str::to_owned) else {
         return extensions.answer(request).await;
     };
@@ -96,7 +124,7 @@ async fn answer(mailbox: &Mailbox, extensions: &ExtensionsApi, request: Request<
         _ => return not_found(),
     };
     match (answering, is_response) {
-        (Ok(answering), true) => response(answering, request).await,
+        (Ok(answering), true) => response(answering, request, streams).await,
         (Ok(answering), false) => match failure(request).await {
             Ok(error) => {
                 answering.give_error(error);
@@ -116,16 +144,52 @@ pub(super) fn not_found() -> Answer {
     error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource")
 }
 
-async fn response(answering: Answering<'_>, request: Request<Incoming>) -> Answer {
+async fn response(answering: Answering<'_>, request: Request<Incoming>, streams: Streams<'_>) -> Answer {
+    match Mode::of(request.headers()) {
+        Mode::Buffered => whole_response(answering, request).await,
+        // Not on the way of those who do not stream.
+        Mode::Streaming => Box::pin(streamed_response(answering, request, streams)).await,
+        Mode::Invalid => {
+            discard(request.into_body()).await;
+            answering.give_error(streaming::invalid_mode());
+            let text = "Invalid function response mode";
+            error(StatusCode::BAD_REQUEST, "InvalidFunctionResponseMode", text)
+        }
+    }
+}
+
+async fn streamed_response(
+    answering: Answering<'_>,
+    request: Request<Incoming>,
+    streams: Streams<'_>,
+) -> Answer {
+    let sink = answering.sink();
+    streams.eager.set(true);
+    // The connection waits for the body already: it looks again, and acknowledges the head.
+    tokio::task::yield_now().await;
+    let reply = streaming::receive(request, sink.as_deref(), streams.max).await;
+    streams.eager.set(false);
+    let answer = match reply {
+        Reply::TooLarge { limit, .. } => too_large(limit),
+        Reply::Truncated => {
+            error(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", "HTTP request detected as truncated")
+        }
+        Reply::Response(_) | Reply::Streamed | Reply::Error(_) => accepted(),
+    };
+    answering.give(reply);
+    answer
+}
+
+async fn whole_response(answering: Answering<'_>, request: Request<Incoming>) -> Answer {
     match collect(request.into_body()).await {
         Ok(body) => {
             answering.give(Reply::Response(body));
             accepted()
         }
         Err(Unread::TooLarge { size }) => {
-            answering.give(Reply::TooLarge { size });
-            let text = format!("Exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).");
-            error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text)
+            let limit = RESPONSE_MAX as u64;
+            answering.give(Reply::TooLarge { size: size as u64, limit });
+            too_large(limit)
         }
         Err(Unread::Broken) => broken(),
     }
@@ -133,7 +197,7 @@ async fn response(answering: Answering<'_>, request: Request<Incoming>) -> Answe
 
 /// The next event with its headers (RT-59..64).
 fn event(dispatch: &Dispatch) -> Answer {
-    let Dispatch { event, deadline } = dispatch;
+    let Dispatch { event, deadline, stream: _ } = dispatch;
     let mut response = Response::new(Full::new(event.payload.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -227,6 +291,11 @@ fn refusal(refused: Refused) -> Answer {
             "this call does not fit what the runtime is doing",
         ),
     }
+}
+
+fn too_large(limit: u64) -> Answer {
+    let text = format!("Exceeded maximum allowed payload size ({limit} bytes).");
+    error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text)
 }
 
 fn broken() -> Answer {

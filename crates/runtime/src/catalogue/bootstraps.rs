@@ -27,19 +27,22 @@ const COMPILED_MAX: u64 = 4 << 20;
 
 macro_rules! bootstrap {
     ($family:expr, $directory:literal, $file:literal) => {
-        ($family, $file, include_str!(concat!("../../../../runtimes/", $directory, "/", $file)))
+        ($family, $file, include_bytes!(concat!("../../../../runtimes/", $directory, "/", $file)))
     };
 }
 
-const FILES: &[(Family, &str, &str)] = &[
+const FILES: &[(Family, &str, &[u8])] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),
+    bootstrap!(Family::NodeJs, "nodejs", "streaming.cjs"),
     bootstrap!(Family::NodeJs, "nodejs", "debug.cjs"),
     bootstrap!(Family::Ruby, "ruby", "bootstrap.rb"),
     bootstrap!(Family::Ruby, "ruby", "debug.rb"),
     bootstrap!(Family::Ruby, "ruby", "gems.rb"),
     bootstrap!(Family::Ruby, "ruby", "lib/logger.rb"),
+    bootstrap!(Family::DotNet, "dotnet", "bootstrap.dll"),
+    bootstrap!(Family::DotNet, "dotnet", "bootstrap.runtimeconfig.json"),
 ];
 
 /// Where the bootstraps are on disk; each language has a directory that becomes `/var/runtime`.
@@ -59,8 +62,8 @@ impl Bootstraps {
             let dir = bootstraps.directory(*family);
             std::fs::create_dir_all(&dir)?;
             let path = dir.join(file);
-            if std::fs::read_to_string(&path).ok().as_deref() != Some(*content) {
-                write_new(&path, content.as_bytes())?;
+            if std::fs::read(&path).ok().as_deref() != Some(*content) {
+                write_new(&path, content)?;
             }
         }
         Ok(bootstraps)
@@ -130,11 +133,12 @@ impl Bootstraps {
             return;
         }
         let trial = Trial {
-            root,
+            root: Some(root),
             program: &python.program,
-            args: &["-I", "-S", "-c", COMPILE],
+            args: &|_| ["-I", "-S", "-c", COMPILE].map(str::to_owned).into(),
             binds: vec![layout::runtime(self.directory(Family::Python))],
             output_max: COMPILED_MAX,
+            ..Trial::default()
         };
         let failed = match trial.run(sandboxes).await {
             Ok(Outcome { exit: Some(Exit::Exited(0)), output }) => write_new(&compiled, &output).err(),
@@ -159,12 +163,14 @@ impl Bootstraps {
             Family::Python => "python",
             Family::NodeJs => "nodejs",
             Family::Ruby => "ruby",
+            Family::DotNet => "dotnet",
+            Family::Java => "java",
         })
     }
 }
 
 /// Replaces a file as a whole: running instances may have the old one mapped.
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let incoming = path.with_file_name(".incoming");
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::{Family, Found, LanguageVersion, versions};
+use super::{Family, Found, LanguageVersion, dotnet, java, versions};
 
 /// Where version managers keep what they install, and where in it the programs are.
 const PYTHON_MANAGERS: &[(&str, &str)] = &[
@@ -35,18 +35,22 @@ pub(super) async fn all(usable: impl Fn(&Found) -> bool) -> Vec<Found> {
     for python in pythons().into_iter().filter(&usable) {
         found.entry((python.family, std::cmp::Reverse(python.version))).or_insert(python);
     }
-    let (nodes, rubies) = tokio::join!(
+    let (nodes, rubies, jvms) = tokio::join!(
         asked(Family::NodeJs, "node", NODE_MANAGERS),
-        asked(Family::Ruby, "ruby", RUBY_MANAGERS)
+        asked(Family::Ruby, "ruby", RUBY_MANAGERS),
+        java::jvms()
     );
-    for program in nodes.into_iter().chain(rubies).filter(&usable) {
+    for program in nodes.into_iter().chain(rubies).chain(jvms).filter(&usable) {
         found.entry((program.family, std::cmp::Reverse(program.version))).or_insert(program);
+    }
+    for dotnet in dotnet::places().iter().flat_map(|place| dotnet::found(place)).filter(&usable) {
+        found.entry((dotnet.family, std::cmp::Reverse(dotnet.version))).or_insert(dotnet);
     }
     found.into_values().collect()
 }
 
 /// Directories that may hold interpreters: the search path first, then version managers.
-fn directories(managers: &[(&str, &str)]) -> Vec<PathBuf> {
+pub(super) fn directories(managers: &[(&str, &str)]) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut all: Vec<PathBuf> = std::env::split_paths(&path).collect();
     all.extend(["/usr/local/bin", "/usr/bin"].map(PathBuf::from));
@@ -117,7 +121,7 @@ async fn asked(family: Family, name: &str, managers: &[(&str, &str)]) -> Vec<Fou
 
 /// The program behind a path, links resolved, if it is an executable of this machine. Shims of version
 /// managers are scripts; they need their manager, which is not inside a sandbox.
-fn program(path: &Path) -> Option<PathBuf> {
+pub(super) fn program(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     let mut magic = [0; 4];
     File::open(&path).ok()?.read_exact(&mut magic).ok()?;
@@ -139,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn this_machine_has_what_the_tests_need() {
         let found = all(|_| true).await;
-        for family in [Family::Python, Family::NodeJs, Family::Ruby] {
+        for family in [Family::Python, Family::NodeJs, Family::Ruby, Family::Java] {
             assert!(found.iter().any(|f| f.family == family), "no {} found; install it", family.name());
         }
     }

@@ -27,14 +27,18 @@ impl LiveCatalogue {
         Self { machine, toolchains, seen: Mutex::default() }
     }
 
-    /// The catalogue of this moment.
+    /// The catalogue of this moment. What functions of it need is on disk.
     pub fn current(&self) -> Arc<Catalogue> {
         let changed = self.toolchains.changed();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seen) = seen.as_ref().filter(|seen| seen.changed == changed) {
             return seen.catalogue.clone();
         }
-        let catalogue = Arc::new(self.machine.with_toolchains(self.toolchains.installed()));
+        let catalogue = self.machine.with_toolchains(self.toolchains.installed());
+        let catalogue = Arc::new(catalogue.with_java_client(self.toolchains.java_client()));
+        if let Err(error) = catalogue.install_java() {
+            tracing::error!(%error, "cannot copy the runtime interface client for Java to where functions see it");
+        }
         let settled = changed.is_none_or(|changed| changed.elapsed().is_ok_and(|age| age > SETTLED));
         *seen = settled.then(|| Seen { changed, catalogue: catalogue.clone() });
         catalogue

@@ -9,13 +9,17 @@
 //! | `versions`   | what version a program says it has                                    |
 //! | `trial`      | running a program of a root file system once                          |
 //! | `bootstraps` | lambd's own runtimes on disk                                          |
+//! | `dotnet`     | .NET, and its command line                                            |
 //! | `executable` | functions that are programs by themselves                             |
+//! | [`java`]     | JVMs, and AWS's runtime interface client on them                      |
 //! | `live`       | toolchains that are installed while a daemon runs                     |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
 mod discover;
+mod dotnet;
 mod executable;
+pub mod java;
 mod live;
 mod plan;
 mod rooted;
@@ -25,7 +29,7 @@ mod trial;
 mod versions;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lambd_types::FunctionSnapshot;
 
@@ -33,6 +37,7 @@ use crate::ports::Sandboxes;
 use roots::Contents;
 
 pub use bootstraps::Bootstraps;
+pub use dotnet::DotNet;
 pub use live::LiveCatalogue;
 pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
@@ -48,19 +53,30 @@ pub enum Family {
     NodeJs,
     /// `ruby3.x`.
     Ruby,
+    /// `dotnet8` and `dotnetcore3.1` and their like.
+    DotNet,
+    /// `java21` and its like.
+    Java,
 }
 
 impl Family {
     /// The family and the language version of a runtime identifier: `python3.12` is Python 3.12,
-    /// `nodejs20.x` is Node.js 20.
+    /// `nodejs20.x` is Node.js 20, `java8.al2` is Java 8, `dotnetcore3.1` and `dotnet8` are .NET 3.1 and 8.
     pub fn of(runtime: &str) -> Option<(Self, LanguageVersion)> {
-        for (prefix, family) in [("python", Self::Python), ("ruby", Self::Ruby)] {
+        for (prefix, family) in [("python", Self::Python), ("ruby", Self::Ruby), ("dotnetcore", Self::DotNet)]
+        {
             let Some(version) = runtime.strip_prefix(prefix) else { continue };
             let (major, minor) = version.split_once('.')?;
             return Some((family, LanguageVersion(major.parse().ok()?, minor.parse().ok()?)));
         }
-        let version = runtime.strip_prefix("nodejs")?.strip_suffix(".x")?;
-        Some((Self::NodeJs, LanguageVersion(version.parse().ok()?, 0)))
+        if let Some(version) = runtime.strip_prefix("dotnet") {
+            return Some((Self::DotNet, LanguageVersion(version.parse().ok()?, 0)));
+        }
+        let (family, version) = match runtime.strip_prefix("java") {
+            Some(version) => (Self::Java, version.strip_suffix(".al2").unwrap_or(version)),
+            None => (Self::NodeJs, runtime.strip_prefix("nodejs")?.strip_suffix(".x")?),
+        };
+        Some((family, LanguageVersion(version.parse().ok()?, 0)))
     }
 
     /// The runtime identifier of a language version.
@@ -69,6 +85,9 @@ impl Family {
             Self::Python => format!("python{}.{}", version.0, version.1),
             Self::NodeJs => format!("nodejs{}.x", version.0),
             Self::Ruby => format!("ruby{}.{}", version.0, version.1),
+            Self::DotNet if version < DOTNET_CORE_END => format!("dotnetcore{}.{}", version.0, version.1),
+            Self::DotNet => format!("dotnet{}", version.0),
+            Self::Java => format!("java{}", version.0),
         }
     }
 
@@ -81,7 +100,8 @@ impl Family {
     pub fn version_text(self, version: LanguageVersion) -> String {
         match self {
             Self::Python | Self::Ruby => format!("{}.{}", version.0, version.1),
-            Self::NodeJs => version.0.to_string(),
+            Self::DotNet if version < DOTNET_CORE_END => format!("{}.{}", version.0, version.1),
+            Self::NodeJs | Self::Java | Self::DotNet => version.0.to_string(),
         }
     }
 
@@ -91,11 +111,16 @@ impl Family {
             Self::Python => "Python",
             Self::NodeJs => "Node.js",
             Self::Ruby => "Ruby",
+            Self::DotNet => ".NET",
+            Self::Java => "Java",
         }
     }
 }
 
-/// Major and minor version of a language; for Node.js only the major one counts.
+/// The first .NET that is not .NET Core.
+const DOTNET_CORE_END: LanguageVersion = LanguageVersion(5, 0);
+
+/// Major and minor version of a language; for Node.js and Java only the major one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LanguageVersion(pub u32, pub u32);
 
@@ -162,6 +187,12 @@ pub enum Unavailable {
         version: LanguageVersion,
         /// The root file system.
         root: Box<RuntimeRoot>,
+    },
+    /// The language is there, but not the library that makes it a runtime.
+    #[error("{runtime} needs {} as well; `lambd runtimes add java` gets it", java::CLIENT)]
+    NoJavaClient {
+        /// The identifier asked for.
+        runtime: String,
     },
     /// lambd cannot start this kind of runtime.
     #[error(
@@ -232,6 +263,7 @@ pub struct Catalogue {
     substitution: Substitution,
     substitutions: Vec<(Selector, Substitution)>,
     bootstraps: Bootstraps,
+    java: Option<java::Client>,
 }
 
 impl Catalogue {
@@ -249,7 +281,7 @@ impl Catalogue {
 
     /// A catalogue of given interpreters.
     pub fn new(found: Vec<Found>, substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found, roots: Vec::new(), substitution, substitutions: Vec::new(), bootstraps }
+        Self { found, roots: Vec::new(), substitution, substitutions: Vec::new(), bootstraps, java: None }
     }
 
     /// The same, with rules of their own for some runtimes. One for a runtime goes before that for its family.
@@ -262,6 +294,12 @@ impl Catalogue {
     #[must_use]
     pub fn with_roots(self, roots: Vec<RuntimeRoot>) -> Self {
         Self { roots, ..self }
+    }
+
+    /// The same, with what makes JVMs run functions.
+    #[must_use]
+    pub fn with_java_client(self, java: Option<java::Client>) -> Self {
+        Self { java, ..self }
     }
 
     /// The same, with toolchains that go before interpreters of the same version.
@@ -284,8 +322,8 @@ impl Catalogue {
         futures_util::future::join_all(asked).await;
     }
 
-    /// Writes what functions on the root file systems need, and removes what others needed. Must be done
-    /// before any is started.
+    /// Writes what functions on JVMs and on the root file systems need, and removes what others needed. Must be
+    /// done before any is started.
     ///
     /// # Errors
     /// When the directory of the bootstraps cannot be written.
@@ -295,22 +333,46 @@ impl Catalogue {
         for root in self.roots.iter().filter(|root| matches!(root.contents, Contents::Interpreters(_))) {
             Bootstraps::install(self.bootstraps.of_root(&root.selector).path())?;
         }
-        Ok(())
+        self.install_java()
+    }
+
+    /// The same for JVMs.
+    fn install_java(&self) -> io::Result<()> {
+        let Some(java) = &self.java else { return Ok(()) };
+        // A JVM may come to the machine later.
+        let has_java = |found: &[Found]| found.iter().any(|found| found.family == Family::Java);
+        let mut places = self.places().filter(|(found, root, _)| root.is_none() || has_java(found));
+        places.try_for_each(|(.., bootstraps)| java.install(&bootstraps.directory(Family::Java)))
     }
 
     /// Does what makes later starts faster. Functions may be started before it is done.
     pub async fn prepare(&self, sandboxes: &dyn Sandboxes) {
-        let is_python = |found: &&Found| found.family == Family::Python;
-        for python in self.found.iter().filter(is_python) {
-            self.bootstraps.compile(python).await;
-        }
-        for root in &self.roots {
-            let Contents::Interpreters(found) = &root.contents else { continue };
-            let bootstraps = self.bootstraps.of_root(&root.selector);
-            for python in found.iter().filter(is_python) {
-                bootstraps.compile_inside(python, &root.directory, sandboxes).await;
+        for (found, root, bootstraps) in self.places() {
+            for found in found {
+                match (found.family, root, &self.java) {
+                    (Family::Python, None, _) => bootstraps.compile(found).await,
+                    (Family::Python, Some(root), _) => {
+                        bootstraps.compile_inside(found, root, sandboxes).await;
+                    }
+                    (Family::Java, root, Some(java)) => {
+                        java.archive(found, root, &bootstraps.directory(Family::Java), sandboxes).await;
+                    }
+                    _ => {}
+                }
             }
         }
+    }
+
+    /// Interpreters by where they are: on this machine, or in a root file system; and their bootstraps.
+    fn places(&self) -> impl Iterator<Item = (&[Found], Option<&Path>, Bootstraps)> {
+        let in_roots = self.roots.iter().filter_map(|root| match &root.contents {
+            Contents::Interpreters(found) => {
+                let bootstraps = self.bootstraps.of_root(&root.selector);
+                Some((found.as_slice(), Some(root.directory.as_path()), bootstraps))
+            }
+            _ => None,
+        });
+        std::iter::once((self.found.as_slice(), None, self.bootstraps.clone())).chain(in_roots)
     }
 
     /// Interpreters of this machine, newest first within a language, at most one a version.
@@ -364,6 +426,13 @@ impl Catalogue {
                 });
                 let bootstraps = root
                     .map_or_else(|| self.bootstraps.clone(), |root| self.bootstraps.of_root(&root.selector));
+                if interpreter.family == Family::DotNet {
+                    return Ok(LaunchPlan::dotnet(interpreter, function, &bootstraps, root, notice));
+                }
+                if let Some(java) = self.java.as_ref().filter(|_| interpreter.family == Family::Java) {
+                    let directory = bootstraps.directory(Family::Java);
+                    return Ok(LaunchPlan::java(interpreter, function, java, directory, root, notice));
+                }
                 let asked = Family::of(runtime).map_or(interpreter.version, |(_, version)| version);
                 LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice)
             }
@@ -391,6 +460,9 @@ impl Catalogue {
         if let Some(interpreter) = nearest {
             let exact = interpreter.version == version;
             if exact || self.substitution_of(runtime) == Substitution::Nearest {
+                if family == Family::Java && self.java.is_none() {
+                    return Err(Unavailable::NoJavaClient { runtime: runtime.to_owned() });
+                }
                 return Ok(Provision::Interpreter { interpreter, root, exact });
             }
         }
@@ -417,19 +489,25 @@ impl Catalogue {
     }
 }
 
-/// The interpreter closest to a version; of two at the same distance the newer one.
+/// The interpreter closest to a version; of two at the same distance the newer one. A JVM or
+/// a .NET runs what was compiled for older ones, not for newer.
 fn nearest(found: &[Found], family: Family, version: LanguageVersion) -> Option<&Found> {
     let rank = |v: LanguageVersion| i64::from(v.0) * 1000 + i64::from(v.1);
     found
         .iter()
         .filter(|f| f.family == family && (family != Family::Python || f.version.0 == version.0))
-        .min_by_key(|f| ((rank(f.version) - rank(version)).abs(), -rank(f.version)))
+        .filter(|f| family != Family::DotNet || f.version >= version)
+        .min_by_key(|f| {
+            (
+                family == Family::Java && f.version < version,
+                (rank(f.version) - rank(version)).abs(),
+                -rank(f.version),
+            )
+        })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::layout::Layout;
     use crate::ports::View;
@@ -475,7 +553,23 @@ mod tests {
         assert_eq!(Family::of("python3.12"), Some((Family::Python, LanguageVersion(3, 12))));
         assert_eq!(Family::of("nodejs20.x"), Some((Family::NodeJs, LanguageVersion(20, 0))));
         assert_eq!(Family::NodeJs.identifier(LanguageVersion(20, 0)), "nodejs20.x");
-        for other in ["java21", "provided", "nodejs", "python3", "nodejs4.3"] {
+        for (id, version) in [("dotnetcore3.1", LanguageVersion(3, 1)), ("dotnet8", LanguageVersion(8, 0))] {
+            assert_eq!(Family::of(id), Some((Family::DotNet, version)));
+            assert_eq!(Family::DotNet.identifier(version), id);
+        }
+        assert_eq!(Family::of("java8.al2"), Some((Family::Java, LanguageVersion(8, 0))));
+        let others = [
+            "java",
+            "javascript",
+            "provided",
+            "nodejs",
+            "python3",
+            "nodejs4.3",
+            "dotnet",
+            "dotnetcore",
+            "dotnetcore3",
+        ];
+        for other in others {
             assert_eq!(Family::of(other), None, "{other}");
         }
     }
@@ -511,7 +605,7 @@ mod tests {
         );
         let nearest = catalogue(Substitution::Nearest);
         assert!(text(&nearest, "nodejs20.x").contains("needs Node.js 20, which is not installed"));
-        assert!(text(&nearest, "java21").contains("cannot run java21 functions yet"));
+        assert!(text(&nearest, "dotnet8").contains("needs .NET 8, which is not installed"));
         assert!(text(&nearest, "python2.7").contains("cannot run python2.7 functions yet"));
     }
 

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use lambd_types::FunctionSnapshot;
 
+use super::java::Jvm;
 use super::roots::{Contents, RuntimeRoot};
-use super::{Bootstraps, Family, Found, LanguageVersion};
+use super::{Bootstraps, Family, Found, LanguageVersion, dotnet};
 use crate::debugging::under_debugger;
 use crate::layout::{self, LANG_DIR, Layout, OPT, TASK_ROOT};
 
 /// The parts of a toolchain that programs need, below its prefix. Not the prefix itself: that of a Node.js in
 /// `~/.local/bin` is `~/.local`, which holds much more, such as key rings and this daemon's own data.
 const TOOLCHAIN_PARTS: &[&str] = &["bin", "lib", "lib64", "libexec"];
+/// The same for Java; `jre` is in JDKs of Java 8.
+const JAVA_PARTS: &[&str] = &["bin", "conf", "jre", "lib"];
 
 /// Everything about a start that depends on the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub enum Launcher {
         /// their own.
         runtime: Option<String>,
     },
+    /// Our bootstrap on .NET.
+    DotNet(dotnet::DotNet),
     /// Our bootstrap on an interpreter.
     Managed {
         /// The interpreter.
@@ -58,6 +63,8 @@ pub enum Launcher {
         /// The version that the function asks for, which the interpreter's may replace.
         asked: LanguageVersion,
     },
+    /// AWS's runtime interface client on a JVM.
+    Java(Jvm),
 }
 
 /// What is executed.
@@ -118,18 +125,8 @@ impl LaunchPlan {
         root: Option<&RuntimeRoot>,
         notice: Option<String>,
     ) -> Self {
-        let mut binds = vec![layout::runtime(bootstraps.directory(found.family))];
-        // Interpreters find their libraries by the place they were built for, so a toolchain keeps its
-        // path; what is below /usr is inside anyway.
-        if root.is_none() && !found.prefix.starts_with("/usr") {
-            let parts = TOOLCHAIN_PARTS.iter().map(|part| found.prefix.join(part));
-            binds.extend(parts.filter(|part| part.is_dir()).map(|part| (part.clone(), part)));
-        }
-        let symlinks = if found.prefix == Path::new(LANG_DIR) {
-            Vec::new()
-        } else {
-            vec![layout::language(found.prefix.clone())]
-        };
+        let (mut binds, symlinks) = toolchain(found, root.is_none());
+        binds.insert(0, layout::runtime(bootstraps.directory(found.family)));
         Self {
             launcher: Ok(Launcher::Managed { interpreter: found.clone(), asked }),
             binds,
@@ -141,23 +138,45 @@ impl LaunchPlan {
     }
 }
 
+/// Paths in pairs, as in [`LaunchPlan`].
+type Pairs = Vec<(PathBuf, PathBuf)>;
+
+/// What makes an interpreter appear where it is looked for: places to show, and links.
+pub(super) fn toolchain(found: &Found, on_host: bool) -> (Pairs, Pairs) {
+    let mut binds = Vec::new();
+    // Interpreters find their libraries by the place they were built for, so a toolchain keeps its
+    // path; what is below /usr is inside anyway.
+    if on_host && !found.prefix.starts_with("/usr") {
+        let parts = if found.family == Family::Java { JAVA_PARTS } else { TOOLCHAIN_PARTS };
+        let parts = parts.iter().map(|part| found.prefix.join(part));
+        binds.extend(parts.filter(|part| part.is_dir()).map(|part| (part.clone(), part)));
+    }
+    let symlinks = if found.prefix == Path::new(LANG_DIR) {
+        Vec::new()
+    } else {
+        vec![layout::language(found.prefix.clone())]
+    };
+    (binds, symlinks)
+}
+
 impl Launcher {
     /// Whether `AWS_LAMBDA_EXEC_WRAPPER` counts. Custom runtimes start themselves, and what a root file system
     /// brings along looks at the variable by itself.
     pub(crate) fn takes_wrapper(&self) -> bool {
-        matches!(self, Self::Managed { .. })
+        matches!(self, Self::Managed { .. } | Self::Java(_) | Self::DotNet(_))
     }
 
     /// Whether the runtime can be started under a debugger. Custom runtimes start themselves.
     pub(crate) fn can_be_debugged(&self) -> bool {
-        matches!(self, Self::Managed { .. })
+        matches!(self, Self::Managed { .. } | Self::Java(_))
     }
 
     /// The same start under the language's debugger, listening on `port`.
     pub(crate) fn under_debugger(&self, start: Start, port: u16, layout: &Layout) -> Start {
         match self {
             Self::Managed { interpreter, .. } => under_debugger(start, interpreter.family, port, layout),
-            Self::Custom { .. } | Self::Executable { .. } | Self::InRoot { .. } => start,
+            Self::Java(_) => under_debugger(start, Family::Java, port, layout),
+            Self::Custom { .. } | Self::Executable { .. } | Self::InRoot { .. } | Self::DotNet(_) => start,
         }
     }
 
@@ -174,6 +193,8 @@ impl Launcher {
                 let command = Path::new(&layout.runtime_dir).join("bootstrap");
                 Start { command, args: Vec::new(), env }
             }
+            Self::DotNet(dotnet) => dotnet.start(layout),
+            Self::Java(jvm) => jvm.start(layout),
             Self::Managed { interpreter, asked } => {
                 // Packages and layers are made for one of them.
                 let mut versions = vec![*asked, interpreter.version];
@@ -227,6 +248,8 @@ fn of_language(family: Family, versions: &[LanguageVersion], layout: &Layout) ->
         Family::Python => python(layout),
         Family::NodeJs => nodejs(versions, layout),
         Family::Ruby => ruby(versions, layout),
+        // It finds everything by itself.
+        Family::Java | Family::DotNet => (Vec::new(), Vec::new()),
     }
 }
 

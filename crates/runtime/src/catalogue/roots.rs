@@ -10,12 +10,15 @@ use super::discover::python_version;
 use super::rooted::Rooted;
 use super::selector::{Selector, family_of};
 use super::versions::{self, Silent};
-use super::{Family, Found};
+use super::{Family, Found, dotnet};
 use crate::layout::{LANG_DIR, RUNTIME_DIR};
 use crate::ports::{Sandboxes, SpawnError};
 
 /// Where interpreters are in a root file system: where AWS's images, Docker's and distributions have them.
 const PROGRAMS: [&str; 3] = ["/var/lang/bin", "/usr/local/bin", "/usr/bin"];
+
+/// Where JVMs are besides: images for Java have one directory of that kind.
+const JAVA_HOMES: [&str; 4] = ["/opt/java", "/usr/lib/jvm", "/usr/java", "/usr/local"];
 
 /// Where a root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +83,12 @@ pub enum RootError {
         selector: Selector,
     },
     /// The interpreter is missing, or has another version.
-    #[error("it has no {wanted} in {}{}", PROGRAMS.join(", "), found_text(.found))]
+    #[error("it has no {wanted} in {places}{}", found_text(.found))]
     NoInterpreter {
         /// Language and version.
         wanted: String,
+        /// Where it was looked for.
+        places: String,
         /// Versions that it has.
         found: Vec<String>,
     },
@@ -187,6 +192,8 @@ impl Language {
             "python" => whole(Family::Python),
             "nodejs" => whole(Family::NodeJs),
             "ruby" => whole(Family::Ruby),
+            "dotnet" => whole(Family::DotNet),
+            "java" => whole(Family::Java),
             identifier => {
                 let (family, version) = Family::of(identifier)?;
                 family.has_bootstrap(version).then_some(Self { family, version: Some(version) })
@@ -209,8 +216,30 @@ impl fmt::Display for Language {
 fn no_interpreter(language: &Language, found: &[Found]) -> RootError {
     RootError::NoInterpreter {
         wanted: language.to_string(),
+        places: places(language.family),
         found: found.iter().map(Found::version_text).collect(),
     }
+}
+
+fn places(family: Family) -> String {
+    let mut all = PROGRAMS.map(str::to_owned).to_vec();
+    if family == Family::Java {
+        all.extend(JAVA_HOMES.map(|homes| format!("{homes}/*/bin")));
+    }
+    if family == Family::DotNet {
+        all.extend(dotnet::PLACES.map(str::to_owned));
+    }
+    all.join(", ")
+}
+
+fn directories(family: Family, rooted: &Rooted) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = PROGRAMS.map(PathBuf::from).into();
+    if family == Family::Java {
+        for homes in JAVA_HOMES.map(Path::new) {
+            all.extend(rooted.names(homes).iter().map(|name| homes.join(name).join("bin")));
+        }
+    }
+    all
 }
 
 /// Interpreters of a language by version, newest first, the first found of each.
@@ -220,13 +249,18 @@ async fn ask(
     directory: &Path,
     sandboxes: &dyn Sandboxes,
 ) -> Result<Vec<Found>, RootError> {
+    if language.family == Family::DotNet {
+        return Ok(dotnets(rooted));
+    }
     let mut programs: Vec<PathBuf> = Vec::new();
-    for bin in PROGRAMS.map(Path::new) {
-        for name in rooted.names(bin).iter().filter_map(|name| name.to_str()) {
+    for bin in directories(language.family, rooted) {
+        for name in rooted.names(&bin).iter().filter_map(|name| name.to_str()) {
             let wanted = match language.family {
                 Family::Python => name == "python3" || python_version(name).is_some(),
                 Family::NodeJs => name == "node",
                 Family::Ruby => name == "ruby",
+                Family::DotNet => false,
+                Family::Java => name == "java",
             };
             let program = if wanted { rooted.program(&bin.join(name)) } else { None };
             programs.extend(program.filter(|program| !programs.contains(program)));
@@ -258,6 +292,19 @@ async fn ask(
             Ok(found)
         }
     }
+}
+
+/// The same for .NET, which nobody needs to run for that.
+fn dotnets(rooted: &Rooted) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    let places = PROGRAMS.iter().chain(&dotnet::PLACES).map(Path::new);
+    for one in places.flat_map(|place| dotnet::inside(place, rooted)) {
+        if found.iter().all(|found| found.version != one.version) {
+            found.push(one);
+        }
+    }
+    found.sort_by_key(|found| std::cmp::Reverse(found.version));
+    found
 }
 
 #[cfg(test)]

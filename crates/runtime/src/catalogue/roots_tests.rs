@@ -13,8 +13,16 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::ports::{Addresses, Base, Blueprint, Exit, Listeners, Prepared, Sandbox, View};
 
-const IDENTIFIERS: &[&str] =
-    &["python2.7", "python3.11", "python3.12", "nodejs20.x", "java21", "provided", "provided.al2023"];
+const IDENTIFIERS: &[&str] = &[
+    "python2.7",
+    "python3.11",
+    "python3.12",
+    "nodejs20.x",
+    "java21",
+    "dotnet8",
+    "provided",
+    "provided.al2023",
+];
 
 /// Sandboxes in which a program's output is the text of its file.
 struct Pretenders;
@@ -201,7 +209,7 @@ async fn a_program_that_does_not_run_is_named() {
 #[tokio::test]
 async fn a_bootstrap_is_the_runtime() {
     let brought = root(&[("var/runtime/bootstrap", "#!"), ("var/lang/bin/python3.12", "Python 3.12.4\n")]);
-    assert_eq!(examined("java21", &brought).await, Ok(Contents::Runtime { interpreter: None }));
+    assert_eq!(examined("dotnet8", &brought).await, Ok(Contents::Runtime { interpreter: None }));
     match examined("python3.12", &brought).await {
         Ok(Contents::Runtime { interpreter: Some(found) }) => {
             assert_eq!(found.exact.as_deref(), Some("3.12.4"));
@@ -218,8 +226,8 @@ async fn a_bootstrap_is_the_runtime() {
     let file = brought.path().join("var/runtime/bootstrap");
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).expect("chmod");
     assert_eq!(examined("provided.al2023", &brought).await, Ok(Contents::Files { bootstrap: false }));
-    for (selector, name) in [("java21", "java21"), ("java", "java"), ("python2.7", "python2.7")] {
-        let refused = examined(selector, &brought).await.unwrap_err();
-        assert!(refused.contains(&format!("no runtime of its own for {name}")), "{refused}");
-    }
+    let refused = examined("dotnet", &brought).await.unwrap_err();
+    assert!(refused.contains("it has no .NET in ") && refused.contains("/usr/share/dotnet"), "{refused}");
+    let refused = examined("python2.7", &brought).await.unwrap_err();
+    assert!(refused.contains("no runtime of its own for python2.7"), "{refused}");
 }

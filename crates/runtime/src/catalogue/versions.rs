@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use super::trial::{Outcome, PATIENCE, Trial};
 use super::{Family, LanguageVersion};
+use crate::layout::Layout;
 use crate::ports::{Exit, Sandboxes, SpawnError};
 
 /// No answer is longer.
@@ -30,8 +31,10 @@ pub(super) enum Silent {
 /// Asks a program of this machine.
 pub(super) async fn of_host(family: Family, program: &Path) -> Option<Told> {
     let mut command = tokio::process::Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.ok()?.ok()?;
+    command.arg(question(family)).stdin(Stdio::null()).kill_on_drop(true);
+    let mut output = tokio::time::timeout(PATIENCE, command.output()).await.ok()?.ok()?;
+    // JVMs answer there.
+    output.stdout.append(&mut output.stderr);
     parse(family, &String::from_utf8_lossy(&output.stdout))
 }
 
@@ -42,7 +45,8 @@ pub(super) async fn inside(
     program: &Path,
     sandboxes: &dyn Sandboxes,
 ) -> Result<Told, Silent> {
-    let trial = Trial { root, program, args: &["--version"], binds: Vec::new(), output_max: ANSWER_MAX };
+    let args = |_: &Layout| vec![question(family).to_owned()];
+    let trial = Trial { root: Some(root), program, args: &args, output_max: ANSWER_MAX, ..Trial::default() };
     let Outcome { exit, output } = trial.run(sandboxes).await.map_err(Silent::Sandbox)?;
     let text = String::from_utf8_lossy(&output);
     match (parse(family, &text), exit) {
@@ -50,6 +54,11 @@ pub(super) async fn inside(
         (None, Some(exit)) => Err(Silent::Broken(complaint(&exit, &text))),
         (None, None) => Err(Silent::Broken(format!("it gave no answer within {} s", PATIENCE.as_secs()))),
     }
+}
+
+/// `--version` came with Java 9.
+fn question(family: Family) -> &'static str {
+    if family == Family::Java { "-version" } else { "--version" }
 }
 
 fn complaint(exit: &Exit, text: &str) -> String {
@@ -65,12 +74,16 @@ fn complaint(exit: &Exit, text: &str) -> String {
     said.map_or_else(|| ended.clone(), |said| format!("{ended}: {said}"))
 }
 
-/// `Python 3.12.4`, `v20.11.1`, `ruby 3.1.7p261 (2025-03-26 revision 0a3704f218) [x86_64-linux-gnu]`.
+/// `Python 3.12.4`, `v20.11.1`, `ruby 3.1.7p261 (2025-03-26 revision 0a3704f218) [x86_64-linux-gnu]`,
+/// `openjdk version "17.0.15" 2025-04-15`.
 fn parse(family: Family, text: &str) -> Option<Told> {
     let prefix = match family {
         Family::Python => "Python ",
         Family::NodeJs => "v",
         Family::Ruby => "ruby ",
+        // Its directories tell, so it is not asked.
+        Family::DotNet => return None,
+        Family::Java => return text.lines().find_map(java),
     };
     let mut exact = text.lines().find_map(|line| line.trim().strip_prefix(prefix))?;
     if family == Family::Ruby {
@@ -79,10 +92,22 @@ fn parse(family: Family, text: &str) -> Option<Told> {
     let mut numbers = exact.split('.').map(str::parse);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return None };
     let version = match family {
-        Family::Python | Family::Ruby => LanguageVersion(major, minor),
-        Family::NodeJs => LanguageVersion(major, 0),
+        Family::Python | Family::Ruby | Family::DotNet => LanguageVersion(major, minor),
+        Family::NodeJs | Family::Java => LanguageVersion(major, 0),
     };
     Some(Told { version, exact: exact.to_owned() })
+}
+
+fn java(line: &str) -> Option<Told> {
+    let (_, quoted) = line.split_once(" version \"")?;
+    java_version(quoted.split('"').next()?)
+}
+
+/// `17.0.15` is Java 17, and `1.8.0_392` is Java 8.
+pub(super) fn java_version(exact: &str) -> Option<Told> {
+    let counted = exact.strip_prefix("1.").unwrap_or(exact);
+    let major = counted.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    Some(Told { version: LanguageVersion(major, 0), exact: exact.to_owned() })
 }
 
 #[cfg(test)]
@@ -102,10 +127,20 @@ mod tests {
         assert_eq!(told(Family::Ruby, ruby), Some((LanguageVersion(3, 1), "3.1.7".into())));
         let ruby = "ruby 4.0.0preview2 (2025-11-17 master 4fa6e9938c) +PRISM [x86_64-linux]\n";
         assert_eq!(told(Family::Ruby, ruby), Some((LanguageVersion(4, 0), "4.0.0".into())));
+        let java =
+            "Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime";
+        assert_eq!(told(Family::Java, java), Some((LanguageVersion(17, 0), "17.0.15".into())));
+        let java = "java version \"1.8.0_392\"\nJava(TM) SE Runtime Environment";
+        assert_eq!(told(Family::Java, java), Some((LanguageVersion(8, 0), "1.8.0_392".into())));
+        assert_eq!(
+            told(Family::Java, "openjdk version \"26-ea\" 2026-03-17"),
+            Some((LanguageVersion(26, 0), "26-ea".into()))
+        );
         for nothing in ["", "Python\n", "error while loading shared libraries", "v\n"] {
             assert_eq!(told(Family::Python, nothing), None, "{nothing}");
             assert_eq!(told(Family::NodeJs, nothing), None, "{nothing}");
             assert_eq!(told(Family::Ruby, nothing), None, "{nothing}");
+            assert_eq!(told(Family::Java, nothing), None, "{nothing}");
         }
     }
 

@@ -41,6 +41,12 @@ pub(crate) fn under_debugger(start: Start, family: Family, port: u16, layout: &L
             all.extend(args);
             all
         }
+        Family::Java => {
+            let agent = format!("-agentlib:jdwp=transport=dt_socket,server=y,suspend=y,address={address}");
+            let mut all = vec![agent];
+            all.extend(args);
+            all
+        }
         Family::Ruby => {
             env.push(("RUBY_DEBUG_HOST".to_owned(), "127.0.0.1".to_owned()));
             env.push(("RUBY_DEBUG_PORT".to_owned(), port.to_string()));
@@ -48,6 +54,8 @@ pub(crate) fn under_debugger(start: Start, family: Family, port: u16, layout: &L
             all.extend(args);
             all
         }
+        // Its debuggers come from outside, and attach to a process that runs.
+        Family::DotNet => args,
     };
     Start { command, args, env }
 }

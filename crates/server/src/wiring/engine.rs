@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use lambd_control::ports::{Engine, EngineError, Provision, ProvisionFailure, Provisioned};
 use lambd_invoke::{Allocation, AsyncQueue, Failure, InvokeError, Invoker, Wanted};
-use lambd_types::invocation::{Event, LogType, Outcome};
+use lambd_types::invocation::{Event, Outcome, Wants};
 use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Scope};
 
 pub(crate) struct InvokeEngine {
@@ -18,9 +18,9 @@ impl Engine for InvokeEngine {
         &self,
         function: Arc<FunctionSnapshot>,
         event: Event,
-        log_type: LogType,
+        wants: Wants,
     ) -> BoxFuture<'_, Result<Outcome, EngineError>> {
-        Box::pin(async move { self.invoker.invoke(function, event, log_type).await.map_err(translate) })
+        Box::pin(async move { self.invoker.invoke(function, event, wants).await.map_err(translate) })
     }
 
     fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>> {

@@ -7,7 +7,7 @@ use lambd_invoke::InvokeError;
 use lambd_invoke::ports::{Delivery, Instance, Instances};
 use lambd_runtime::StartError;
 use lambd_types::FunctionSnapshot;
-use lambd_types::invocation::{Event, InitializationType, LogType};
+use lambd_types::invocation::{Event, InitializationType, Wants};
 
 pub(crate) struct RuntimeInstances(pub(crate) lambd_runtime::Instances);
 
@@ -27,9 +27,9 @@ impl Instances for RuntimeInstances {
 struct RuntimeInstance(lambd_runtime::Instance);
 
 impl Instance for RuntimeInstance {
-    fn deliver(&self, event: Event, log_type: LogType) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
+    fn deliver(&self, event: Event, wants: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
-            let delivered = self.0.deliver(event, log_type).await.map_err(translate)?;
+            let delivered = self.0.deliver(event, wants).await.map_err(translate)?;
             let lambd_runtime::Delivery { outcome, reusable } = delivered;
             Ok(Delivery { outcome, reusable })
         })

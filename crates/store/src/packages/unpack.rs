@@ -119,9 +119,10 @@ pub(super) fn inspect(zip: &File, limits: UnpackLimits) -> Result<u64, PackageEr
         if declared > limits.bytes {
             return Err(PackageError::TooLarge { limit: limits.bytes });
         }
+        // Maven gives directories that it adds by itself a mode of all bits, those of a link among them.
         let (is_dir, is_link) = (entry.is_dir(), entry.is_symlink());
         drop(entry);
-        if is_link {
+        if is_link && !is_dir {
             let mut entry = archive.by_index(index).map_err(not_a_zip)?;
             link_target(&path, &name, &mut entry)?;
         }

@@ -3,10 +3,43 @@
 //! It returns its event as it came, so tests can compare bytes and the benchmark measures the
 //! system instead of the function. Two event members ask for more: `"fail"` makes it return an
 //! error with that text, `"context"` makes it answer with the context that the crate built from
-//! the Runtime API's headers.
+//! the Runtime API's headers, `"stream"` makes it stream so many `"parts"` of so many `"bytes"`, with
+//! a pause of so many milliseconds between them (`"pause"`) and perhaps an error after them (`"fail"`).
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use std::time::Duration;
+
+use lambda_runtime::streaming::{Body, channel};
+use lambda_runtime::{Error, FunctionResponse, LambdaEvent, StreamResponse, run, service_fn};
 use serde_json::{Value, json};
+
+async fn answer(event: LambdaEvent<Value>) -> Result<FunctionResponse<Value, Body>, Error> {
+    match event.payload.get("stream") {
+        Some(wanted) => Ok(FunctionResponse::StreamingResponse(StreamResponse::from(stream(wanted)))),
+        None => echo(event).await.map(FunctionResponse::BufferedResponse),
+    }
+}
+
+fn stream(wanted: &Value) -> Body {
+    let number = |name: &str| wanted.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let (parts, pause) = (number("parts"), Duration::from_millis(number("pause")));
+    let part = vec![b'x'; number("bytes") as usize];
+    let fails = wanted.get("fail").is_some();
+    let (mut sender, body) = channel();
+    tokio::spawn(async move {
+        for number in 0..parts {
+            if number > 0 && !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            if sender.send_data(part.clone().into()).await.is_err() {
+                return;
+            }
+        }
+        if fails {
+            sender.abort();
+        }
+    });
+    body
+}
 
 async fn echo(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (payload, context) = event.into_parts();
@@ -30,5 +63,5 @@ async fn echo(event: LambdaEvent<Value>) -> Result<Value, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    run(service_fn(echo)).await
+    run(service_fn(answer)).await
 }

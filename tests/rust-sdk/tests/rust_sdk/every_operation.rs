@@ -4,7 +4,8 @@
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::{Blob, ByteStream};
 use aws_sdk_lambda::types::{
-    AccountLimit, AllowedPublishers, FunctionConfiguration, FunctionUrlAuthType, LayerVersionContentInput,
+    AccountLimit, AllowedPublishers, FunctionConfiguration, FunctionUrlAuthType,
+    InvokeWithResponseStreamResponseEvent as StreamEvent, LayerVersionContentInput, LogType,
     ProvisionedConcurrencyStatusEnum, RecursiveLoop, UpdateRuntimeOn,
 };
 use lambd_rust_sdk_tests::Daemon;
@@ -64,10 +65,30 @@ async fn versions_and_aliases(client: &Client) {
 async fn invocations(client: &Client) {
     let answer = sent!(client.invoke().function_name(NAME).qualifier("live").payload(Blob::new("[1]")));
     assert_eq!(answer.executed_version(), Some("1"));
+    streamed_invocation(client).await;
     #[expect(deprecated, reason = "it is still an operation")]
     let accepted =
         sent!(client.invoke_async().function_name(NAME).invoke_args(ByteStream::from_static(b"{}")));
     assert_eq!(accepted.status(), 202);
+}
+
+async fn streamed_invocation(client: &Client) {
+    let event = Blob::new(r#"{"stream": {"parts": 3, "bytes": 2}}"#);
+    let request = client.invoke_with_response_stream().function_name(NAME).qualifier("live");
+    let mut streamed = sent!(request.payload(event).log_type(LogType::Tail));
+    assert_eq!(streamed.executed_version(), Some("1"));
+    let mut payload = Vec::new();
+    let complete = loop {
+        match streamed.event_stream.recv().await.expect("an event").expect("an end") {
+            StreamEvent::PayloadChunk(chunk) => payload.extend(chunk.payload.expect("bytes").into_inner()),
+            StreamEvent::InvokeComplete(complete) => break complete,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(payload.ends_with(b"\0xxxxxx"), "{payload:?}");
+    assert_eq!((complete.error_code(), complete.error_details()), (None, None));
+    assert!(complete.log_result().is_some());
+    assert!(streamed.event_stream.recv().await.expect("the end").is_none());
 }
 
 async fn concurrency(client: &Client) {
