@@ -35,6 +35,8 @@ pub(crate) struct Artefacts {
     pub(crate) lambd: PathBuf,
     /// A deployment package whose `bootstrap` is the Rust echo function.
     pub(crate) rust_echo: PathBuf,
+    /// A layer with an extension on the `lambda-extension` crate.
+    pub(crate) rust_extension: PathBuf,
     /// The test functions in Go, a program.
     pub(crate) go_functions: PathBuf,
     /// What Maven makes of `tests/java`: the test functions in Java, their libraries, and the client that runs them.
@@ -54,6 +56,8 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts
         "lambd-rust-echo",
         "--bin",
         "rust-echo",
+        "--bin",
+        "rust-extension",
     ]);
     if matches!(profile, Profile::Release) {
         cargo.arg("--release");
@@ -66,14 +70,22 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts
     fs::copy(&built, &bootstrap).map_err(|e| Error::file(&built, e))?;
     let _without_strip_the_package_is_only_larger = process::quietly(Command::new("strip").arg(&bootstrap));
     let rust_echo = package(&folder.join("rust-echo.zip"), &bootstrap)?;
+    let rust_extension = rust_extension(workspace, profile, &folder)?;
     let go_functions = go_functions(workspace, &folder)?;
     let java_functions = java_functions(workspace)?;
-    Ok(Artefacts {
-        lambd: workspace.program(profile.folder(), "lambd"),
-        rust_echo,
-        go_functions,
-        java_functions,
-    })
+    let lambd = workspace.program(profile.folder(), "lambd");
+    Ok(Artefacts { lambd, rust_echo, rust_extension, go_functions, java_functions })
+}
+
+/// Layers have their extensions in a folder.
+fn rust_extension(workspace: &Workspace, profile: Profile, folder: &Path) -> Result<PathBuf, Error> {
+    let extensions = folder.join("extensions");
+    fs::create_dir_all(&extensions).map_err(|e| Error::file(&extensions, e))?;
+    let built = workspace.program(profile.folder(), "rust-extension");
+    let program = extensions.join("rust-extension");
+    fs::copy(&built, &program).map_err(|e| Error::file(&built, e))?;
+    let _without_strip_the_layer_is_only_larger = process::quietly(Command::new("strip").arg(&program));
+    package(&folder.join("rust-extension.zip"), &extensions)
 }
 
 fn go_functions(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Error> {
@@ -146,7 +158,7 @@ pub(crate) fn test_program(workspace: &Workspace, package: &str, name: &str) -> 
     program.ok_or_else(|| Error::Output(format!("{} named no test program", process::shown(&cargo))))
 }
 
-/// Packs one file, with its mode, into a deployment package.
+/// Packs a file or a folder, with modes, into a deployment package.
 pub(crate) fn package(zip: &Path, file: &Path) -> Result<PathBuf, Error> {
     match fs::remove_file(zip) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(zip, error)),

@@ -213,6 +213,7 @@ impl Runner<'_> {
     fn give_artefacts(&self, command: &mut Command) {
         if let Some(artefacts) = self.artefacts {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
+            command.env("LAMBD_RUST_EXTENSION_ZIP", &artefacts.rust_extension);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
             command.env("LAMBD_JAVA_FUNCTIONS", &artefacts.java_functions);
         }

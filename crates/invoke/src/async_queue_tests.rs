@@ -103,6 +103,9 @@ struct WorldInstance {
 }
 
 impl Instance for WorldInstance {
+    fn finish(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
     fn deliver(&self, event: Event, _: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             self.world.runs.lock().unwrap().push(event.request_id.to_string());
@@ -110,7 +113,7 @@ impl Instance for WorldInstance {
             tokio::time::sleep(time).await;
             let error = (event.payload == "fail").then_some(FunctionError::Unhandled);
             let outcome = Outcome { payload: Bytes::new(), error, log_tail: None };
-            Ok(Delivery { outcome, reusable: true })
+            Ok(Delivery { outcome, reusable: Some(true) })
         })
     }
     fn initialise(&self) -> BoxFuture<'_, bool> {

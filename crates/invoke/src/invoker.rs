@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::concurrency::{Concurrency, Permit};
 use crate::machine::pool::Pools;
 use crate::machine::provisioned::{Allocation, Wanted};
-use crate::ports::{Instance, Instances};
+use crate::ports::{Delivery, Instance, Instances};
 use crate::provisioning::{Lease, Provisioning};
 use crate::retiring::Retiring;
 use crate::turns::Turns;
@@ -147,21 +147,37 @@ impl Inner {
             Some(instance) => instance,
             None => self.instances.start(function.clone(), InitializationType::OnDemand).await?,
         };
-        let delivery = instance.deliver(event, wants).await?;
-        // The permit goes first: whoever sees the response may use the place at once.
-        drop(permit);
-        if let Some(lease) = lease {
-            if delivery.reusable {
-                lease.give_back();
+        let Delivery { outcome, reusable } = instance.deliver(event, wants).await?;
+        match reusable {
+            Some(reusable) => {
+                // The permit goes first: whoever sees the response may use the place at once.
+                drop(permit);
+                if reusable {
+                    self.give_back(&function, instance, lease);
+                }
             }
-        } else if delivery.reusable {
-            match self.pools().put(&function.key, &function.revision, instance, Instant::now()) {
-                Some(superseded) => self.retiring.retire([superseded]),
-                None if self.asleep.swap(false, Ordering::AcqRel) => self.idle.notify_one(),
-                None => {}
-            }
+            // The caller has its answer; the place is taken until the instance is done.
+            None => drop(tokio::spawn(async move {
+                let reusable = instance.finish().await;
+                drop(permit);
+                if reusable {
+                    self.give_back(&function, instance, lease);
+                }
+            })),
         }
-        Ok(delivery.outcome)
+        Ok(outcome)
+    }
+
+    /// Keeps an instance for its next event.
+    fn give_back(&self, function: &FunctionSnapshot, instance: Arc<dyn Instance>, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            return lease.give_back();
+        }
+        match self.pools().put(&function.key, &function.revision, instance, Instant::now()) {
+            Some(superseded) => self.retiring.retire([superseded]),
+            None if self.asleep.swap(false, Ordering::AcqRel) => self.idle.notify_one(),
+            None => {}
+        }
     }
 
     fn warm(&self, function: &FunctionSnapshot) -> Option<Arc<dyn Instance>> {

@@ -58,6 +58,12 @@ impl Instances for Fake {
 }
 
 impl Instance for FakeInstance {
+    fn finish(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            tokio::time::sleep(RETIREMENT).await;
+            true
+        })
+    }
     fn deliver(&self, event: Event, _: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             if event.payload == "refuse" {
@@ -67,7 +73,7 @@ impl Instance for FakeInstance {
             let payload = Bytes::from(self.number.to_string());
             Ok(Delivery {
                 outcome: Outcome { payload, error: None, log_tail: None },
-                reusable: event.payload != "die",
+                reusable: (event.payload != "linger").then_some(event.payload != "die"),
             })
         })
     }
@@ -230,4 +236,24 @@ async fn an_abandoned_invocation_runs_to_its_end() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(invoke(&invoker, &f, "").await, "0", "the instance came back to the pool");
     assert_eq!(fake.started.load(Ordering::SeqCst), 1);
+}
+
+/// The caller has the answer at once; instance and place are taken until the extensions are done.
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_come_before_the_instance_is_done() {
+    let (invoker, fake) = engine(2);
+    let f = function();
+    let before = Instant::now();
+    assert_eq!(invoke(&invoker, &f, "linger").await, "0");
+    assert_eq!(before.elapsed(), Duration::from_secs(1));
+    let second = tokio::spawn({
+        let (invoker, f) = (invoker.clone(), f.clone());
+        async move { invoke(&invoker, &f, "").await }
+    });
+    tokio::task::yield_now().await;
+    let third = invoker.invoke(f.clone(), event(""), Wants::default()).await;
+    assert!(third.is_err(), "both places are taken");
+    assert_eq!(second.await.unwrap(), "1", "the first instance was busy");
+    invoke(&invoker, &f, "").await;
+    assert_eq!(fake.started.load(Ordering::SeqCst), 2);
 }

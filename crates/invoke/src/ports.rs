@@ -23,6 +23,8 @@ pub trait Instance: Send + Sync + 'static {
     /// Processes one event; the engine gives the next one only after this. With an error the event was not
     /// taken, and the instance is of no more use.
     fn deliver(&self, event: Event, wants: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>>;
+    /// Waits for the end of an event whose delivery left it open: whether the instance can take another one.
+    fn finish(&self) -> BoxFuture<'_, bool>;
     /// Waits until it is initialised, before it has any event. `false`: that failed, and it is of no more use.
     fn initialise(&self) -> BoxFuture<'_, bool>;
     /// Resolves when the process that it has now has ended; does not keep it alive.
@@ -40,8 +42,9 @@ pub trait Instance: Send + Sync + 'static {
 pub struct Delivery {
     /// For the caller.
     pub outcome: Outcome,
-    /// Whether the instance can take another event.
-    pub reusable: bool,
+    /// Whether the instance can take another event. `None`: it is still busy with this one, although the answer is
+    /// there; [`Instance::finish`] tells.
+    pub reusable: Option<bool>,
 }
 
 /// Finds what an event that waited runs on now. An alias is looked up anew for each attempt.

@@ -64,6 +64,9 @@ impl Instances for World {
 }
 
 impl Instance for FakeInstance {
+    fn finish(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
     fn deliver(&self, event: Event, _: Wants) -> BoxFuture<'_, Result<Delivery, InvokeError>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -72,7 +75,10 @@ impl Instance for FakeInstance {
                 self.fate.end();
             }
             let payload = Bytes::from(format!("{} {}", self.initialization.as_str(), self.number));
-            Ok(Delivery { outcome: Outcome { payload, error: None, log_tail: None }, reusable })
+            Ok(Delivery {
+                outcome: Outcome { payload, error: None, log_tail: None },
+                reusable: Some(reusable),
+            })
         })
     }
     fn initialise(&self) -> BoxFuture<'_, bool> {

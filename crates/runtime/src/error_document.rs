@@ -6,6 +6,7 @@ use bytes::Bytes;
 use lambd_types::RequestId;
 use serde::Serialize;
 
+use crate::extensions::Failure;
 use crate::ports::Exit;
 
 /// An error document with the field order of the service.
@@ -42,6 +43,11 @@ impl ErrorDocument {
         Self::new(exit_type(exit), request_id, text)
     }
 
+    /// An extension failed.
+    pub(crate) fn extension(request_id: &RequestId, failure: &Failure) -> Self {
+        Self::new(failure.kind, request_id, &failure.message)
+    }
+
     /// The response is over the limit.
     pub(crate) fn response_too_large(size: u64, limit: u64) -> Self {
         Self {
@@ -64,6 +70,18 @@ impl ErrorDocument {
 
     pub(crate) fn to_bytes(&self) -> Bytes {
         serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+/// The end of an extension's process.
+pub(crate) fn exit_text(exit: &Exit) -> String {
+    match exit {
+        Exit::Exited(0) => "exit code 0".to_owned(),
+        Exit::Exited(status) => format!("exit status {status}"),
+        Exit::Signaled(signal) => format!("signal: {}", signal_text(*signal)),
+        Exit::OutOfMemory => "signal: killed".to_owned(),
+        Exit::NotStarted(reason) => reason.clone(),
+        Exit::Lost => "The execution environment was lost".to_owned(),
     }
 }
 

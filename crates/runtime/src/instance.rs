@@ -15,12 +15,14 @@ use crate::api::{Dispatch, Reply};
 use crate::catalogue::{LiveCatalogue, Unavailable};
 use crate::debugging::Debuggers;
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
+use crate::extensions::{self, Registered, ShutdownReason};
 use crate::layout;
 use crate::log::InstanceLog;
 use crate::log_filter::LogFilter;
 use crate::ports::{EndpointServer, Exit, LogSink, Sandboxes, SpawnError, Traces};
 use crate::report::{InitPhase, PlatformEvent, Report, Status};
 use crate::running::{Design, Ending, Running};
+use crate::telemetry::Telemetry;
 
 /// How long an answer waits for the processes of a timed-out event to be dead. They are killed all the
 /// same; with many processes or much memory that takes the kernel longer.
@@ -88,8 +90,9 @@ pub struct InitFailed;
 pub struct Delivery {
     /// For the caller.
     pub outcome: Outcome,
-    /// Whether the instance can take another event.
-    pub reusable: bool,
+    /// Whether the instance can take another event. `None`: its extensions are not done with this one;
+    /// [`Instance::finish`] tells.
+    pub reusable: Option<bool>,
 }
 
 impl Instances {
@@ -110,7 +113,10 @@ impl Instances {
         let id = random::hex(&random::bytes::<16>());
         let stream_name = log_stream_name(o.clock.now(), &function, &id);
         let stream = o.logs.open(&function.key.scope, &function.log_group, &stream_name);
-        let log = InstanceLog::new(stream, o.clock.clone(), LogFilter::of(function.log_format));
+        let telemetry = Arc::new(Telemetry::new(function.log_format));
+        let filter = LogFilter::of(function.log_format);
+        let log = InstanceLog::new(stream, o.clock.clone(), filter, telemetry.clone());
+        let extensions = extensions::find(function.layers_dir.as_deref(), plan.root.as_deref());
         let mut binds = vec![layout::code(&function.code_dir)];
         binds.extend(function.layers_dir.as_deref().map(layout::layers));
         binds.extend(plan.binds);
@@ -126,6 +132,7 @@ impl Instances {
             root: plan.root,
             binds,
             symlinks: plan.symlinks,
+            extensions,
         });
         let instance = Instance {
             options: self.options.clone(),
@@ -135,6 +142,8 @@ impl Instances {
             initialization,
             design,
             log,
+            telemetry,
+            unfinished: Mutex::new(None),
             running: Mutex::new(None),
             is_new: AtomicBool::new(true),
             init: Mutex::new(None),
@@ -165,6 +174,9 @@ pub struct Instance {
     /// What its environments are to be, or why there can be none.
     design: Result<Design, String>,
     log: InstanceLog,
+    telemetry: Arc<Telemetry>,
+    /// An event that is answered, while extensions still work on it.
+    unfinished: Mutex<Option<(Invocation, Answer)>>,
     running: Mutex<Option<Arc<Running>>>,
     /// It has not had an event yet, and was not initialised ahead of one.
     is_new: AtomicBool,
@@ -175,6 +187,8 @@ pub struct Instance {
 /// One event while it is processed.
 struct Invocation {
     request_id: RequestId,
+    /// Its tracing header, if anybody wants to know.
+    trace: Option<String>,
     keep_tail: bool,
     /// Takes the response if it is streamed.
     stream: Option<Arc<dyn ResponseSink>>,
@@ -245,6 +259,11 @@ impl Instance {
     pub async fn deliver(&self, event: Event, wants: Wants) -> Result<Delivery, StartError> {
         let mut invocation = Invocation {
             request_id: event.request_id.clone(),
+            trace: self
+                .telemetry
+                .is_wanted()
+                .then(|| event.trace_id.clone())
+                .filter(|trace| !trace.is_empty()),
             keep_tail: wants.log_type == LogType::Tail,
             stream: wants.stream,
             began: Instant::now(),
@@ -264,15 +283,66 @@ impl Instance {
         };
         // After the second try, as the service has it.
         let (request_id, version) = (&invocation.request_id, self.function.key.version);
-        let start = self.line(PlatformEvent::Start { request_id, version });
+        let start = self.line_in(&invocation, PlatformEvent::Start { request_id, version });
         self.log.begin(start, invocation.keep_tail);
         let ending = match ready {
             Ok(running) => self.process(&running, event, &mut invocation).await?,
             Err(ending) => ending,
         };
-        let delivery = self.conclude(&invocation, ending).await;
+        let answer = self.answer(&invocation, ending).await;
+        let running = self.running().clone();
+        let busy = running.as_ref().filter(|running| answer.reusable && !running.crew().is_at_rest());
+        let answer = match busy {
+            None => answer,
+            // The end of the log is part of the answer.
+            Some(busy) if invocation.keep_tail => self.wait_for_extensions(busy, &invocation, answer).await,
+            Some(_) => return Ok(self.answer_early(invocation, answer)),
+        };
+        let (outcome, reusable) = self.conclude(&invocation, answer, running);
         self.log.settle().await;
-        Ok(delivery)
+        Ok(Delivery { outcome, reusable: Some(reusable) })
+    }
+
+    fn answer_early(&self, invocation: Invocation, answer: Answer) -> Delivery {
+        let outcome = outcome(answer.payload.clone(), None);
+        // Nothing is streamed any more.
+        let invocation = Invocation { stream: None, ..invocation };
+        *self.unfinished() = Some((invocation, answer));
+        Delivery { outcome, reusable: None }
+    }
+
+    /// Waits until the extensions are done with an event that was delivered, and tells whether the instance can take
+    /// another one.
+    pub async fn finish(&self) -> bool {
+        let unfinished = self.unfinished().take();
+        let (Some((invocation, answer)), Some(running)) = (unfinished, self.running().clone()) else {
+            return false;
+        };
+        let answer = self.wait_for_extensions(&running, &invocation, answer).await;
+        let (_, reusable) = self.conclude(&invocation, answer, Some(running));
+        self.log.settle().await;
+        reusable
+    }
+
+    async fn wait_for_extensions(
+        &self,
+        running: &Arc<Running>,
+        invocation: &Invocation,
+        answer: Answer,
+    ) -> Answer {
+        match running.finish(self.end_of_time(invocation)).await {
+            Ok(()) => Answer { duration: invocation.began.elapsed(), ..answer },
+            // The caller has the runtime's answer, or will have it.
+            Err(ending) => {
+                let end = self.meaning(invocation, ending).await;
+                let lines = answer.lines.into_iter().chain(end.lines).collect();
+                Answer { payload: answer.payload, lines, ..end }
+            }
+        }
+    }
+
+    fn unfinished(&self) -> MutexGuard<'_, Option<(Invocation, Answer)>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn init(&self) -> MutexGuard<'_, Option<Duration>> {
@@ -292,32 +362,45 @@ impl Instance {
         Some(running)
     }
 
-    /// What the log has of an event that happens now.
+    /// What the log has of an event that happens now. Subscribers get it as well.
     fn line(&self, event: PlatformEvent<'_>) -> Option<String> {
-        event.line(self.function.log_format, self.options.clock.now())
+        self.traced_line(event, None)
     }
 
-    fn tell<const N: usize>(&self, events: [PlatformEvent<'_>; N]) {
+    /// The same of a part of an invocation.
+    fn line_in(&self, invocation: &Invocation, event: PlatformEvent<'_>) -> Option<String> {
+        self.traced_line(event, invocation.trace.as_deref())
+    }
+
+    fn traced_line(&self, event: PlatformEvent<'_>, trace: Option<&str>) -> Option<String> {
+        let now = self.options.clock.now();
+        self.telemetry.event(now, &event, trace);
+        event.line(self.function.log_format, now)
+    }
+
+    fn tell<'a>(&self, events: impl IntoIterator<Item = PlatformEvent<'a>>) {
         let lines = Vec::from_iter(events.into_iter().filter_map(|event| self.line(event)));
         if !lines.is_empty() {
             self.log.platform(lines);
         }
     }
 
-    /// Tells of the end of an initialisation.
-    fn tell_of_init(&self, phase: InitPhase, status: &Status, duration: Duration) {
+    /// Tells of the end of an initialisation with these extensions.
+    fn tell_of_init(&self, phase: InitPhase, status: &Status, duration: Duration, extensions: &[Registered]) {
         let initialization = self.initialization;
-        self.tell([
-            PlatformEvent::InitRuntimeDone { initialization, phase, status },
-            PlatformEvent::InitReport { initialization, phase, status, duration },
-        ]);
+        let first = PlatformEvent::InitRuntimeDone { initialization, phase, status };
+        let last = PlatformEvent::InitReport { initialization, phase, status, duration };
+        let extensions = extensions.iter().map(PlatformEvent::Extension);
+        self.tell([first].into_iter().chain(extensions).chain([last]));
+        self.telemetry.close();
     }
 
     /// Makes the instance's first environment, or another in place of the one before.
     async fn start_environment(&self, design: &Design, phase: InitPhase) -> Result<Arc<Running>, StartError> {
         let (initialization, function) = (self.initialization, &*self.function);
+        self.telemetry.begin();
         self.tell([PlatformEvent::InitStart { initialization, phase, function }]);
-        let running = Arc::new(Running::start(&self.options, design, &self.log).await?);
+        let running = Arc::new(Running::start(&self.options, design, &self.log, &self.telemetry).await?);
         *self.running() = Some(running.clone());
         Ok(running)
     }
@@ -349,7 +432,7 @@ impl Instance {
         match running.initialise(started + limit).await {
             Ok(()) => {
                 let duration = started.elapsed();
-                self.tell_of_init(InitPhase::Init, &Status::Ok, duration);
+                self.tell_of_init(InitPhase::Init, &Status::Ok, duration, &running.crew().list());
                 Ok((running, duration))
             }
             // Nobody needs it any more: that is no failure to tell of.
@@ -369,7 +452,8 @@ impl Instance {
                 let running = self.start_environment(design, InitPhase::Invoke).await?;
                 match running.initialise(self.end_of_time(invocation)).await {
                     Ok(()) => {
-                        self.tell_of_init(InitPhase::Invoke, &Status::Ok, started.elapsed());
+                        let extensions = running.crew().list();
+                        self.tell_of_init(InitPhase::Invoke, &Status::Ok, started.elapsed(), &extensions);
                         return Ok(Ok(running));
                     }
                     Err(ending) => ending,
@@ -395,13 +479,18 @@ impl Instance {
     async fn init_failed(&self, started: Instant, phase: InitPhase, ending: &Ending) -> u64 {
         let duration = started.elapsed();
         let running = self.running().take();
-        let mut peak_bytes = 0;
+        let (mut peak_bytes, mut extensions) = (0, Vec::new());
         if let Some(running) = running {
-            running.kill(DEATH_AFTER_INIT).await;
+            extensions = running.crew().list();
+            let reason = match ending {
+                Ending::TimedOut => ShutdownReason::Timeout,
+                _ => ShutdownReason::Failure,
+            };
+            running.end(reason, DEATH_AFTER_INIT).await;
             peak_bytes = running.peak_bytes();
         }
         self.log.detach();
-        self.tell_of_init(phase, &end_status(ending), duration);
+        self.tell_of_init(phase, &end_status(ending), duration, &extensions);
         peak_bytes
     }
 
@@ -426,43 +515,73 @@ impl Instance {
         }
     }
 
-    /// Writes what the log has to say at the end of an event, and makes the caller's answer.
-    async fn conclude(&self, invocation: &Invocation, ending: Ending) -> Delivery {
+    /// What the end of an event means for the caller and for the log. One that is no answer ends the environment.
+    async fn answer(&self, invocation: &Invocation, ending: Ending) -> Answer {
+        let Answer { payload, status, duration, reusable, lines } = self.meaning(invocation, ending).await;
+        let done = PlatformEvent::RuntimeDone {
+            request_id: &invocation.request_id,
+            status: &status,
+            duration,
+            produced_bytes: payload.as_ref().map_or(0, Bytes::len),
+        };
+        let lines = self.line_in(invocation, done).into_iter().chain(lines).collect();
+        Answer { payload, status, duration, reusable, lines }
+    }
+
+    async fn meaning(&self, invocation: &Invocation, ending: Ending) -> Answer {
         let request_id = &invocation.request_id;
         let timeout = self.function.timeout.duration();
         let mut duration = invocation.began.elapsed();
-        let mut trouble = None;
-        let running = self.running().clone();
         let reusable = matches!(ending, Ending::Replied(_));
         let status = end_status(&ending);
-        let payload = match ending {
-            Ending::Replied(Reply::Response(payload)) => Ok(payload),
-            Ending::Replied(Reply::Error(error)) | Ending::InitError(error) => Err(error.document),
-            Ending::Replied(Reply::Streamed) => Ok(Bytes::new()),
+        let (payload, trouble) = match ending {
+            Ending::Replied(Reply::Response(payload)) => (Ok(payload), None),
+            Ending::Replied(Reply::Error(error)) | Ending::InitError(error) => (Err(error.document), None),
+            Ending::Replied(Reply::Streamed) => (Ok(Bytes::new()), None),
             Ending::Replied(Reply::TooLarge { size, limit }) => {
-                Err(ErrorDocument::response_too_large(size, limit).to_bytes())
+                (Err(ErrorDocument::response_too_large(size, limit).to_bytes()), None)
             }
-            Ending::Replied(Reply::Truncated) => Err(ErrorDocument::truncated(request_id).to_bytes()),
+            Ending::Replied(Reply::Truncated) => (Err(ErrorDocument::truncated(request_id).to_bytes()), None),
             Ending::TimedOut => {
                 duration = timeout;
-                trouble = self.line(PlatformEvent::Timeout { request_id, limit: timeout });
-                if let Some(running) = &running {
-                    running.kill(DEATH_AFTER_TIMEOUT).await;
-                }
-                Err(ErrorDocument::timed_out(request_id, timeout.as_secs_f64()).to_bytes())
+                let trouble = self.line(PlatformEvent::Timeout { request_id, limit: timeout });
+                self.end_environment(ShutdownReason::Timeout).await;
+                let document = ErrorDocument::timed_out(request_id, timeout.as_secs_f64());
+                (Err(document.to_bytes()), trouble)
             }
             Ending::Exited(exit) | Ending::Untaken(exit) => {
-                let document = ErrorDocument::ended(request_id, &exit);
-                trouble = self.line(PlatformEvent::Ended(&document));
-                Err(document.to_bytes())
+                self.fail(&ErrorDocument::ended(request_id, &exit)).await
             }
+            Ending::Extension(failure) => self.fail(&ErrorDocument::extension(request_id, &failure)).await,
         };
-        let produced_bytes = payload.as_ref().map_or(0, Bytes::len);
-        let done = PlatformEvent::RuntimeDone { request_id, status: &status, duration, produced_bytes };
-        let mut lines = Vec::with_capacity(3);
-        lines.extend(self.line(done).into_iter().chain(trouble));
+        Answer { payload, status, duration, reusable, lines: trouble.into_iter().collect() }
+    }
+
+    async fn fail(&self, document: &ErrorDocument) -> (Result<Bytes, Bytes>, Option<String>) {
+        let trouble = self.line(PlatformEvent::Ended(document));
+        self.end_environment(ShutdownReason::Failure).await;
+        (Err(document.to_bytes()), trouble)
+    }
+
+    async fn end_environment(&self, reason: ShutdownReason) {
+        let running = self.running().clone();
+        if let Some(running) = running {
+            running.end(reason, DEATH_AFTER_TIMEOUT).await;
+        }
+    }
+
+    /// Writes what the log has to say at the end of an event, and makes the caller's answer. Tells whether the instance
+    /// can take another event.
+    fn conclude(
+        &self,
+        invocation: &Invocation,
+        answer: Answer,
+        running: Option<Arc<Running>>,
+    ) -> (Outcome, bool) {
+        let Answer { payload, status, duration, reusable, mut lines } = answer;
+        let request_id = &invocation.request_id;
         lines.extend(self.line(PlatformEvent::End { request_id }));
-        lines.extend(self.line(PlatformEvent::Report(Report {
+        let report = PlatformEvent::Report(Report {
             request_id,
             duration,
             init: invocation.init,
@@ -470,7 +589,8 @@ impl Instance {
             memory: self.function.memory,
             peak_bytes: running.as_ref().map_or(invocation.peak_bytes, |running| running.peak_bytes()),
             status,
-        })));
+        });
+        lines.extend(self.line_in(invocation, report));
         if !reusable {
             self.log.detach();
         }
@@ -478,8 +598,18 @@ impl Instance {
         if let Some(running) = running.filter(|_| reusable) {
             running.rest();
         }
-        Delivery { outcome: outcome(payload, log_tail), reusable }
+        (outcome(payload, log_tail), reusable)
     }
+}
+
+/// The end of an event as it is told: to the caller, in the log, to subscribers.
+struct Answer {
+    payload: Result<Bytes, Bytes>,
+    status: Status,
+    duration: Duration,
+    reusable: bool,
+    /// For the log.
+    lines: Vec<String>,
 }
 
 /// What the platform's lines say of an end. A function that answers has ended well, even with an error.
@@ -490,6 +620,7 @@ fn end_status(ending: &Ending) -> Status {
         Ending::Replied(Reply::Truncated) => Status::Error("Runtime.TruncatedResponse".to_owned()),
         Ending::InitError(error) => Status::Error(shown_type(&error.error_type).to_owned()),
         Ending::Exited(exit) | Ending::Untaken(exit) => Status::Error(exit_type(exit).to_owned()),
+        Ending::Extension(failure) => Status::Error(failure.kind.to_owned()),
         Ending::TimedOut => Status::Timeout,
     }
 }

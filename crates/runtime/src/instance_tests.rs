@@ -390,8 +390,8 @@ async fn a_good_init_happens_before_the_event() {
     })]);
     let instance = bench.start().await;
     let delivery = deliver(&instance, "a").await;
-    assert_eq!((text(&delivery), delivery.reusable), ("answer", true));
-    assert!(deliver(&instance, "b").await.reusable);
+    assert_eq!((text(&delivery), delivery.reusable), ("answer", Some(true)));
+    assert_eq!(deliver(&instance, "b").await.reusable, Some(true));
     let expected = [
         "init".to_owned(),
         "START RequestId: a Version: $LATEST".into(),
@@ -417,7 +417,7 @@ async fn an_init_that_exits_is_tried_twice() {
     let instance = bench.start().await;
     let delivery = deliver(&instance, "a").await;
     let document = r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: a Error: Runtime exited with error: exit status 1"}"#;
-    assert_eq!((text(&delivery), delivery.reusable), (document, false));
+    assert_eq!((text(&delivery), delivery.reusable), (document, Some(false)));
     assert!(!instance.is_alive());
     let expected = [
         "going".to_owned(),
@@ -447,7 +447,7 @@ async fn an_init_that_reports_an_error_is_tried_twice() {
     let bench = Bench::new([failing(1), failing(2)]);
     let instance = bench.start().await;
     let delivery = deliver(&instance, "a").await;
-    assert_eq!((text(&delivery), delivery.reusable), (r#"{"try": 2}"#, false));
+    assert_eq!((text(&delivery), delivery.reusable), (r#"{"try": 2}"#, Some(false)));
     let kind = "Status: error\tError Type: Runtime.ImportModuleError";
     let expected = [
         format!("INIT_REPORT Init Duration: _ ms\tPhase: init\t{kind}"),
@@ -472,7 +472,7 @@ async fn a_slow_init_may_succeed_inside_the_event() {
     let bench = Bench::new([hanging(), second]);
     let instance = bench.start().await;
     let delivery = deliver(&instance, "a").await;
-    assert_eq!((text(&delivery), delivery.reusable), ("at last", true));
+    assert_eq!((text(&delivery), delivery.reusable), ("at last", Some(true)));
     assert_eq!(text(&deliver(&instance, "b").await), "at last");
     let lines = bench.lines.0.lock().unwrap().clone();
     let log = bench.log();
@@ -496,7 +496,7 @@ async fn an_init_that_never_ends_times_out_as_the_event() {
     let delivery = deliver(&instance, "a").await;
     assert!((1300..2500).contains(&before.elapsed().as_millis()), "{:?}", before.elapsed());
     let document = r#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: a Error: Task timed out after 1.00 seconds"}"#;
-    assert_eq!((text(&delivery), delivery.reusable), (document, false));
+    assert_eq!((text(&delivery), delivery.reusable), (document, Some(false)));
     let expected = [
         "INIT_REPORT Init Duration: _ ms\tPhase: init\tStatus: timeout".to_owned(),
         "INIT_REPORT Init Duration: _ ms\tPhase: invoke\tStatus: timeout".into(),
@@ -515,7 +515,7 @@ async fn nothing_to_start_is_a_failed_init() {
     let bench = Bench::new([]);
     std::fs::remove_file(bench.function.code_dir.join("bootstrap")).unwrap();
     let instance = bench.start().await;
-    assert!(!deliver(&instance, "a").await.reusable);
+    assert_eq!(deliver(&instance, "a").await.reusable, Some(false));
     let kind = "Status: error\tError Type: Runtime.InvalidEntrypoint";
     let report = REPORT.replace("32 MB", "1 MB");
     let expected = [
@@ -561,7 +561,7 @@ async fn an_event_that_nobody_asked_for_goes_to_a_new_environment() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         end.send(()).unwrap();
     });
-    assert_eq!((text(&delivery), delivery.reusable), ("from the second", true));
+    assert_eq!((text(&delivery), delivery.reusable), ("from the second", Some(true)));
     let delivery = deliver(&instance, "c").await;
     assert!(text(&delivery).contains("exit status 3"), "{}", text(&delivery));
     assert_eq!(bench.made(), 2);
@@ -615,7 +615,7 @@ async fn a_timeout_kills() {
     })]);
     let instance = bench.start().await;
     let delivery = deliver(&instance, "a").await;
-    assert!(!delivery.reusable);
+    assert_eq!(delivery.reusable, Some(false));
     assert!(bench.deeds(0).contains(&"kill"));
     let _ = strayed.recv().unwrap().write_all(b"too late\n");
     drop(instance);
@@ -685,3 +685,6 @@ async fn a_provisioned_instance_can_be_given_up_while_it_initialises() {
     assert_eq!((initialised, bench.log()), (Err(InitFailed), Vec::new()));
     tokio::time::timeout(INIT_LIMIT, instance.ended()).await.unwrap();
 }
+
+#[path = "instance_extension_tests.rs"]
+mod extensions;

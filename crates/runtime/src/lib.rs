@@ -12,6 +12,7 @@ mod catalogue;
 mod debugging;
 mod environment;
 mod error_document;
+mod extensions;
 mod instance;
 mod layout;
 mod log;
@@ -19,6 +20,7 @@ mod log_filter;
 pub mod ports;
 mod report;
 mod running;
+mod telemetry;
 mod wrapper;
 
 pub use catalogue::{

@@ -20,6 +20,7 @@ use tokio::net::unix::pipe;
 
 use crate::log_filter::LogFilter;
 use crate::ports::LogStream;
+use crate::telemetry::{Category, Telemetry};
 
 /// Longest line kept as one event; longer output is cut into several (CloudWatch's own limit is 256 KB).
 const LINE_MAX: usize = 256 * 1024;
@@ -38,14 +39,21 @@ struct Shared {
     stream: Arc<dyn LogStream>,
     clock: Arc<dyn Clock>,
     filter: LogFilter,
+    telemetry: Arc<Telemetry>,
     state: Mutex<State>,
 }
 
-struct State {
-    /// The output that is being read: of the instance's present environment.
-    source: Option<Arc<pipe::Receiver>>,
+/// A pipe that is being read.
+struct Source {
+    pipe: Arc<pipe::Receiver>,
     /// Output after the last newline.
     partial: Vec<u8>,
+    from: Category,
+}
+
+struct State {
+    /// The output of the instance's present environment, and of extensions that are about to end.
+    sources: Vec<Source>,
     /// The end of the current invocation's log, while it is asked for. Before the first invocation it
     /// holds what the initialisation wrote, which belongs to that invocation's log.
     tail: Option<Vec<u8>>,
@@ -55,42 +63,57 @@ struct State {
 
 impl InstanceLog {
     /// A log without output yet.
-    pub(crate) fn new(stream: Arc<dyn LogStream>, clock: Arc<dyn Clock>, filter: LogFilter) -> Self {
-        let state = State { source: None, partial: Vec::new(), tail: Some(Vec::new()), unsettled: 0 };
-        Self { shared: Arc::new(Shared { stream, clock, filter, state: Mutex::new(state) }) }
+    pub(crate) fn new(
+        stream: Arc<dyn LogStream>,
+        clock: Arc<dyn Clock>,
+        filter: LogFilter,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        let state = State { sources: Vec::new(), tail: Some(Vec::new()), unsettled: 0 };
+        Self { shared: Arc::new(Shared { stream, clock, filter, telemetry, state: Mutex::new(state) }) }
     }
 
-    /// Reads `output` in the background, from now on and instead of any other.
+    /// Reads the function's `output` in the background, from now on and instead of any other of a function.
     pub(crate) fn attach(&self, output: OwnedFd) -> io::Result<()> {
-        let source = Arc::new(pipe::Receiver::from_owned_fd(output)?);
-        self.shared.lock().source = Some(source.clone());
-        tokio::spawn(self.clone().pump(source));
+        self.shared.lock().sources.retain(|source| source.from != Category::Function);
+        self.read(output, Category::Function)
+    }
+
+    /// Reads what extensions write as well, to its end.
+    pub(crate) fn attach_extensions(&self, output: OwnedFd) -> io::Result<()> {
+        self.read(output, Category::Extension)
+    }
+
+    fn read(&self, output: OwnedFd, from: Category) -> io::Result<()> {
+        let pipe = Arc::new(pipe::Receiver::from_owned_fd(output)?);
+        self.shared.lock().sources.push(Source { pipe: pipe.clone(), partial: Vec::new(), from });
+        tokio::spawn(self.clone().pump(pipe));
         Ok(())
     }
 
-    /// Stops reading after what has been written so far: whatever a killed process still says would come
-    /// after the platform's own lines about its end.
+    /// Stops reading from the function after what has been written so far: whatever a killed process still says
+    /// would come after the platform's own lines about its end.
     pub(crate) fn detach(&self) {
         let mut state = self.shared.lock();
         self.shared.drain(&mut state);
         self.shared.flush_partial(&mut state);
-        state.source = None;
+        state.sources.retain(|source| source.from != Category::Function);
     }
 
-    async fn pump(self, source: Arc<pipe::Receiver>) {
+    async fn pump(self, pipe: Arc<pipe::Receiver>) {
         let shared = &self.shared;
-        while source.readable().await.is_ok() {
+        while pipe.readable().await.is_ok() {
             if shared.stream.is_full() {
                 shared.stream.room().await;
             }
             let mut state = shared.lock();
-            if !state.source.as_ref().is_some_and(|present| Arc::ptr_eq(present, &source)) {
+            let Some(at) = state.sources.iter().position(|source| Arc::ptr_eq(&source.pipe, &pipe)) else {
                 return;
-            }
+            };
             // Reading through the reactor also tells it when nothing is left.
-            if shared.drain_with(&mut state, VISIT_MAX, |buffer| source.try_read(buffer)) == Pipe::Ended {
-                shared.flush_partial(&mut state);
-                state.source = None;
+            if shared.drain_with(&mut state, at, VISIT_MAX, |buffer| pipe.try_read(buffer)) == Pipe::Ended {
+                shared.flush_partial_of(&mut state, at);
+                state.sources.remove(at);
                 return;
             }
         }
@@ -149,20 +172,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what is in the pipe now. It asks the kernel rather than the reactor, whose notion of
+    /// Takes what is in the pipes now. It asks the kernel rather than the reactor, whose notion of
     /// readiness lags behind what the process has just written.
     fn drain(&self, state: &mut State) {
-        let Some(source) = state.source.clone() else { return };
-        let held = rustix::io::ioctl_fionread(&*source).unwrap_or(0);
-        if held > 0 {
-            let held = usize::try_from(held).unwrap_or(usize::MAX);
-            self.drain_with(state, held, |buffer| Ok(rustix::io::read(&*source, buffer)?));
+        for at in 0..state.sources.len() {
+            let pipe = state.sources[at].pipe.clone();
+            let held = rustix::io::ioctl_fionread(&*pipe).unwrap_or(0);
+            if held > 0 {
+                let held = usize::try_from(held).unwrap_or(usize::MAX);
+                self.drain_with(state, at, held, |buffer| Ok(rustix::io::read(&*pipe, buffer)?));
+            }
         }
     }
 
     fn drain_with(
         &self,
         state: &mut State,
+        at: usize,
         most: usize,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Pipe {
@@ -174,7 +200,7 @@ impl Shared {
                 Ok(n) => {
                     taken += n;
                     state.unsettled += n;
-                    self.take(state, &buffer[..n]);
+                    self.take(state, at, &buffer[..n]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Pipe::Open,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -187,33 +213,46 @@ impl Shared {
         Pipe::Open
     }
 
-    fn take(&self, state: &mut State, mut bytes: &[u8]) {
+    fn take(&self, state: &mut State, at: usize, mut bytes: &[u8]) {
+        let Source { partial, from, .. } = &mut state.sources[at];
+        let from = *from;
         let mut lines = Vec::new();
         while !bytes.is_empty() {
             let newline = bytes.iter().position(|b| *b == b'\n').map(|at| at + 1);
-            let room = LINE_MAX - state.partial.len();
+            let room = LINE_MAX - partial.len();
             let end = newline.unwrap_or(bytes.len()).min(room);
-            state.partial.extend_from_slice(&bytes[..end]);
+            partial.extend_from_slice(&bytes[..end]);
             bytes = &bytes[end..];
-            if state.partial.ends_with(b"\n") || state.partial.len() == LINE_MAX {
-                let line = std::mem::take(&mut state.partial);
-                if self.filter.keeps(&line) {
-                    lines.push(text(line));
-                }
+            if partial.ends_with(b"\n") || partial.len() == LINE_MAX {
+                lines.push(std::mem::take(partial));
             }
         }
-        self.emit(state, lines);
+        self.emit_output(state, from, lines);
     }
 
-    /// A last line without a newline is still a line.
+    /// The function's last line is still a line without a newline.
     fn flush_partial(&self, state: &mut State) {
-        if !state.partial.is_empty() {
-            let mut line = std::mem::take(&mut state.partial);
-            line.push(b'\n');
-            if self.filter.keeps(&line) {
-                self.emit(state, vec![text(line)]);
-            }
+        if let Some(at) = state.sources.iter().position(|source| source.from == Category::Function) {
+            self.flush_partial_of(state, at);
         }
+    }
+
+    fn flush_partial_of(&self, state: &mut State, at: usize) {
+        let Source { partial, from, .. } = &mut state.sources[at];
+        if !partial.is_empty() {
+            let (mut line, from) = (std::mem::take(partial), *from);
+            line.push(b'\n');
+            self.emit_output(state, from, vec![line]);
+        }
+    }
+
+    /// Subscribers get all that is written, the log what it is to have.
+    fn emit_output(&self, state: &mut State, from: Category, lines: Vec<Vec<u8>>) {
+        if self.telemetry.is_wanted() && !lines.is_empty() {
+            self.telemetry.lines(self.clock.now(), from, lines.iter().map(Vec::as_slice));
+        }
+        let kept = lines.into_iter().filter(|line| from == Category::Extension || self.filter.keeps(line));
+        self.emit(state, kept.map(text).collect());
     }
 
     fn emit(&self, state: &mut State, lines: Vec<String>) {

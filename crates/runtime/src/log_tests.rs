@@ -38,7 +38,12 @@ fn log() -> (InstanceLog, io::PipeWriter, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
     // A sandbox hands the pipe over like this: reading must not block.
     rustix::io::ioctl_fionbio(&reader, true).unwrap();
-    let log = InstanceLog::new(recorder.clone(), Arc::new(SystemClock), LogFilter::of(LogFormat::Text));
+    let log = InstanceLog::new(
+        recorder.clone(),
+        Arc::new(SystemClock),
+        LogFilter::of(LogFormat::Text),
+        Arc::new(Telemetry::new(LogFormat::Text)),
+    );
     log.attach(OwnedFd::from(reader)).unwrap();
     (log, writer, recorder)
 }
@@ -154,7 +159,12 @@ async fn a_flood_delays_no_end() {
 async fn only_those_who_write_much_wait_for_a_sink_that_is_behind() {
     let (reader, mut process) = io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&reader, true).unwrap();
-    let log = InstanceLog::new(Arc::new(Swamped), Arc::new(SystemClock), LogFilter::of(LogFormat::Text));
+    let log = InstanceLog::new(
+        Arc::new(Swamped),
+        Arc::new(SystemClock),
+        LogFilter::of(LogFormat::Text),
+        Arc::new(Telemetry::new(LogFormat::Text)),
+    );
     log.attach(OwnedFd::from(reader)).unwrap();
     let waits = async |log: &InstanceLog| {
         tokio::time::timeout(std::time::Duration::from_secs(60), log.settle()).await.is_err()

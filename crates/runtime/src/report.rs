@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error_document::ErrorDocument;
+use crate::extensions::Registered;
+use crate::telemetry::{Api, Category};
 
 /// Something that the platform has to tell.
 #[derive(Debug, Clone)]
@@ -39,6 +41,10 @@ pub(crate) enum PlatformEvent<'a> {
     End { request_id: &'a RequestId },
     /// What it took.
     Report(Report<'a>),
+    /// An extension at the end of an initialisation.
+    Extension(&'a Registered),
+    /// An extension has subscribed to streams.
+    Subscribed { api: Api, name: &'a str, types: &'a [Category] },
 }
 
 #[derive(Serialize)]
@@ -63,6 +69,11 @@ impl PlatformEvent<'_> {
         }
     }
 
+    /// Whether the record says which trace it belongs to.
+    pub(crate) fn is_traced(&self) -> bool {
+        matches!(self, Self::Start { .. } | Self::RuntimeDone { .. } | Self::Report(_))
+    }
+
     /// The line of a text log; some events have none.
     fn text(&self, at: UnixMillis) -> Option<String> {
         Some(match self {
@@ -83,13 +94,24 @@ impl PlatformEvent<'_> {
             Self::Ended(document) => format!("{}\n{}\n", document.message, document.error_type),
             Self::End { request_id } => format!("END RequestId: {request_id}\n"),
             Self::Report(report) => report.line(),
+            Self::Extension(Registered { name, state, events, error_type }) => {
+                let events = events.join(", ");
+                let error =
+                    error_type.as_ref().map(|kind| format!("\tError Type: {kind}")).unwrap_or_default();
+                format!("EXTENSION\tName: {name}\tState: {state}\tEvents: [{events}]{error}\n")
+            }
+            Self::Subscribed { api, name, types } => {
+                let types: Vec<_> = types.iter().map(|kind| kind.title()).collect();
+                format!("{}\tName: {name}\tState: Subscribed\tTypes: [{}]\n", api.title(), types.join(", "))
+            }
         })
     }
 
     /// How important it is, as the service has it for its log levels.
     fn level(&self) -> LogLevel {
         match self {
-            Self::Start { .. } => LogLevel::Info,
+            Self::Start { .. } | Self::Subscribed { .. } => LogLevel::Info,
+            Self::Extension(Registered { error_type: None, .. }) => LogLevel::Info,
             Self::Report(Report { status: Status::Ok, .. }) => LogLevel::Info,
             Self::InitReport { status: Status::Ok, initialization, .. }
                 if *initialization != InitializationType::OnDemand =>
@@ -147,6 +169,21 @@ impl PlatformEvent<'_> {
                 }),
             ),
             Self::Report(report) => ("platform.report", Some(&report.status), report.record()),
+            Self::Extension(Registered { name, state, events, error_type }) => {
+                let mut record = json!({ "name": name, "state": state, "events": events });
+                if let Some(kind) = error_type {
+                    record["errorType"] = kind.as_str().into();
+                }
+                ("platform.extension", None, record)
+            }
+            Self::Subscribed { api, name, types } => {
+                let kind = match api {
+                    Api::Telemetry => "platform.telemetrySubscription",
+                    Api::Logs => "platform.logsSubscription",
+                };
+                let types: Vec<_> = types.iter().map(|kind| kind.as_str()).collect();
+                (kind, None, json!({ "name": name, "state": "Subscribed", "types": types }))
+            }
         };
         if let Some(status) = status {
             status.add_to(&mut record);

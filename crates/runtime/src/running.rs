@@ -8,21 +8,23 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::InitializationType;
-use lambd_types::{FunctionSnapshot, NetworkPolicy, random};
+use lambd_types::{Clock, FunctionSnapshot, NetworkPolicy, random};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::api::{self, Dispatch, Mailbox, Reply, ReportedError};
+use crate::api::{self, Dispatch, ExtensionsApi, Mailbox, Reply, ReportedError};
 use crate::catalogue::Launcher;
 use crate::debugging::{self, Debugger};
 use crate::environment;
+use crate::extensions::{self, Crew, Failure, Invoked, ShutdownReason};
 use crate::instance::{InstancesOptions, StartError};
 use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
-use crate::ports::{Addresses, Base, Blueprint, Companions, Exit, Sandbox, View};
+use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
+use crate::telemetry::{Connect, Telemetry};
 use crate::wrapper;
 
 /// How long a runtime may write about an error that it has reported.
@@ -40,6 +42,8 @@ pub(crate) enum Ending {
     Exited(Exit),
     /// The process ended without having asked for the event.
     Untaken(Exit),
+    /// An extension failed.
+    Extension(Failure),
     /// The time was over.
     TimedOut,
 }
@@ -58,6 +62,8 @@ pub(crate) struct Design {
     pub(crate) root: Option<PathBuf>,
     pub(crate) binds: Vec<(PathBuf, PathBuf)>,
     pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Names of the external extensions.
+    pub(crate) extensions: Vec<String>,
 }
 
 impl Design {
@@ -80,18 +86,18 @@ impl Design {
         if self.launcher.takes_wrapper() {
             start = wrapper::wrapped(start, &self.function.environment, &layout);
         }
-        let env = environment::variables(
-            &self.function,
-            &self.log_stream,
-            self.initialization,
-            &start.env,
-            &layout,
-        );
+        let env = |language: &[(String, String)]| {
+            let (stream, initialization) = (&self.log_stream, self.initialization);
+            let own = environment::variables(&self.function, stream, initialization, language, &layout);
+            environment::with_addresses(&own, addresses)
+        };
+        let env_of_extensions = if self.extensions.is_empty() { Vec::new() } else { env(&[]) };
         Blueprint {
             id,
             command: start.command,
             args: start.args,
-            env: environment::with_addresses(&env, addresses),
+            env: env(&start.env),
+            companions: extensions::companions(&self.extensions, env_of_extensions, &layout, view),
             cwd: layout.task_root.into(),
             root: self.root.clone(),
             binds,
@@ -101,7 +107,6 @@ impl Design {
                 None => self.function.memory.bytes(),
             },
             tmp_bytes: self.function.ephemeral_storage.bytes(),
-            companions: Companions::default(),
         }
     }
 }
@@ -122,12 +127,15 @@ pub(crate) struct Running {
     started: Instant,
     init: Mutex<Option<oneshot::Receiver<Result<(), ReportedError>>>>,
     mailbox: Arc<Mailbox>,
+    crew: Arc<Crew>,
+    telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
     sandbox: Arc<dyn Sandbox>,
     ended: Arc<AtomicBool>,
     activity: Mutex<Activity>,
     debugger: Option<Arc<Debugger>>,
     at_full_cpu: AtomicBool,
-    tasks: [AbortHandle; 2],
+    tasks: Vec<AbortHandle>,
     _endpoint: Box<dyn Send + Sync>,
     _traces: Box<dyn Send + Sync>,
 }
@@ -139,6 +147,7 @@ impl Running {
         o: &InstancesOptions,
         design: &Design,
         log: &InstanceLog,
+        telemetry: &Arc<Telemetry>,
     ) -> Result<Self, StartError> {
         let started = Instant::now();
         let id = random::hex(&random::bytes::<16>());
@@ -155,24 +164,38 @@ impl Running {
         let runtime_api =
             TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
         let (mailbox, init) = Mailbox::new();
-        let mailbox = Arc::new(mailbox);
-        let server = tokio::spawn(api::serve(
+        let (mailbox, crew) = (Arc::new(mailbox), Arc::new(Crew::new(&design.extensions)));
+        let companion_output = sandbox.take_companion_output();
+        let companion_ends = sandbox.take_companion_ends();
+        if let Some(output) = companion_output {
+            log.attach_extensions(output).map_err(|e| machine(&e.to_string()))?;
+        }
+        let sandbox: Arc<dyn Sandbox> = Arc::from(sandbox);
+        let apis = ExtensionsApi {
+            crew: crew.clone(),
+            telemetry: telemetry.clone(),
+            log: log.clone(),
+            function: design.function.clone(),
+            clock: o.clock.clone(),
+            connect: way_into(&sandbox),
+        };
+        let server = api::serve(
             runtime_api,
             mailbox.clone(),
+            Arc::new(apis),
             listeners.gate.clone(),
             o.streamed_response,
-        ))
-        .abort_handle();
+        );
         let ended = Arc::new(AtomicBool::new(false));
         let watch = {
             let (exited, ended) = (sandbox.exited(), ended.clone());
-            tokio::spawn(async move {
+            async move {
                 exited.await;
                 ended.store(true, Ordering::Release);
-            })
-            .abort_handle()
+            }
         };
-        let sandbox: Arc<dyn Sandbox> = Arc::from(sandbox);
+        let mut tasks = vec![tokio::spawn(server).abort_handle(), tokio::spawn(watch).abort_handle()];
+        tasks.extend(companion_ends.map(|ends| tokio::spawn(crew.clone().follow(ends)).abort_handle()));
         if let (Some(debugger), Some(port)) = (&design.debugger, debugger_port) {
             debugger.present(&sandbox, port);
         }
@@ -181,12 +204,15 @@ impl Running {
             started,
             init: Mutex::new(Some(init)),
             mailbox,
+            crew,
+            telemetry: telemetry.clone(),
+            clock: o.clock.clone(),
             sandbox,
             debugger: design.debugger.clone(),
             ended,
             activity: Mutex::new(Activity::Busy),
             at_full_cpu: AtomicBool::new(true),
-            tasks: [server, watch],
+            tasks,
             _endpoint: o.endpoint.serve(listeners.aws, listeners.gate, &design.function.key.scope),
             _traces: o.traces.serve(listeners.xray_udp, listeners.xray_tcp, &design.function.key),
         })
@@ -197,9 +223,14 @@ impl Running {
         self.started
     }
 
-    /// Whether its process still runs.
+    /// Whether its process and its extensions still run.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.ended.load(Ordering::Acquire)
+        !self.ended.load(Ordering::Acquire) && !self.crew.has_failed()
+    }
+
+    /// Its extensions.
+    pub(crate) fn crew(&self) -> &Crew {
+        &self.crew
     }
 
     /// Most memory that was in use at one time, in bytes; zero when nobody knows.
@@ -207,9 +238,15 @@ impl Running {
         self.sandbox.memory_peak_bytes().unwrap_or(0)
     }
 
-    /// Resolves when its process has ended; does not keep it alive.
-    pub(crate) fn ended(&self) -> BoxFuture<'static, Exit> {
-        self.sandbox.exited()
+    /// Resolves when its process or an extension has ended; does not keep it alive.
+    pub(crate) fn ended(&self) -> BoxFuture<'static, ()> {
+        let (exited, crew) = (self.sandbox.exited(), self.crew.clone());
+        Box::pin(async move {
+            tokio::select! {
+                _ = exited => {}
+                _ = crew.failure() => {}
+            }
+        })
     }
 
     /// Ends the init phase's full CPU. Nobody waits for it.
@@ -245,13 +282,28 @@ impl Running {
         }
     }
 
-    /// Waits until the runtime is ready, but not for longer than `until`.
+    /// Waits until the runtime and all extensions are ready, but not for longer than `until`. External extensions
+    /// come first: the runtime starts when all have registered.
     pub(crate) async fn initialise(&self, until: Instant) -> Result<(), Ending> {
         let init = self.init.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(init) = init else { return Ok(()) };
+        let ready = async {
+            if self.crew.has_external() {
+                self.crew.registered().await;
+                self.sandbox.launch().await;
+            }
+            match init.await {
+                Ok(result) => result.map_err(Ending::InitError)?,
+                // It is the mailbox of this environment, which lives as long.
+                Err(_) => std::future::pending().await,
+            }
+            self.crew.ready().await;
+            Ok(())
+        };
         tokio::select! {
             biased;
-            Ok(result) = init => result.map_err(Ending::InitError),
+            result = ready => result,
+            failure = self.crew.failure() => Err(Ending::Extension(failure)),
             exit = self.exited() => Err(Ending::Exited(exit)),
             () = self.time_over(until) => Err(Ending::TimedOut),
         }
@@ -260,6 +312,10 @@ impl Running {
     /// Hands an event to the runtime and waits for its end, but not for longer than `until`. The first
     /// event ends the time at full CPU.
     pub(crate) async fn process(&self, dispatch: Arc<Dispatch>, until: Instant) -> Ending {
+        let is_manned = self.crew.is_manned();
+        if is_manned {
+            self.crew.invoke(invoked(&dispatch));
+        }
         let mut reply = self.mailbox.post(dispatch);
         if self.at_full_cpu.swap(false, Ordering::AcqRel) {
             self.limit_cpu();
@@ -267,6 +323,7 @@ impl Running {
         let ending = tokio::select! {
             biased;
             Ok(reply) = &mut reply => self.unless_it_ended(reply).await,
+            failure = self.crew.failure(), if is_manned => Ending::Extension(failure),
             exit = self.exited() => match self.mailbox.nobody_asked() {
                 true => Ending::Untaken(exit),
                 false => self.last_words(reply, exit).await,
@@ -312,10 +369,45 @@ impl Running {
         Ending::Exited(exit)
     }
 
-    /// Ends everything inside and waits for that, but not for longer than `patience`.
-    pub(crate) async fn kill(&self, patience: Duration) {
-        self.sandbox.kill();
-        let _ = tokio::time::timeout(patience, self.sandbox.exited()).await;
+    /// Waits until the extensions are done with an event that the runtime has answered, but not for longer than
+    /// `until`.
+    pub(crate) async fn finish(&self, until: Instant) -> Result<(), Ending> {
+        // A runtime that answers, and ends instead of asking for more, has not failed. Its internal extensions,
+        // which ended with it, cannot be waited for.
+        let is_over = async {
+            self.sandbox.exited().await;
+            if self.crew.has_external() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.crew.at_rest() => Ok(()),
+            failure = self.crew.failure() => Err(Ending::Extension(failure)),
+            () = is_over => Ok(()),
+            () = self.time_over(until) => Err(Ending::TimedOut),
+        }
+    }
+
+    /// Ends everything inside and waits for that, but not for longer than `patience`. External extensions are told
+    /// why, and have their time after the process, which nobody waits for.
+    pub(crate) async fn end(self: &Arc<Self>, reason: ShutdownReason, patience: Duration) {
+        let ended = if self.crew.has_external() {
+            let running = self.clone();
+            tokio::spawn(async move { running.shut_down(reason).await });
+            let exited = self.sandbox.exited();
+            Box::pin(async move { drop(exited.await) })
+        } else {
+            self.sandbox.kill();
+            self.sandbox.gone()
+        };
+        let _ = tokio::time::timeout(patience, ended).await;
+    }
+
+    async fn shut_down(&self, reason: ShutdownReason) {
+        // What the end is about should be known before it.
+        self.telemetry.flush();
+        extensions::shut_down(&*self.sandbox, &self.crew, reason, &*self.clock).await;
     }
 
     fn activity(&self) -> MutexGuard<'_, Activity> {
@@ -354,14 +446,39 @@ impl Running {
         Ok(())
     }
 
-    /// Lets the process end by itself, and ends what is left after `grace`. Resolves when nothing is left.
+    /// Lets the process end by itself, and ends what is left after `grace`; external extensions have a time of their
+    /// own instead. Resolves when nothing is left.
     pub(crate) async fn retire(&self, grace: Duration) {
         if std::mem::replace(&mut *self.activity(), Activity::Retired) == Activity::Frozen
             && let Err(error) = self.sandbox.thaw()
         {
             tracing::warn!(%error, "cannot thaw an instance that is to end");
         }
-        self.sandbox.terminate(grace).await;
+        if self.crew.has_external() {
+            self.shut_down(ShutdownReason::Spindown).await;
+        } else {
+            self.sandbox.terminate(grace).await;
+        }
+    }
+}
+
+/// Connects to ports inside a sandbox, without keeping it.
+fn way_into(sandbox: &Arc<dyn Sandbox>) -> Connect {
+    let sandbox = Arc::downgrade(sandbox);
+    Arc::new(move |port| match sandbox.upgrade() {
+        Some(sandbox) => sandbox.connect(port),
+        None => Box::pin(std::future::ready(Err(io::ErrorKind::NotConnected.into()))),
+    })
+}
+
+/// An event as extensions are told of it.
+fn invoked(dispatch: &Dispatch) -> Invoked {
+    let Dispatch { event, deadline, .. } = dispatch;
+    Invoked {
+        request_id: event.request_id.to_string(),
+        function_arn: event.invoked_arn.clone(),
+        trace_id: event.trace_id.clone(),
+        deadline: deadline.0,
     }
 }
 
@@ -370,12 +487,12 @@ impl Drop for Running {
         self.sandbox.kill();
         // The Runtime API is served until the last process is dead: one that saw its connection break
         // would still have the time to complain in the log.
-        let (exited, tasks) = (self.sandbox.exited(), self.tasks.clone());
+        let (gone, tasks) = (self.sandbox.gone(), self.tasks.clone());
         let end = move || tasks.iter().for_each(AbortHandle::abort);
         match Handle::try_current() {
             Ok(runtime) => {
                 runtime.spawn(async move {
-                    exited.await;
+                    gone.await;
                     end();
                 });
             }

@@ -44,6 +44,8 @@ pub const PROVISIONED_INIT_SECONDS: u64 = 130;
 /// Milliseconds that the process of an instance may take to end by itself when the instance is retired. The
 /// service gives them to functions with an internal extension, and none to those without any extension.
 pub const SHUTDOWN_MILLIS: u64 = 500;
+/// The same where external extensions are to be told of the end as well: for the runtime and them together.
+pub const SHUTDOWN_WITH_EXTENSIONS_MILLIS: u64 = 2000;
 /// Data in `X-Amz-Client-Context`, after decoding (API-125.5).
 pub const CLIENT_CONTEXT: usize = 3583;
 /// Files and directories in one deployment package; a guard of ours against archives made of names.

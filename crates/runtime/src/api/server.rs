@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::ExtensionsApi;
 use super::connection::{Connection, Eager};
 use super::mailbox::{Answering, Dispatch, Mailbox, Refused, Reply, ReportedError};
 use super::streaming::{self, Mode};
@@ -25,8 +26,9 @@ use crate::ports::Gate;
 /// Largest response of a function, in bytes: 6 MB and some for the envelope, as the service has it.
 pub(super) const RESPONSE_MAX: usize = 6 * 1024 * 1024 + 100;
 
-/// Connections of one runtime: each is a descriptor of the daemon, and may carry a whole response.
-const CONNECTIONS: usize = 16;
+/// Connections of one environment: each is a descriptor of the daemon, and may carry a whole response. Each of ten
+/// extensions keeps one open, at least.
+const CONNECTIONS: usize = 40;
 
 /// Bytes of a request's head, and of trailers: the trace of an error may be in one.
 const HEAD_MAX: usize = 256 * 1024;
@@ -36,11 +38,12 @@ const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves `mailbox` to those whom `gate` includes, until the future is dropped. A response that is streamed may have
+/// Serves `mailbox` and `extensions` to those whom `gate` includes, until the future is dropped. A response that is streamed may have
 /// `streamed_max` bytes.
 pub(crate) async fn serve(
     listener: TcpListener,
     mailbox: Arc<Mailbox>,
+    extensions: Arc<ExtensionsApi>,
     gate: Option<Gate>,
     streamed_max: u64,
 ) {
@@ -59,14 +62,14 @@ pub(crate) async fn serve(
             continue;
         }
         let _ = stream.set_nodelay(true);
-        let mailbox = mailbox.clone();
+        let (mailbox, extensions) = (mailbox.clone(), extensions.clone());
         let eager = Eager::default();
         let connection = Connection::new(stream, eager.clone());
         let service = service_fn(move |request| {
-            let (mailbox, eager) = (mailbox.clone(), eager.clone());
+            let (mailbox, extensions, eager) = (mailbox.clone(), extensions.clone(), eager.clone());
             async move {
                 let streams = Streams { max: streamed_max, eager: &eager };
-                Ok::<_, Infallible>(answer(&mailbox, request, streams).await)
+                Ok::<_, Infallible>(answer(&mailbox, &extensions, request, streams).await)
             }
         });
         while connections.try_join_next().is_some() {}
@@ -98,9 +101,14 @@ async fn is_included(gate: Option<&Gate>, stream: &TcpStream, peer: SocketAddr) 
     included
 }
 
-async fn answer(mailbox: &Mailbox, request: Request<Incoming>, streams: Streams<'_>) -> Answer {
+async fn answer(
+    mailbox: &Mailbox,
+    extensions: &ExtensionsApi,
+    request: Request<Incoming>,
+    streams: Streams<'_>,
+) -> Answer {
     let Some(path) = request.uri().path().strip_prefix(PREFIX).map(str::to_owned) else {
-        return not_found();
+        return extensions.answer(request).await;
     };
     let method = request.method().clone();
     if path == "invocation/next" && method == Method::GET {
@@ -132,8 +140,8 @@ async fn answer(mailbox: &Mailbox, request: Request<Incoming>, streams: Streams<
     }
 }
 
-fn not_found() -> Answer {
-    error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource in the Runtime API 2018-06-01")
+pub(super) fn not_found() -> Answer {
+    error(StatusCode::NOT_FOUND, "InvalidPath", "no such resource")
 }
 
 async fn response(answering: Answering<'_>, request: Request<Incoming>, streams: Streams<'_>) -> Answer {
@@ -270,7 +278,7 @@ async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-fn accepted() -> Answer {
+pub(super) fn accepted() -> Answer {
     json(StatusCode::ACCEPTED, &serde_json::json!({ "status": "OK" }))
 }
 
@@ -294,11 +302,11 @@ fn broken() -> Answer {
     error(StatusCode::BAD_REQUEST, "InvalidRequest", "the request body broke off")
 }
 
-fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
+pub(super) fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
     json(status, &serde_json::json!({ "errorMessage": message, "errorType": error_type }))
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     let mut response = Response::new(Full::new(serde_json::to_vec(body).unwrap_or_default().into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -35,6 +35,10 @@ impl Instance for RuntimeInstance {
         })
     }
 
+    fn finish(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.0.finish())
+    }
+
     fn initialise(&self) -> BoxFuture<'_, bool> {
         Box::pin(async move { self.0.initialise().await.is_ok() })
     }
