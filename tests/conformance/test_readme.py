@@ -1,6 +1,7 @@
 """The commands of the README, as they stand there."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -19,7 +20,7 @@ ROWS = re.findall(r"^\| ([^|]+?) \| `lambd (dev [^`]+)` \|$", README, re.MULTILI
 
 def test_the_readme_has_a_command_for_each_language():
     languages = {language.split(",")[0] for language, _ in ROWS}
-    assert languages >= {"Python", "Node.js", "Ruby", "Go", "bash"}
+    assert languages >= {"Python", "Node.js", "Ruby", "Java", "C#", "Go", "bash"}
 
 
 @pytest.mark.parametrize("command", [command for _, command in ROWS], ids=[language for language, _ in ROWS])
@@ -29,9 +30,11 @@ def test_a_command_for_each_language(command, tmp_path):
     # A copy, for what is built stays in the folder.
     copy = tmp_path / arguments[1]
     shutil.copytree(ROOT / arguments[1], copy, ignore=shutil.ignore_patterns("dist"))
+    # As `lambd runtimes add java` has it; the .NET that another such command adds is at DOTNET_ROOT.
+    settings = {**environment(), "LAMBD_JAVA_RUNTIME_CLIENT": f"{os.environ['LAMBD_JAVA_FUNCTIONS']}/client"}
     done = subprocess.run(
         [program(), *arguments, "--once", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")],
-        capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120,
+        capture_output=True, text=True, env=settings, cwd=tmp_path, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     answer = re.search(r"\{.*Hello, Ada!.*\}", done.stdout)

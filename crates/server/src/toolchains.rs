@@ -59,7 +59,7 @@ async fn add_java_client(
     let source = match (request.from, request.maven_repository) {
         (Some(folder), _) => JarSource::Folder(folder.into()),
         (None, Some(url)) => JarSource::Repository(url),
-        (None, None) => JarSource::Maven,
+        (None, None) => JarSource::usual(),
     };
     let toolchains = Toolchains::at(&request.toolchains);
     let added = add_jars(&toolchains, &library, &source, &|step| progress(told(step))).await;

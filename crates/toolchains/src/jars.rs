@@ -63,6 +63,20 @@ pub enum JarSource {
     Folder(PathBuf),
 }
 
+/// Maven Central, where there is no Maven to say otherwise.
+const CENTRAL: &str = "https://repo1.maven.org/maven2";
+
+impl JarSource {
+    /// The machine's Maven, whose settings know of mirrors; Maven Central itself where it is not installed.
+    pub fn usual() -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        match std::env::split_paths(&path).any(|directory| directory.join("mvn").is_file()) {
+            true => Self::Maven,
+            false => Self::Repository(CENTRAL.to_owned()),
+        }
+    }
+}
+
 impl std::fmt::Display for JarSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

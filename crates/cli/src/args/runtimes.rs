@@ -75,7 +75,7 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "URL", env = "LAMBD_PYPI_INDEX", value_parser = base_url)]
     pub(crate) pypi_index: Option<String>,
 
-    /// Maven repository for java [default: this machine's Maven gets the jars, with its settings]
+    /// Maven repository for java [default: what this machine's Maven is told; without Maven, Maven Central]
     #[arg(long, value_name = "URL", env = "LAMBD_MAVEN_REPOSITORY", value_parser = base_url)]
     pub(crate) maven_repository: Option<String>,
 
