@@ -104,25 +104,31 @@ def test_another_version_runs_older_functions_only(lambda_, functions, name):
         functions.invoke(name)
 
 
-def test_an_installed_toolchain(tmp_path):
-    """`lambd runtimes add`, here from a folder; it goes before the machine's own."""
+@pytest.fixture
+def installed(tmp_path):
+    """A data directory with .NET, by `lambd runtimes add`, here from a folder."""
     wheel = Path(os.environ["DOTNET_ROOT"]).parent
     add = [program(), "runtimes", "add", "dotnetcore3.1", "--from", str(wheel), "--data", str(tmp_path / "data")]
     done = subprocess.run(add, capture_output=True, text=True, env=environment(), timeout=60)
     assert done.returncode == 0, done.stderr
-    daemon = Daemon(tmp_path, data=tmp_path / "data").start()
+    return tmp_path / "data"
+
+
+def test_an_installed_toolchain(installed, tmp_path):
+    """It goes before the machine's own."""
+    daemon = Daemon(tmp_path, data=installed).start()
     try:
         functions = Functions(boto(daemon.url, "lambda"))
         functions.create("net", package(), "dotnetcore3.1", "Functions::Functions.About::Variable")
         root = Path(functions.invoke("net", "DOTNET_ROOT").good())
-        assert root.is_relative_to(tmp_path / "data" / "toolchains") and root.name == "bin"
+        assert root.is_relative_to(installed / "toolchains") and root.name == "bin"
     finally:
         assert daemon.stop() == 0, daemon.output()
 
 
-def test_without_mounts(tmp_path):
-    """At the level `process` the same files are where they are on the machine."""
-    daemon = Daemon(tmp_path, arguments=["--isolation", "process"]).start()
+def test_without_mounts(installed, tmp_path):
+    """At the level `process` the same files are where every user of the machine can reach them."""
+    daemon = Daemon(tmp_path, data=installed, arguments=["--isolation", "process"]).start()
     try:
         functions = Functions(boto(daemon.url, "lambda"))
         functions.create("net", package(), "dotnetcore3.1", "Functions::Functions.Forms::Upper")

@@ -196,7 +196,7 @@ def test_nothing_is_left(contained, functions, name):
     assert members()
     functions.client.delete_function(FunctionName=name)
     wait_for(lambda: not members(), "the last process of the container to be gone")
-    below = [path for path in contained.data.rglob("*") if "config.json" in path.name or "rootfs" in path.name]
+    below = [path for path in contained.data.rglob("*") if path.name == "config.json" or "rootfs" in path.name]
     assert not below, below
 
 
