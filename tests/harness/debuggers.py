@@ -12,13 +12,31 @@ import urllib.request
 PATIENCE = 60
 
 
-class Dap:
-    """The Debug Adapter Protocol over TCP: what VS Code and others speak."""
+class Conversation:
+    """Numbered requests, their answers and events over one connection."""
 
     def __init__(self, port: int):
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self._file = self._socket.makefile("rb")
         self._numbers = itertools.count(1)
+
+    def close(self):
+        """Leaves without a word, as a killed editor does."""
+        self._file.close()
+        self._socket.close()
+
+    def _until(self, wanted) -> dict:
+        while True:
+            message = self._read()
+            if wanted(message):
+                return message
+
+    def _read(self) -> dict:
+        raise NotImplementedError
+
+
+class Dap(Conversation):
+    """The Debug Adapter Protocol over TCP: what VS Code and others speak."""
 
     def send(self, command: str, **arguments):
         """Sends a request."""
@@ -37,17 +55,6 @@ class Dap:
         assert answer["success"], answer
         return answer.get("body", {})
 
-    def close(self):
-        """Leaves without a word, as a killed editor does."""
-        self._file.close()
-        self._socket.close()
-
-    def _until(self, wanted) -> dict:
-        while True:
-            message = self._read()
-            if wanted(message):
-                return message
-
     def _read(self) -> dict:
         length = None
         while (line := self._file.readline()) != b"\r\n":
@@ -59,16 +66,14 @@ class Dap:
         return json.loads(self._file.read(length))
 
 
-class Inspector:
+class Inspector(Conversation):
     """The Chrome DevTools Protocol over a WebSocket, as `node --inspect` serves it."""
 
     def __init__(self, port: int):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
             target = json.load(answer)[0]["webSocketDebuggerUrl"]
         path = target.split("/", 3)[3]
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self._file = self._socket.makefile("rb")
-        self._numbers = itertools.count(1)
+        super().__init__(port)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -92,17 +97,6 @@ class Inspector:
     def event(self, method: str) -> dict:
         """The parameters of the next event of that name."""
         return self._until(lambda message: message.get("method") == method)["params"]
-
-    def close(self):
-        """Leaves."""
-        self._file.close()
-        self._socket.close()
-
-    def _until(self, wanted) -> dict:
-        while True:
-            message = self._read()
-            if wanted(message):
-                return message
 
     def _read(self) -> dict:
         _, length = self._file.read(2)
