@@ -248,7 +248,9 @@ module Lambd
 
     def run
       handler = load_handler
-      loop { serve(handler, *wait) }
+      loop { serve(handler, *@api.next) }
+    rescue SignalException # the service ends the instance
+      exit(0)
     end
 
     private
@@ -265,12 +267,6 @@ module Lambd
       @api.post('init/error', JSON.generate(report.document), 'application/json', headers(report, nil),
                 then_next: false)
       exit(INIT_FAILED)
-    end
-
-    def wait
-      @api.next
-    rescue SignalException # the service ends the instance
-      exit(0)
     end
 
     def serve(handler, headers, body)

@@ -34,12 +34,14 @@ class Post:
 
 class RuntimeApi:
     """Serves pipelined HTTP/1.1. `chop` sends replies in pieces of that many bytes;
-    `close_after_post` ends the connection after each reply to a POST."""
+    `close_after_post` ends the connection after each reply to a POST; clearing `replies_to_posts` holds these back."""
 
     def __init__(self):
         self.events, self.posts = queue.Queue(), queue.Queue()
         self.polls, self.chunks = queue.Queue(), queue.Queue()
         self.requests, self.connections = [], 0
+        self.replies_to_posts = threading.Event()
+        self.replies_to_posts.set()
         self.chop, self.close_after_post, self.post_status = 0, False, 202
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
@@ -47,6 +49,7 @@ class RuntimeApi:
 
     def close(self):
         self.events.put(None)
+        self.replies_to_posts.set()
         self._listener.close()
 
     def _accept(self):
@@ -88,8 +91,10 @@ class RuntimeApi:
         assert prefix == "/2018-06-01"
         if method == "POST":
             assert chunks or "transfer-encoding" in headers or int(headers["content-length"]) == len(body)
-            self._send(connection, self.post_status, {}, b'{"status":"OK"}\n')
+            status = self.post_status
             self.posts.put(Post(path, headers, body, chunks, trailers))
+            self.replies_to_posts.wait()
+            self._send(connection, status, {}, b'{"status":"OK"}\n')
             return not self.close_after_post
         assert (method, path) == ("GET", "invocation/next")
         self.polls.put(time.perf_counter())

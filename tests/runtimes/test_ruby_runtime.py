@@ -322,8 +322,12 @@ def test_a_service_that_is_broken_ends_the_runtime(start):
     assert "the Runtime API answered 500" in function.log
 
 
-def test_the_end_is_silent(start):
+@pytest.mark.parametrize("answered", [True, False])
+def test_the_end_is_silent(start, answered):
+    """Whether it waits for an event or, still, for the reply to its response."""
     function = start(handler("event"))
+    if not answered:
+        function.api.replies_to_posts.clear()
     function.result(1)
     function.process.terminate()
     assert function.exit_status() == 0
