@@ -29,6 +29,7 @@ mod tags;
 mod unsupported;
 mod uploads;
 
+pub use actions::capacity::ProvisionedCapacity;
 pub use context::{Control, LookupError};
 pub use download::DownloadService;
 pub use options::{ControlOptions, RuntimeDeprecation};

@@ -24,6 +24,6 @@ mod turns;
 pub use async_queue::{AsyncQueue, QueueError};
 pub use error::InvokeError;
 pub use invoker::Invoker;
-pub use machine::provisioned::{Allocation, Failure, Wanted};
+pub use machine::provisioned::{Allocation, Failure, Usage, Wanted};
 pub use machine::retry::{Attempt, RetryPolicy};
 pub use options::InvokeOptions;
