@@ -15,6 +15,7 @@ use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
 use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
+use lambd_scaling::{Scaling, ScalingHandle};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_toolchains::Toolchains;
@@ -144,11 +145,14 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let control = Control::new(store.clone(), clock.clone(), options);
 
     let waiting_clock = ChosenClock::new(args.clock);
+    let capacities = Arc::new(wiring::capacities::ProvisionedCapacities::new(control.clone()));
+    let scaling = Scaling::new(store.clone(), waiting_clock.shared(), capacities.clone());
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
         Arc::new(IamService::new(store.clone(), clock.clone())),
         Arc::new(StsService::new()),
+        scaling.service(),
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
         Arc::new(ClockService(waiting_clock.clone())),
@@ -194,6 +198,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));
 
     control.provision_all().await.map_err(part)?;
+    capacities.attach(invoker.clone());
+    let scaling = scaling.start();
     let left = control.resume().await.map_err(part)?;
     if left > 0 {
         tracing::info!(versions = left, "going on with what was left to do");
@@ -207,8 +213,19 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     spawner.decided().await;
     let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts =
-        Parts { stop_serving, serving, queue, invoker, observe, traces, spawner, watch, store, beside };
+    let parts = Parts {
+        stop_serving,
+        serving,
+        queue,
+        scaling,
+        invoker,
+        observe,
+        traces,
+        spawner,
+        watch,
+        store,
+        beside,
+    };
     Ok(RunningDaemon {
         endpoint,
         isolation: in_force,
@@ -263,6 +280,7 @@ struct Parts {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     queue: Arc<AsyncQueue>,
+    scaling: ScalingHandle,
     invoker: Invoker,
     observe: ObserveHandle,
     traces: Traces,
@@ -279,6 +297,7 @@ impl Parts {
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
         }
+        self.scaling.shutdown().await;
         self.invoker.shutdown().await;
         self.watch.abort();
         // The last instances go with the spawner, and their last lines into the log.
