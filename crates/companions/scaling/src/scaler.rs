@@ -30,7 +30,7 @@ pub(crate) struct Scaler {
 
 /// Application Auto Scaling.
 pub struct Scaling {
-    scaler: Arc<Scaler>,
+    pub(crate) scaler: Arc<Scaler>,
 }
 
 /// Ends the crate's task.

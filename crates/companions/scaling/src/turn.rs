@@ -273,3 +273,7 @@ pub(crate) fn plan(row: &RuleRow) -> Result<(ActionSettings, Plan), ScalingError
     let plan = Plan::new(&settings.schedule, settings.timezone.as_deref(), bounds, row.created);
     plan.map(|plan| (settings, plan)).map_err(|error| ScalingError::Damaged(error.to_string()))
 }
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;
