@@ -23,14 +23,15 @@ UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
 class Scaling:
-    """A daemon with a clock that stands still, and its API for one function's alias."""
+    """The API for the alias of one function, at a daemon with a clock that stands still."""
 
-    def __init__(self, tmp_path):
-        self.daemon = Daemon(tmp_path, arguments=["--clock", "manual"])
-        self.start()
+    def __init__(self, daemon: Daemon, name: str):
+        self.daemon = daemon
+        self.connect()
+        self.function(name)
 
-    def start(self):
-        self.daemon.start()
+    def connect(self):
+        """Makes the clients."""
         self.api = boto(self.daemon.url, "application-autoscaling")
         self.lambda_ = boto(self.daemon.url, "lambda")
 
@@ -49,6 +50,21 @@ class Scaling:
             "ResourceId": f"function:{name}:BLUE",
             "ScalableDimension": DIMENSION,
         }
+        self.only = {"ServiceNamespace": NAMESPACE, "ResourceId": self.target["ResourceId"]}
+
+    def end(self):
+        """Leaves nothing to be scaled."""
+        for target in self.api.describe_scalable_targets(ServiceNamespace=NAMESPACE)["ScalableTargets"]:
+            named = {key: target[key] for key in ["ServiceNamespace", "ResourceId", "ScalableDimension"]}
+            self.api.deregister_scalable_target(**named)
+        for function in self.lambda_.list_functions()["Functions"]:
+            self.lambda_.delete_function(FunctionName=function["FunctionName"])
+
+    def restart(self):
+        """The next daemon on the same data; its clock begins at the machine's time."""
+        assert self.daemon.stop() == 0
+        self.daemon.start()
+        self.connect()
 
     def register(self, minimum: int, maximum: int, **more) -> str:
         answer = self.api.register_scalable_target(
@@ -87,7 +103,7 @@ class Scaling:
 
     def activities(self, **more) -> list:
         """Description, cause and status, the latest first."""
-        found = self.api.describe_scaling_activities(ServiceNamespace=NAMESPACE, **more)["ScalingActivities"]
+        found = self.api.describe_scaling_activities(**self.only, **more)["ScalingActivities"]
         return [(a["Description"], a["Cause"], a["StatusCode"]) for a in found]
 
     def clock(self, seconds: float = 0) -> datetime.datetime:
@@ -117,12 +133,19 @@ class Scaling:
         return len(passed)
 
 
+@pytest.fixture(scope="module")
+def manual(tmp_path_factory):
+    """A daemon whose clock stands still; each test moves it as it likes."""
+    daemon = Daemon(tmp_path_factory.mktemp("scaling"), arguments=["--clock", "manual"]).start()
+    yield daemon
+    assert daemon.stop() == 0, daemon.output()
+
+
 @pytest.fixture
-def scaling(tmp_path, name):
-    made = Scaling(tmp_path)
-    made.function(name)
+def scaling(manual, name):
+    made = Scaling(manual, name)
     yield made
-    assert made.daemon.stop() == 0, made.daemon.output()
+    made.end()
 
 
 def error(call, **parameters) -> tuple:
@@ -169,13 +192,11 @@ def test_the_guides_commands(scaling, tmp_path):
         == [("Setting desired concurrency to 1.", "minimum capacity was set to 1", "Successful")],
         "the activity to end",
     )
-    (target,) = cli.json(*"application-autoscaling describe-scalable-targets --service-namespace lambda".split())[
-        "ScalableTargets"
-    ]
+    (target,) = scaling.api.describe_scalable_targets(ServiceNamespace=NAMESPACE)["ScalableTargets"]
     assert target["ScalableTargetARN"] == arn
     assert target["RoleARN"].endswith("/AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency")
     assert set(target["SuspendedState"].values()) == {False}
-    (described,) = scaling.api.describe_scaling_policies(ServiceNamespace=NAMESPACE)["ScalingPolicies"]
+    (described,) = scaling.api.describe_scaling_policies(**scaling.only)["ScalingPolicies"]
     assert described["TargetTrackingScalingPolicyConfiguration"] == TRACKING
     assert (described["PolicyARN"], described["Alarms"]) == (policy["PolicyARN"], policy["Alarms"])
 
@@ -204,7 +225,7 @@ def test_load_raises_and_quiet_lowers(scaling):
     def at_the_minimum():
         scaling.clock(60)
         found = scaling.api.describe_scaling_activities(
-            ServiceNamespace=NAMESPACE, IncludeNotScaledActivities=True
+            **scaling.only, IncludeNotScaledActivities=True
         )["ScalingActivities"]
         reasons = [{"Code": "AlreadyAtMinCapacity", "MinCapacity": 1, "CurrentCapacity": 1}]
         return any(a.get("NotScaledReasons") == reasons for a in found)
@@ -231,8 +252,8 @@ def test_what_is_suspended_does_not_scale(scaling):
     scaling.api.register_scalable_target(**scaling.target, SuspendedState=resume)
     assert scaling.minutes_until(2, used=True) >= 1
     # What raised it is the policy, after it was resumed; the time of the scheduled action is long over.
-    raised, registered = scaling.api.describe_scaling_activities(ServiceNamespace=NAMESPACE)["ScalingActivities"]
-    assert raised["Cause"].endswith("triggered policy my-policy") and raised["StartTime"] >= ms(resumed)
+    raised, registered = scaling.api.describe_scaling_activities(**scaling.only)["ScalingActivities"]
+    assert raised["Cause"].endswith("triggered policy my-policy") and raised["StartTime"] >= resumed
     assert registered["Cause"] == "minimum capacity was set to 1"
     assert scaling.bounds() == (1, 3)
 
@@ -259,7 +280,8 @@ def test_scheduled_actions_change_the_bounds(scaling):
     )
 
     # Every hour from its start on, until its end.
-    begin = scaling.clock() + datetime.timedelta(minutes=10)
+    # boto3 sends whole seconds.
+    begin = scaling.clock().replace(microsecond=0) + datetime.timedelta(minutes=10)
     end = begin + datetime.timedelta(minutes=90)
     scaling.schedule("hourly", "rate(1 hour)", {"MinCapacity": 0, "MaxCapacity": 0}, StartTime=begin, EndTime=end)
     scaling.clock(600)
@@ -283,10 +305,10 @@ def test_scheduled_actions_change_the_bounds(scaling):
     names = [re.search("name (.*) was", cause).group(1) for cause in triggered]
     assert names[0] == "tokyo" and names[-1] == "up" and set(names[1:-1]) == {"hourly"}
 
-    actions = scaling.api.describe_scheduled_actions(ServiceNamespace=NAMESPACE)["ScheduledActions"]
+    actions = scaling.api.describe_scheduled_actions(**scaling.only)["ScheduledActions"]
     assert [a["ScheduledActionName"] for a in actions] == ["hourly", "tokyo", "up"]
     hourly, tokyo, _ = actions
-    assert (hourly["StartTime"], hourly["EndTime"]) == (ms(begin), ms(end))
+    assert (hourly["StartTime"], hourly["EndTime"]) == (begin, end)
     assert (tokyo["Timezone"], tokyo["ScalableTargetAction"]) == ("Asia/Tokyo", {"MinCapacity": 1, "MaxCapacity": 1})
     assert re.fullmatch(
         f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scheduledAction:{UUID}"
@@ -295,38 +317,32 @@ def test_scheduled_actions_change_the_bounds(scaling):
     )
 
 
-def ms(at: datetime.datetime) -> datetime.datetime:
-    """What the wire leaves of a time."""
-    return at.replace(microsecond=at.microsecond // 1000 * 1000).astimezone()
-
-
 def test_everything_survives_a_restart(scaling):
     """Targets, policies, actions, tags and activities are there again, and what was missed meanwhile is done."""
+    scaling.restart()
     arn = scaling.register(1, 3, Tags={"team": "a"})
     scaling.reaches(1)
-    scaling.track(ScaleInCooldown=60, DisableScaleIn=True)
+    scaling.track(TargetValue=0.4, ScaleInCooldown=60, DisableScaleIn=True)
     scaling.schedule("later", "rate(1 day)", {"MinCapacity": 2})
     describe = [
         lambda: scaling.api.describe_scalable_targets(ServiceNamespace=NAMESPACE)["ScalableTargets"],
-        lambda: scaling.api.describe_scaling_policies(ServiceNamespace=NAMESPACE)["ScalingPolicies"],
-        lambda: scaling.api.describe_scheduled_actions(ServiceNamespace=NAMESPACE)["ScheduledActions"],
+        lambda: scaling.api.describe_scaling_policies(**scaling.only)["ScalingPolicies"],
+        lambda: scaling.api.describe_scheduled_actions(**scaling.only)["ScheduledActions"],
         lambda: scaling.api.list_tags_for_resource(ResourceARN=arn)["Tags"],
     ]
     before = [call() for call in describe]
     assert len(before[1][0]["Alarms"]) == 1, "a policy that never scales in has no alarm for it"
     wait_for(lambda: scaling.activities()[0][2] == "Successful", "the activity to end")
     activities = scaling.activities()
-    assert scaling.daemon.stop() == 0
-    scaling.start()
+    scaling.restart()
     assert [call() for call in describe] == before
     assert scaling.activities() == activities
     scaling.reaches(1)
-    # The clock begins at the machine's time, so this is over when the next daemon starts.
+    # This is over when the next daemon starts.
     at = scaling.clock() + datetime.timedelta(seconds=1)
     scaling.schedule("missed", f"at({at:%Y-%m-%dT%H:%M:%S})", {"MaxCapacity": 4})
-    assert scaling.daemon.stop() == 0
     wait_for(lambda: datetime.datetime.now(datetime.timezone.utc) > at, "a second to pass")
-    scaling.start()
+    scaling.restart()
     wait_for(lambda: scaling.bounds() == (1, 4), "the action that was missed")
     scaling.clock(2 * 86400)
     scaling.reaches(2)
@@ -343,7 +359,7 @@ def test_what_cannot_be_scaled_is_told(scaling):
         "minimum capacity was set to 3",
         "Failed",
     )
-    (activity,) = scaling.api.describe_scaling_activities(ServiceNamespace=NAMESPACE)["ScalingActivities"]
+    (activity,) = scaling.api.describe_scaling_activities(**scaling.only)["ScalingActivities"]
     assert activity["StatusMessage"] == (
         "Failed to set desired concurrency to 3. Reason: Requested Provisioned Concurrency should not be greater than "
         "the reservedConcurrentExecution for function (Service: AWSLambda; Status Code: 400; Error Code: "
@@ -355,8 +371,8 @@ def test_what_cannot_be_scaled_is_told(scaling):
     scaling.schedule("a", "rate(1 day)", {"MinCapacity": 2})
     scaling.api.deregister_scalable_target(**scaling.target)
     assert scaling.capacity() == (1, "READY")
-    assert scaling.api.describe_scaling_policies(ServiceNamespace=NAMESPACE)["ScalingPolicies"] == []
-    assert scaling.api.describe_scheduled_actions(ServiceNamespace=NAMESPACE)["ScheduledActions"] == []
+    assert scaling.api.describe_scaling_policies(**scaling.only)["ScalingPolicies"] == []
+    assert scaling.api.describe_scheduled_actions(**scaling.only)["ScheduledActions"] == []
     suffix = f"service namespace: lambda, resource ID: function:{scaling.name}:BLUE, scalable dimension: {DIMENSION}"
     code = "ObjectNotFoundException"
     assert error(scaling.api.deregister_scalable_target, **scaling.target) == (
@@ -466,14 +482,14 @@ def test_tags_pages_and_changes(scaling):
     for number in range(5):
         scaling.schedule(f"action-{number}", "rate(2 days)", {"MinCapacity": number % 2})
     pages = api.get_paginator("describe_scheduled_actions").paginate(
-        ServiceNamespace=NAMESPACE, PaginationConfig={"PageSize": 2}
+        **scaling.only, PaginationConfig={"PageSize": 2}
     )
     pages = [[a["ScheduledActionName"] for a in page["ScheduledActions"]] for page in pages]
     assert pages == [["action-0", "action-1"], ["action-2", "action-3"], ["action-4"]]
-    named = api.describe_scheduled_actions(ServiceNamespace=NAMESPACE, ScheduledActionNames=["action-3", "x"])
+    named = api.describe_scheduled_actions(**scaling.only, ScheduledActionNames=["action-3", "x"])
     assert [a["ScheduledActionName"] for a in named["ScheduledActions"]] == ["action-3"]
     api.put_scheduled_action(**scaling.target, ScheduledActionName="action-3", Schedule="rate(3 days)")
-    (changed,) = api.describe_scheduled_actions(ServiceNamespace=NAMESPACE, ScheduledActionNames=["action-3"])[
+    (changed,) = api.describe_scheduled_actions(**scaling.only, ScheduledActionNames=["action-3"])[
         "ScheduledActions"
     ]
     assert (changed["Schedule"], changed["ScalableTargetAction"]) == ("rate(3 days)", {"MinCapacity": 1})
@@ -483,4 +499,4 @@ def test_tags_pages_and_changes(scaling):
     second = scaling.track(TargetValue=0.5)
     assert (second["PolicyARN"], second["Alarms"]) == (first["PolicyARN"], first["Alarms"])
     api.delete_scaling_policy(**scaling.target, PolicyName="my-policy")
-    assert api.describe_scaling_policies(ServiceNamespace=NAMESPACE)["ScalingPolicies"] == []
+    assert api.describe_scaling_policies(**scaling.only)["ScalingPolicies"] == []

@@ -81,17 +81,17 @@ impl Scaler {
         resource::parse(scope, resource).ok_or_else(|| ScalingError::Damaged(resource.to_owned()))
     }
 
-    /// Writes an activity down, and forgets the oldest ones.
+    /// Writes an activity down, forgets the oldest ones, and returns its number.
     pub(crate) async fn record(
         &self,
         scope: &Scope,
         resource: &str,
         activity: &Activity,
-    ) -> Result<(), ScalingError> {
+    ) -> Result<i64, ScalingError> {
         let now = self.now();
-        self.store.add_scaling_activity(&activity.row(scope, resource, now)?).await?;
+        let number = self.store.add_scaling_activity(&activity.row(scope, resource, now)?).await?;
         self.store.prune_scaling_activities(UnixMillis(now.0.saturating_sub(REMEMBERED))).await?;
-        Ok(())
+        Ok(number)
     }
 
     /// Brings the capacity of a target between its bounds. The caller holds [`Self::changes`].
@@ -120,18 +120,25 @@ impl Scaler {
     ) -> Result<bool, ScalingError> {
         let to = activity.desired.unwrap_or_default();
         self.override_open(target).await?;
+        // Whoever sees the new capacity also finds the activity.
+        let number = self.record(&target.scope, &target.resource, &activity).await?;
         let set = self.capacities.set(function, to).await;
         match &set {
             Ok(()) => tracing::info!(resource = target.resource, to, cause = activity.cause, "scaling"),
             Err(CapacityError(reason)) => {
                 tracing::warn!(resource = target.resource, to, reason, "cannot scale");
                 activity.end(Status::Failed, Some(reason), self.now());
+                self.end(number, &activity).await?;
             }
         }
-        self.record(&target.scope, &target.resource, &activity).await?;
         // Somebody must see to its end.
         self.changed.notify_one();
         Ok(set.is_ok())
+    }
+
+    /// Writes down that an activity is over.
+    pub(crate) async fn end(&self, number: i64, activity: &Activity) -> Result<(), ScalingError> {
+        Ok(self.store.end_scaling_activity(number, &serde_json::to_string(activity)?).await?)
     }
 
     /// Ends what another change of the same target was still to bring.
@@ -140,7 +147,7 @@ impl Scaler {
             if row.scope == target.scope && row.resource == target.resource {
                 let mut activity = Activity::of(&row)?;
                 activity.end(Status::Overridden, None, self.now());
-                self.store.end_scaling_activity(row.number, &serde_json::to_string(&activity)?).await?;
+                self.end(row.number, &activity).await?;
             }
         }
         Ok(())

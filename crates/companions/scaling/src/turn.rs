@@ -106,7 +106,7 @@ impl Scaler {
                 Err(error) => (Status::Failed, Some(error.to_string())),
             };
             activity.end(status, reason.as_deref(), now);
-            self.store.end_scaling_activity(row.number, &serde_json::to_string(&activity)?).await?;
+            self.end(row.number, &activity).await?;
             if activity.raised_by_policy
                 && let Some(mut target) = self.store.scaling_target(&row.scope, &row.resource).await?
             {
@@ -158,7 +158,7 @@ impl Scaler {
         if target.max < target.min {
             let reason = "Maximum capacity cannot be less than minimum capacity";
             let activity = Activity::bounds_failed((min, max), action, reason, now);
-            return self.record(&target.scope, &target.resource, &activity).await;
+            return self.record(&target.scope, &target.resource, &activity).await.map(drop);
         }
         self.store.put_scaling_target(&target).await?;
         self.record(&target.scope, &target.resource, &Activity::bounds(min, max, action)).await?;
