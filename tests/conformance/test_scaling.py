@@ -1,4 +1,4 @@
-"""Application Auto Scaling of provisioned concurrency, with boto3 and the ``aws`` command, under a clock that is moved."""
+"""Application Auto Scaling of provisioned concurrency, with boto3 and the ``aws`` command; the clock is moved."""
 
 import datetime
 import json
@@ -324,6 +324,9 @@ def test_everything_survives_a_restart(scaling):
     scaling.reaches(1)
     scaling.track(TargetValue=0.4, ScaleInCooldown=60, DisableScaleIn=True)
     scaling.schedule("later", "rate(1 day)", {"MinCapacity": 2})
+    # This is over when the next daemon starts, whose clock begins at the machine's time.
+    at = scaling.clock() + datetime.timedelta(seconds=1)
+    scaling.schedule("missed", f"at({at:%Y-%m-%dT%H:%M:%S})", {"MaxCapacity": 4})
     describe = [
         lambda: scaling.api.describe_scalable_targets(ServiceNamespace=NAMESPACE)["ScalableTargets"],
         lambda: scaling.api.describe_scaling_policies(**scaling.only)["ScalingPolicies"],
@@ -334,23 +337,21 @@ def test_everything_survives_a_restart(scaling):
     assert len(before[1][0]["Alarms"]) == 1, "a policy that never scales in has no alarm for it"
     wait_for(lambda: scaling.activities()[0][2] == "Successful", "the activity to end")
     activities = scaling.activities()
-    scaling.restart()
-    assert [call() for call in describe] == before
-    assert scaling.activities() == activities
-    scaling.reaches(1)
-    # This is over when the next daemon starts.
-    at = scaling.clock() + datetime.timedelta(seconds=1)
-    scaling.schedule("missed", f"at({at:%Y-%m-%dT%H:%M:%S})", {"MaxCapacity": 4})
     wait_for(lambda: datetime.datetime.now(datetime.timezone.utc) > at, "a second to pass")
     scaling.restart()
     wait_for(lambda: scaling.bounds() == (1, 4), "the action that was missed")
+    before[0][0]["MaxCapacity"] = 4
+    assert [call() for call in describe] == before
+    missed = "Setting max capacity to 4", "scheduled action name missed was triggered", "Successful"
+    wait_for(lambda: scaling.activities() == [missed, *activities], "what was done before and since")
+    scaling.reaches(1)
     scaling.clock(2 * 86400)
     scaling.reaches(2)
     assert scaling.minutes_until(3, used=True) >= 3
 
 
 def test_what_cannot_be_scaled_is_told(scaling):
-    """A capacity that Lambda refuses is an activity that failed, with Lambda's reason; deregistering keeps the capacity."""
+    """What Lambda refuses is an activity that failed, with Lambda's reason; deregistering keeps the capacity."""
     scaling.lambda_.put_function_concurrency(FunctionName=scaling.name, ReservedConcurrentExecutions=2)
     scaling.register(3, 5)
     ((description, cause, status),) = scaling.activities()
