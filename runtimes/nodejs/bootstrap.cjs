@@ -15,13 +15,12 @@
  *                an unhandled rejection, each after it was posted.
  *
  * Runs on Node.js 12.17 and later, so no `?.` and no `??` here. It is CommonJS because a
- * CommonJS start script saves the set-up of the ES module loader, and it uses `net`
- * because `http` costs more to load and about twice as much for each event.
+ * CommonJS start script saves the set-up of the ES module loader, and it uses what is below
+ * `net`, whose streams cost more to load, and more for each event, than all of this file.
  */
 'use strict';
 
 const fs = require('fs');
-const net = require('net');
 const path = require('path');
 
 const API = '/2018-06-01/runtime/';
@@ -213,8 +212,8 @@ class RuntimeApi {
     this.tail = ` HTTP/1.1\r\nHost: ${address}\r\n`;
     this.getNext = `GET ${API}invocation/next${this.tail}\r\n`;
     this.pending = [];
-    this.connect();
-    this.release();
+    this.socket = null;
+    this.streams = false; // whether responses are written as to a stream
   }
 
   next(done) {
@@ -264,22 +263,17 @@ class RuntimeApi {
 
   connect() {
     this.rest = null;
-    const socket = net.connect({
-      host: this.host,
-      port: this.port,
-      // Reads into one buffer, without the cost of a readable stream.
-      onread: {
-        buffer: Buffer.allocUnsafeSlow(64 * 1024),
-        callback: (size, buffer) => {
-          if (socket === this.socket) this.receive(buffer.subarray(0, size));
-          return true;
-        },
-      },
-    });
-    socket.setNoDelay(true);
-    socket.on('error', () => {}); // 'close' follows
-    socket.on('close', () => this.closed(socket));
+    const buffer = Buffer.allocUnsafeSlow(64 * 1024);
+    const received = (size) => {
+      if (socket === this.socket) this.receive(buffer.subarray(0, size));
+      return true;
+    };
+    const closed = () => this.closed(socket);
+    const bindings = this.streams || /[^0-9.]/.test(this.host) ? null : netBindings();
+    const socket = bindings ? new Connection(bindings, buffer, received, closed)
+      : streamConnection(this.host, this.port, buffer, received, closed);
     this.socket = socket;
+    if (bindings) socket.connect(this.host, this.port);
   }
 
   /* A server may close a kept connection at any time: what has no reply is sent again on
@@ -316,6 +310,82 @@ class RuntimeApi {
       request.done(head.status, head.headers, data.toString('utf8', end + 4, stop));
       data = data.subarray(stop);
     }
+  }
+}
+
+/* A connection as a stream of Node.js, which reads into one buffer. */
+function streamConnection(host, port, buffer, received, closed) {
+  const socket = require('net').connect({ host, port, onread: { buffer, callback: received } });
+  socket.setNoDelay(true);
+  socket.on('error', () => {}); // 'close' follows
+  socket.on('close', closed);
+  return socket;
+}
+
+/* What `net` is made of. It is private: null where anything is not as expected, or where
+ * Node.js is told to warn of its use. */
+function netBindings() {
+  if (env.NODE_PENDING_DEPRECATION === '1'
+    || `${env.NODE_OPTIONS} ${process.execArgv}`.includes('pending-deprecation')) return null;
+  try {
+    const { TCP, TCPConnectWrap, constants } = process.binding('tcp_wrap');
+    const { WriteWrap, kReadBytesOrError, streamBaseState } = process.binding('stream_wrap');
+    const methods = ['connect', 'readStart', 'useUserBuffer', 'writeUtf8String', 'setNoDelay', 'ref', 'unref', 'close'];
+    const isExpected = methods.every((name) => typeof TCP.prototype[name] === 'function')
+      && typeof constants.SOCKET === 'number' && typeof TCPConnectWrap === 'function'
+      && typeof WriteWrap === 'function' && typeof streamBaseState[kReadBytesOrError] === 'number';
+    return isExpected ? { TCP, TCPConnectWrap, constants, WriteWrap, kReadBytesOrError, streamBaseState } : null;
+  } catch (_) {
+    return null;
+  }
+}
+
+/* A connection without streams, to an IPv4 address. */
+class Connection {
+  constructor(bindings, buffer, received, closed) {
+    this.bindings = bindings;
+    this.closed = closed;
+    this.isClosed = false;
+    const { TCP, constants, kReadBytesOrError, streamBaseState } = bindings;
+    this.handle = new TCP(constants.SOCKET);
+    this.handle.setNoDelay(true);
+    this.handle.useUserBuffer(buffer);
+    this.handle.onread = () => {
+      const size = streamBaseState[kReadBytesOrError];
+      if (size > 0) received(size);
+      else if (size < 0) this.close();
+    };
+  }
+
+  /* Writes may follow at once. */
+  connect(host, port) {
+    const request = new this.bindings.TCPConnectWrap();
+    request.oncomplete = (status) => {
+      if (status === 0 && !this.isClosed) status = this.handle.readStart();
+      if (status !== 0) this.close();
+    };
+    if (this.handle.connect(request, host, port) !== 0) this.close();
+  }
+
+  write(text) {
+    if (this.isClosed) return;
+    const request = new this.bindings.WriteWrap();
+    request.oncomplete = (status) => { if (status !== 0) this.close(); };
+    if (this.handle.writeUtf8String(request, text) !== 0) this.close();
+  }
+
+  close() {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.handle.close(this.closed);
+  }
+
+  ref() {
+    if (!this.isClosed) this.handle.ref();
+  }
+
+  unref() {
+    if (!this.isClosed) this.handle.unref();
   }
 }
 
@@ -633,6 +703,7 @@ function main() {
   loadHandler(env.LAMBDA_TASK_ROOT, env._HANDLER).then((handler) => {
     runtime.handler = handler;
     runtime.stream = streamingOf(handler);
+    runtime.api.streams = runtime.stream !== null;
     runtime.api.next(runtime.received);
   }).catch((error) => runtime.die('Uncaught Exception', error, 129));
 }
