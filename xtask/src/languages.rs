@@ -131,7 +131,8 @@ impl Bench<'_> {
         let start = |arguments: &[&str]| Program::new(&program, arguments).env("_HANDLER", "index.handler");
         let file = |name: &str| text(&self.source("nodejs", name));
         let version = said("node", &["-p", "process.versions.node"])?;
-        let manifest: Value = process::json(Command::new("cat").arg(client.join("package.json")))?;
+        let manifest: Value = serde_json::from_str(&read(&client.join("package.json"))?)
+            .map_err(|e| Error::Output(format!("package.json of {}: {e}", client.display())))?;
         let name = format!("aws-lambda-ric {}", manifest["version"].as_str().unwrap_or_default());
         let path = format!("/opt/nodejs/node_modules:{}:{}", text(&runtime)?, text(&folder)?);
         Ok(language(
