@@ -16,7 +16,7 @@
  *
  * Runs on Node.js 12.17 and later, so no `?.` and no `??` here. It is CommonJS because a
  * CommonJS start script saves the set-up of the ES module loader, and it uses what is below
- * `net`, whose streams cost more to load, and more for each event, than all of this file.
+ * `net`, whose streams cost more than all of this file.
  */
 'use strict';
 
@@ -212,7 +212,6 @@ class RuntimeApi {
     this.tail = ` HTTP/1.1\r\nHost: ${address}\r\n`;
     this.getNext = `GET ${API}invocation/next${this.tail}\r\n`;
     this.pending = [];
-    this.socket = null;
     this.streams = false; // whether responses are written as to a stream
   }
 
@@ -266,7 +265,7 @@ class RuntimeApi {
     const buffer = Buffer.allocUnsafeSlow(64 * 1024);
     const received = (size) => {
       if (socket === this.socket) this.receive(buffer.subarray(0, size));
-      return true;
+      return true; // goes on reading
     };
     const closed = () => this.closed(socket);
     const bindings = this.streams || /[^0-9.]/.test(this.host) ? null : netBindings();
@@ -317,23 +316,19 @@ class RuntimeApi {
 function streamConnection(host, port, buffer, received, closed) {
   const socket = require('net').connect({ host, port, onread: { buffer, callback: received } });
   socket.setNoDelay(true);
-  socket.on('error', () => {}); // 'close' follows
-  socket.on('close', closed);
-  return socket;
+  return socket.on('error', () => {}).on('close', closed); // which follows an error
 }
 
-/* What `net` is made of. It is private: null where anything is not as expected, or where
- * Node.js is told to warn of its use. */
+/* What `net` is made of, which is private: null if it is not as expected or is warned of. */
 function netBindings() {
   if (env.NODE_PENDING_DEPRECATION === '1'
     || `${env.NODE_OPTIONS} ${process.execArgv}`.includes('pending-deprecation')) return null;
   try {
     const { TCP, TCPConnectWrap, constants } = process.binding('tcp_wrap');
     const { WriteWrap, kReadBytesOrError, streamBaseState } = process.binding('stream_wrap');
-    const methods = ['connect', 'readStart', 'useUserBuffer', 'writeUtf8String', 'setNoDelay', 'ref', 'unref', 'close'];
-    const isExpected = methods.every((name) => typeof TCP.prototype[name] === 'function')
-      && typeof constants.SOCKET === 'number' && typeof TCPConnectWrap === 'function'
-      && typeof WriteWrap === 'function' && typeof streamBaseState[kReadBytesOrError] === 'number';
+    const isExpected = [TCPConnectWrap, WriteWrap, ...['connect', 'readStart', 'useUserBuffer', 'writeUtf8String',
+      'setNoDelay', 'ref', 'unref', 'close'].map((name) => TCP.prototype[name])].every((f) => typeof f === 'function')
+      && [constants.SOCKET, streamBaseState[kReadBytesOrError]].every((n) => typeof n === 'number');
     return isExpected ? { TCP, TCPConnectWrap, constants, WriteWrap, kReadBytesOrError, streamBaseState } : null;
   } catch (_) {
     return null;
@@ -346,8 +341,8 @@ class Connection {
     this.bindings = bindings;
     this.closed = closed;
     this.isClosed = false;
-    const { TCP, constants, kReadBytesOrError, streamBaseState } = bindings;
-    this.handle = new TCP(constants.SOCKET);
+    const { kReadBytesOrError, streamBaseState } = bindings;
+    this.handle = new bindings.TCP(bindings.constants.SOCKET);
     this.handle.setNoDelay(true);
     this.handle.useUserBuffer(buffer);
     this.handle.onread = () => {
@@ -361,8 +356,7 @@ class Connection {
   connect(host, port) {
     const request = new this.bindings.TCPConnectWrap();
     request.oncomplete = (status) => {
-      if (status === 0 && !this.isClosed) status = this.handle.readStart();
-      if (status !== 0) this.close();
+      if (this.isClosed || status !== 0 || this.handle.readStart() !== 0) this.close();
     };
     if (this.handle.connect(request, host, port) !== 0) this.close();
   }
@@ -375,18 +369,12 @@ class Connection {
   }
 
   close() {
-    if (this.isClosed) return;
+    if (!this.isClosed) this.handle.close(this.closed);
     this.isClosed = true;
-    this.handle.close(this.closed);
   }
 
-  ref() {
-    if (!this.isClosed) this.handle.ref();
-  }
-
-  unref() {
-    if (!this.isClosed) this.handle.unref();
-  }
+  ref() { if (!this.isClosed) this.handle.ref(); }
+  unref() { if (!this.isClosed) this.handle.unref(); }
 }
 
 /* The beginning of a reply of `size` bytes, or of unknown size (0: not all of its head is
