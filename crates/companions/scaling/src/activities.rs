@@ -81,9 +81,9 @@ impl Activity {
     /// An alarm that changed nothing.
     pub(crate) fn unscaled(reason: NotScaled, situation: &Situation, cause: String) -> Self {
         let (code, max_capacity, min_capacity) = match reason {
-            NotScaled::AtMax => ("AlreadyAtMaxCapacity", Some(situation.max), None),
-            NotScaled::AtMin => ("AlreadyAtMinCapacity", None, Some(situation.min)),
-            NotScaled::AtDesired => ("AlreadyAtDesiredCapacity", None, None),
+            NotScaled::Max => ("AlreadyAtMaxCapacity", Some(situation.max), None),
+            NotScaled::Min => ("AlreadyAtMinCapacity", None, Some(situation.min)),
+            NotScaled::Desired => ("AlreadyAtDesiredCapacity", None, None),
         };
         let current_capacity = Some(situation.capacity);
         let reason = NotScaledReason { code: code.to_owned(), max_capacity, min_capacity, current_capacity };

@@ -70,7 +70,9 @@ pub(crate) fn finish(checks: Checks) -> Result<(), ScalingError> {
 /// Checks a text of up to 1600 characters.
 pub(crate) fn text(checks: &mut Checks, at: &str, text: &str) {
     checks.length(at, text, 1, 1600);
-    checks.pattern(at, text, TEXT, |c| c >= ' ' && c < '\u{fffe}' || c > '\u{ffff}' || "\r\n\t".contains(c));
+    checks.pattern(at, text, TEXT, |c| {
+        (' '..'\u{fffe}').contains(&c) || c > '\u{ffff}' || "\r\n\t".contains(c)
+    });
 }
 
 /// The three members by which a target is named.

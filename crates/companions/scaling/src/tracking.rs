@@ -97,12 +97,12 @@ pub(crate) enum Alarm {
     Low,
 }
 
-/// Why nothing is changed although an alarm is on.
+/// Why nothing is changed although an alarm is on: where the capacity is already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotScaled {
-    AtMax,
-    AtMin,
-    AtDesired,
+    Max,
+    Min,
+    Desired,
 }
 
 /// What is to be done.
@@ -131,12 +131,12 @@ fn raise(points: &Points, tracking: &Tracking, situation: &Situation) -> Decisio
     let alarm = Alarm::High;
     let Situation { now, capacity, max, progress, .. } = *situation;
     if capacity >= max {
-        return Decision::Stay { alarm, reason: NotScaled::AtMax };
+        return Decision::Stay { alarm, reason: NotScaled::Max };
     }
     let in_use = points.0.back().map_or(0, |point| point.in_use);
     let to = needed(in_use, tracking.target).min(max);
     if to <= capacity {
-        return Decision::Stay { alarm, reason: NotScaled::AtDesired };
+        return Decision::Stay { alarm, reason: NotScaled::Desired };
     }
     let cools = progress.scaled_out.is_some_and(|at| now.0 < at.saturating_add(tracking.out_cooldown));
     if cools && to - capacity <= progress.step_out {
@@ -151,12 +151,12 @@ fn lower(points: &Points, tracking: &Tracking, situation: &Situation) -> Decisio
     // With nothing left there would be nothing to measure, and it would never be raised again.
     let min = min.max(1);
     if capacity <= min {
-        return Decision::Stay { alarm, reason: NotScaled::AtMin };
+        return Decision::Stay { alarm, reason: NotScaled::Min };
     }
     let in_use = points.0.iter().map(|point| point.in_use).max().unwrap_or_default();
     let needed = needed(in_use, tracking.target).max(min);
     if needed >= capacity {
-        return Decision::Stay { alarm, reason: NotScaled::AtDesired };
+        return Decision::Stay { alarm, reason: NotScaled::Desired };
     }
     if progress.scaled_in.is_some_and(|at| now.0 < at.saturating_add(tracking.in_cooldown)) {
         return Decision::Nothing;

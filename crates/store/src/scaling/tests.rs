@@ -63,10 +63,8 @@ async fn targets_survive_reopening_and_take_their_rules_with_them() {
     assert_eq!(store.all_scaling_policies().await.unwrap().len(), 1, "a change of the target keeps them");
     let all = store.list_scaling_targets(scope, &[], None, 9).await.unwrap();
     assert_eq!(all, [changed.clone(), other.clone()]);
-    assert_eq!(
-        store.list_scaling_targets(scope, &[], Some("function:a:1"), 9).await.unwrap(),
-        [other.clone()]
-    );
+    let rest = store.list_scaling_targets(scope, &[], Some("function:a:1"), 9).await.unwrap();
+    assert_eq!(rest, std::slice::from_ref(&other));
     let named = ["function:b:1".to_owned(), "function:c:1".to_owned()];
     assert_eq!(store.list_scaling_targets(scope, &named, None, 9).await.unwrap(), [other]);
 

@@ -61,16 +61,13 @@ fn the_bounds_hold() {
     assert_eq!(decide(&minutes(3, 10, 10), &TRACKING, &near), scale(Alarm::High, 12));
     let stay = |alarm, reason| Decision::Stay { alarm, reason };
     let full = Situation { max: 10, ..situation(10) };
-    assert_eq!(decide(&minutes(3, 10, 10), &TRACKING, &full), stay(Alarm::High, NotScaled::AtMax));
+    assert_eq!(decide(&minutes(3, 10, 10), &TRACKING, &full), stay(Alarm::High, NotScaled::Max));
     let low = Situation { min: 5, ..situation(5) };
-    assert_eq!(decide(&minutes(15, 0, 5), &TRACKING, &low), stay(Alarm::Low, NotScaled::AtMin));
+    assert_eq!(decide(&minutes(15, 0, 5), &TRACKING, &low), stay(Alarm::Low, NotScaled::Min));
     let last = Situation { min: 0, ..situation(1) };
-    assert_eq!(decide(&minutes(15, 0, 1), &TRACKING, &last), stay(Alarm::Low, NotScaled::AtMin));
+    assert_eq!(decide(&minutes(15, 0, 1), &TRACKING, &last), stay(Alarm::Low, NotScaled::Min));
     // What was asked for a minute ago is enough for what was measured before it came.
-    assert_eq!(
-        decide(&minutes(3, 10, 10), &TRACKING, &situation(15)),
-        stay(Alarm::High, NotScaled::AtDesired)
-    );
+    assert_eq!(decide(&minutes(3, 10, 10), &TRACKING, &situation(15)), stay(Alarm::High, NotScaled::Desired));
 }
 
 #[test]
