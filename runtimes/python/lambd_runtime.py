@@ -594,9 +594,9 @@ class _LoggingLoader:
 
 # ---------------------------------------------------------------- loading and serving
 
-def _prepare_path(opt):
+def _prepare_path(opt, *sdk):
     """Module search as on AWS: the code, then the layers, unless the user's own
-    PYTHONPATH replaces the layers; `.pth` files count in all of these."""
+    PYTHONPATH replaces the layers; `.pth` files count in all of these. The SDK comes last."""
     python = opt + "/python"
     layers = [python + "/lib/python%d.%d/site-packages" % sys.version_info[:2], python]
     runtime = os.environ.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
@@ -604,6 +604,7 @@ def _prepare_path(opt):
         layers = []
     directories = [os.environ["LAMBDA_TASK_ROOT"]] + layers
     sys.path[:0] = directories
+    sys.path.extend(sdk)
     for directory in directories:
         try:
             found = any(name.endswith(".pth") for name in os.listdir(directory))
@@ -688,8 +689,9 @@ def main():
     json = Json()
     logging_import = _LoggingImport()
     logging_import.watch()
-    # Where layers are is an argument; functions see none, as on AWS.
-    _prepare_path(sys.argv.pop(1) if len(sys.argv) > 1 else "/opt")
+    # Where layers and the AWS SDK are is in arguments; functions see none, as on AWS.
+    places, sys.argv[1:] = sys.argv[1:] or ["/opt"], []
+    _prepare_path(*places)
     try:
         handler = _load(os.environ["_HANDLER"])
     except Exception as error:

@@ -24,7 +24,8 @@ pub(crate) fn variables(
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
     ];
     all.extend(platform.map(|(name, value)| (name.to_owned(), value)));
-    for name in ["TMPDIR", "TMP", "TEMP"] {
+    // Without mounts a function's user has no entry in the list of users, so nothing else says where its home is.
+    for name in ["TMPDIR", "TMP", "TEMP", "HOME"] {
         all.extend(layout.tmp.iter().map(|path| (name.to_owned(), path.clone())));
     }
     all.extend(language.iter().cloned());

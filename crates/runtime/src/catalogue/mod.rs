@@ -13,6 +13,7 @@
 //! | `executable` | functions that are programs by themselves                             |
 //! | [`java`]     | JVMs, and AWS's runtime interface client on them                      |
 //! | `live`       | toolchains that are installed while a daemon runs                     |
+//! | `sdk`        | AWS SDKs that functions need not package                              |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
@@ -24,6 +25,7 @@ mod live;
 mod plan;
 mod rooted;
 mod roots;
+mod sdk;
 mod selector;
 mod trial;
 mod versions;
@@ -42,6 +44,8 @@ pub use live::LiveCatalogue;
 pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
+pub use sdk::Sdk;
+pub(crate) use sdk::place as sdk_place;
 pub use selector::{Selector, UnknownRuntime};
 
 /// A language with managed runtimes that lambd can start from an interpreter of the host.
@@ -264,6 +268,7 @@ pub struct Catalogue {
     substitutions: Vec<(Selector, Substitution)>,
     bootstraps: Bootstraps,
     java: Option<java::Client>,
+    sdks: Vec<Sdk>,
 }
 
 impl Catalogue {
@@ -281,7 +286,8 @@ impl Catalogue {
 
     /// A catalogue of given interpreters.
     pub fn new(found: Vec<Found>, substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found, roots: Vec::new(), substitution, substitutions: Vec::new(), bootstraps, java: None }
+        let (roots, substitutions, java, sdks) = Default::default();
+        Self { found, roots, substitution, substitutions, bootstraps, java, sdks }
     }
 
     /// The same, with rules of their own for some runtimes. One for a runtime goes before that for its family.
@@ -300,6 +306,12 @@ impl Catalogue {
     #[must_use]
     pub fn with_java_client(self, java: Option<java::Client>) -> Self {
         Self { java, ..self }
+    }
+
+    /// The same, with AWS SDKs for functions that package none.
+    #[must_use]
+    pub fn with_sdks(self, sdks: Vec<Sdk>) -> Self {
+        Self { sdks, ..self }
     }
 
     /// The same, with toolchains that go before interpreters of the same version.
@@ -434,9 +446,15 @@ impl Catalogue {
                     return Ok(LaunchPlan::java(interpreter, function, java, directory, root, notice));
                 }
                 let asked = Family::of(runtime).map_or(interpreter.version, |(_, version)| version);
-                LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice)
+                let sdk = self.sdk_of(runtime, interpreter);
+                LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice).with_sdk(sdk)
             }
         })
+    }
+
+    /// The AWS SDK of a runtime's functions on an interpreter.
+    pub fn sdk_of(&self, runtime: &str, interpreter: &Found) -> Option<&Sdk> {
+        Sdk::choose(&self.sdks, runtime, interpreter)
     }
 
     /// What runs the functions of a runtime.
