@@ -34,6 +34,8 @@ macro_rules! bootstrap {
 const FILES: &[(Family, &str, &[u8])] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
+    bootstrap!(Family::Python, "python", "lambd_snapstart.py"),
+    bootstrap!(Family::Python, "python", "snapshot_restore_py.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),
     bootstrap!(Family::NodeJs, "nodejs", "streaming.cjs"),
     bootstrap!(Family::NodeJs, "nodejs", "debug.cjs"),

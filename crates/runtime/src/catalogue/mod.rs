@@ -308,12 +308,6 @@ impl Catalogue {
         Self { java, ..self }
     }
 
-    /// The same, with AWS SDKs for functions that package none.
-    #[must_use]
-    pub fn with_sdks(self, sdks: Vec<Sdk>) -> Self {
-        Self { sdks, ..self }
-    }
-
     /// The same, with toolchains that go before interpreters of the same version.
     #[must_use]
     pub fn with_toolchains(&self, installed: Vec<Found>) -> Self {
@@ -446,15 +440,10 @@ impl Catalogue {
                     return Ok(LaunchPlan::java(interpreter, function, java, directory, root, notice));
                 }
                 let asked = Family::of(runtime).map_or(interpreter.version, |(_, version)| version);
-                let sdk = self.sdk_of(runtime, interpreter);
-                LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice).with_sdk(sdk)
+                LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice)
+                    .with_sdk(self.sdk_of(runtime, interpreter))
             }
         })
-    }
-
-    /// The AWS SDK of a runtime's functions on an interpreter.
-    pub fn sdk_of(&self, runtime: &str, interpreter: &Found) -> Option<&Sdk> {
-        Sdk::choose(&self.sdks, runtime, interpreter)
     }
 
     /// What runs the functions of a runtime.
@@ -552,6 +541,7 @@ mod tests {
             memory: MemorySize::default(),
             timeout: Timeout::default(),
             ephemeral_storage: EphemeralStorage::default(),
+            snap_start: false,
             network: None,
             environment: Vec::new().into(),
             code: Sha256Digest::of(b""),

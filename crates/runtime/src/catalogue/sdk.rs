@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Family, Found, LanguageVersion, LaunchPlan};
+use super::{Catalogue, Family, Found, LanguageVersion, LaunchPlan};
 use crate::layout::RUNTIME_DIR;
 
 /// An installed AWS SDK.
@@ -37,6 +37,19 @@ impl Sdk {
         let fitting = of_language.filter(|sdk| sdk.since <= interpreter.version);
         let ranked = fitting.filter_map(|sdk| Some((rank(sdk)?, sdk)));
         ranked.max_by_key(|(rank, sdk)| (*rank, &sdk.version)).map(|(_, sdk)| sdk)
+    }
+}
+
+impl Catalogue {
+    /// The same, with AWS SDKs for functions that package none.
+    #[must_use]
+    pub fn with_sdks(self, sdks: Vec<Sdk>) -> Self {
+        Self { sdks, ..self }
+    }
+
+    /// The AWS SDK of a runtime's functions on an interpreter.
+    pub fn sdk_of(&self, runtime: &str, interpreter: &Found) -> Option<&Sdk> {
+        Sdk::choose(&self.sdks, runtime, interpreter)
     }
 }
 
