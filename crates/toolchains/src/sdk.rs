@@ -244,7 +244,6 @@ async fn usual(audience: &Audience, request: &SdkRequest) -> Result<Vec<String>,
 
 fn of_node(service: &str) -> &str {
     match service {
-        "apigatewaymanagementapi" => "apigatewaymanagementapi",
         "cloudwatchlogs" => "cloudwatch-logs",
         "secretsmanager" => "secrets-manager",
         other => other,
