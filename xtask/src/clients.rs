@@ -17,7 +17,7 @@ use crate::python::Environment;
 use crate::workspace::Workspace;
 
 /// The interpreter that functions with a runtime of their own find.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The version of the crate `lambda_web_adapter`.
 const ADAPTER: &str = "1.0.0-rc1";
