@@ -52,9 +52,11 @@ function resolveSync(specifier, context, next) {
   }
 }
 
-/* Has ES modules find what is in NODE_PATH, if there is anything. */
-exports.install = function install() {
-  if (places().length === 0) return;
-  if (module_.registerHooks) module_.registerHooks({ resolve: resolveSync });
-  else if (module_.register) module_.register(pathToFileURL(__filename));
+/* Imports a function's file. It finds what is in NODE_PATH, if there is anything. */
+exports.load = function load(file) {
+  if (places().length > 0) {
+    if (module_.registerHooks) module_.registerHooks({ resolve: resolveSync });
+    else if (module_.register) module_.register(pathToFileURL(__filename));
+  }
+  return import(file);
 };
