@@ -52,8 +52,8 @@ function resolveSync(specifier, context, next) {
   }
 }
 
-/* Imports a function's file. It finds what is in NODE_PATH, if there is anything. */
-exports.load = function load(file) {
+/* Imports a function's file. It finds what is in NODE_PATH, if there is anything. Not called `load`: that is a hook. */
+exports.importFile = function importFile(file) {
   if (places().length > 0) {
     if (module_.registerHooks) module_.registerHooks({ resolve: resolveSync });
     else if (module_.register) module_.register(pathToFileURL(__filename));

@@ -319,7 +319,8 @@ async fn run(program: &str, args: &[String], family: Family) -> Result<String, T
     }
     let said = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let lines = || said.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
-    let line = lines().find(|line| line.to_ascii_lowercase().contains("error")).or_else(|| lines().last());
+    let line =
+        lines().find(|line| line.to_ascii_lowercase().contains("error")).or_else(|| lines().next_back());
     Err(failed(line.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned())))
 }
 
