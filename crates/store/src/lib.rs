@@ -21,6 +21,7 @@ pub mod layers;
 pub mod logs;
 pub mod mappings;
 pub mod packages;
+pub mod queues;
 
 pub use datadir::{DataDir, DataDirError};
 pub use engine::{Store, StoreError};
