@@ -26,7 +26,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 pub(crate) use batch::QueueWrite;
 pub use moves::{MoveItem, Peeked, TaskRow};
 pub use put::{Dedup, NewMessage, Put, Stored};
-pub use receipts::{Change, Changing, Receipt, Remove, Removal};
+pub use receipts::{Change, Changing, Receipt, Removal, Remove};
 pub use take::{Burial, Message, Take, Taken};
 
 use crate::group_commit::GroupCommit;

@@ -121,7 +121,8 @@ impl Batch<'_> {
             }
         }
         if !ready.is_empty() {
-            let sql = "INSERT INTO lane SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
+            let sql =
+                "INSERT INTO lane SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
                        ON CONFLICT DO UPDATE SET ready_at = excluded.ready_at
                        WHERE ready_at <> excluded.ready_at";
             sqlx::query(sql).bind(Value::from(ready).to_string()).execute(&mut *self.connection).await?;

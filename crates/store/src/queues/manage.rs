@@ -20,10 +20,25 @@ pub(crate) enum Manage {
         /// The delay of all messages that nobody has received yet.
         delay: Option<i64>,
     },
-    Tags { queue: QueueId, tags: BTreeMap<String, String> },
-    Delete { queue: QueueId, at: UnixMillis },
-    Purge { queue: QueueRow, at: UnixMillis },
+    Tags {
+        queue: QueueId,
+        tags: BTreeMap<String, String>,
+    },
+    Delete {
+        queue: QueueId,
+        at: UnixMillis,
+    },
+    Purge {
+        queue: QueueRow,
+        at: UnixMillis,
+    },
     Task(TaskRow),
+    /// Asks a task that is at work to end.
+    EndTask {
+        id: String,
+        running: &'static str,
+        ending: &'static str,
+    },
 }
 
 /// What came of it.
@@ -103,6 +118,19 @@ impl Queues<'_> {
         self.manage(Manage::Task(task)).await.map(drop)
     }
 
+    /// Gives a task another status, if it still has the one that it is thought to have.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn end_task(
+        &self,
+        id: String,
+        running: &'static str,
+        ending: &'static str,
+    ) -> Result<(), StoreError> {
+        self.manage(Manage::EndTask { id, running, ending }).await.map(drop)
+    }
+
     /// When a queue of that name was deleted, if that was after `since`.
     ///
     /// # Errors
@@ -168,6 +196,15 @@ pub(super) async fn apply(batch: &mut Batch<'_>, manage: Manage) -> Result<Manag
         }
         Manage::Task(task) => {
             moves::save(batch, &task).await?;
+            Ok(Managed::Done)
+        }
+        Manage::EndTask { id, running, ending } => {
+            sqlx::query("UPDATE move_task SET status = ? WHERE id = ? AND status = ?")
+                .bind(ending)
+                .bind(id)
+                .bind(running)
+                .execute(&mut *batch.connection)
+                .await?;
             Ok(Managed::Done)
         }
     }

@@ -107,7 +107,8 @@ impl Queues<'_> {
     /// # Errors
     /// The database fails, or a row is damaged.
     pub async fn tasks_of(&self, scope: &Scope, source: &str) -> Result<Vec<TaskRow>, StoreError> {
-        let sql = "SELECT * FROM move_task WHERE account = ? AND region = ? AND source = ? ORDER BY started DESC";
+        let sql =
+            "SELECT * FROM move_task WHERE account = ? AND region = ? AND source = ? ORDER BY started DESC";
         let query = sqlx::query(sql).bind(scope.account.as_str()).bind(scope.region.as_str()).bind(source);
         query.fetch_all(self.pool).await?.iter().map(task_of).collect()
     }

@@ -157,9 +157,8 @@ async fn find_same(
     let sql = "SELECT d.queue, d.key, d.uuid, d.message FROM json_each(?) AS j CROSS JOIN dedup AS d
                ON d.queue = j.value ->> 0 AND d.key = j.value ->> 1 WHERE d.until > j.value ->> 2";
     let rows = sqlx::query(sql).bind(Value::from(keys).to_string()).fetch_all(&mut *batch.connection).await?;
-    let same = rows.iter().map(|row| {
-        ((row.get("queue"), row.get("key")), (row.get("message"), row.get("uuid")))
-    });
+    let same =
+        rows.iter().map(|row| ((row.get("queue"), row.get("key")), (row.get("message"), row.get("uuid"))));
     Ok(same.collect())
 }
 

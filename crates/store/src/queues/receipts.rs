@@ -123,7 +123,11 @@ fn changing(held: Option<&Held>, receipt: &Receipt, until: UnixMillis, change: &
     match held {
         None => Changing::Missing,
         Some(held) if !held.is_held_by(receipt) => {
-            if change.strict { Changing::Expired } else { Changing::Missing }
+            if change.strict {
+                Changing::Expired
+            } else {
+                Changing::Missing
+            }
         }
         Some(held) if change.strict && held.visible_at <= change.at.0 => Changing::Expired,
         Some(held) if until.0 > held.last_received + change.longest => Changing::TooLong,
@@ -137,7 +141,8 @@ pub(super) async fn apply(
     removes: Placed<Remove>,
     done: &mut [Option<Done>],
 ) -> Result<(), StoreError> {
-    let changed = changes.iter().flat_map(|(_, change)| change.receipts.iter().map(|(receipt, _)| receipt.id));
+    let changed =
+        changes.iter().flat_map(|(_, change)| change.receipts.iter().map(|(receipt, _)| receipt.id));
     let removed = removes.iter().flat_map(|(_, remove)| remove.receipts.iter().map(|receipt| receipt.id));
     let mut held = find_held(batch, changed.chain(removed).collect()).await?;
 
@@ -146,7 +151,9 @@ pub(super) async fn apply(
         let mut results = Vec::with_capacity(change.receipts.len());
         for (receipt, until) in &change.receipts {
             let result = changing(held.get(&receipt.id), receipt, *until, &change);
-            if result == Changing::Changed && let Some(held) = held.get_mut(&receipt.id) {
+            if result == Changing::Changed
+                && let Some(held) = held.get_mut(&receipt.id)
+            {
                 held.visible_at = until.0;
                 batch.touch(held.queue, held.lane.clone());
                 visible_at.insert(receipt.id, until.0);
@@ -161,7 +168,9 @@ pub(super) async fn apply(
         let mut results = Vec::with_capacity(remove.receipts.len());
         for receipt in &remove.receipts {
             let result = removal(held.get(&receipt.id), receipt, remove.at, remove.strict);
-            if result == Removal::Removed && let Some(held) = held.remove(&receipt.id) {
+            if result == Removal::Removed
+                && let Some(held) = held.remove(&receipt.id)
+            {
                 batch.touch(held.queue, held.lane);
                 batch.count(held.queue, -1);
                 visible_at.remove(&receipt.id);

@@ -78,7 +78,8 @@ impl Queues<'_> {
 pub(super) async fn apply(batch: &mut Batch<'_>, sweep: Sweep) -> Result<u64, StoreError> {
     match sweep {
         Sweep::Expired { queue, sent } => {
-            let sql = "SELECT id, lane FROM message WHERE queue = ? AND sent_at <= ? ORDER BY sent_at LIMIT ?";
+            let sql =
+                "SELECT id, lane FROM message WHERE queue = ? AND sent_at <= ? ORDER BY sent_at LIMIT ?";
             let rows = sqlx::query(sql)
                 .bind(queue.0)
                 .bind(sent.0)
@@ -109,8 +110,9 @@ pub(super) async fn apply(batch: &mut Batch<'_>, sweep: Sweep) -> Result<u64, St
 }
 
 async fn removed(batch: &mut Batch<'_>) -> Result<u64, StoreError> {
-    let queue: Option<i64> =
-        sqlx::query_scalar("SELECT queue FROM removed LIMIT 1").fetch_optional(&mut *batch.connection).await?;
+    let queue: Option<i64> = sqlx::query_scalar("SELECT queue FROM removed LIMIT 1")
+        .fetch_optional(&mut *batch.connection)
+        .await?;
     let Some(queue) = queue else { return Ok(0) };
     for sql in [
         "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE queue = ? ORDER BY sent_at LIMIT ?)",

@@ -16,7 +16,10 @@ use crate::StoreError;
 const BYTES: usize = 16 * 1024 * 1024;
 
 /// Rows looked at in one go. Most are delivered; those that are not are taken away, and the next are looked at.
-const ROWS: usize = 1024;
+const ROWS: usize = 512;
+
+/// How often the takes of one transaction look for rows: other writes wait for it.
+const ROUNDS: usize = 4;
 
 /// A wish for messages of one queue.
 #[derive(Debug, Clone)]
@@ -192,7 +195,8 @@ impl Takers {
             sqlx::query(sql).bind(rows).execute(&mut *batch.connection).await?;
         }
         if !self.buried.is_empty() {
-            let sql = "UPDATE message SET queue = burial.queue, visible_at = burial.at, sent_at = burial.sent,
+            let sql =
+                "UPDATE message SET queue = burial.queue, visible_at = burial.at, sent_at = burial.sent,
                          origin = burial.origin, attempt = NULL
                        FROM (SELECT value ->> 0 AS id, value ->> 1 AS queue, value ->> 2 AS at,
                                value ->> 3 AS sent, value ->> 4 AS origin FROM json_each(?)) AS burial
@@ -274,9 +278,11 @@ async fn by_visibility(batch: &mut Batch<'_>, takers: &mut Takers) -> Result<boo
         "SELECT {COLUMNS} FROM message WHERE queue = ? AND visible_at <= ?
          ORDER BY visible_at, receives, id LIMIT ?"
     );
-    while let Some((_, take, _)) = takers.wanting.front() {
+    for round in 0..ROUNDS {
+        let Some((_, take, _)) = takers.wanting.front() else { return Ok(false) };
         let at = take.at.0;
-        let limit = takers.wanted().min(ROWS);
+        // If a round did not do, there is much to be taken away.
+        let limit = if round == 0 { takers.wanted().min(ROWS) } else { ROWS };
         let mut met = 0;
         let mut rows = Vec::new();
         {
@@ -300,7 +306,7 @@ async fn by_visibility(batch: &mut Batch<'_>, takers: &mut Takers) -> Result<boo
             return Ok(takers.bytes == 0);
         }
     }
-    Ok(false)
+    Ok(!takers.wanting.is_empty())
 }
 
 /// Messages of the lanes whose first message is visible, each lane for one take alone.
@@ -316,8 +322,7 @@ async fn by_lanes(batch: &mut Batch<'_>, takers: &mut Takers) -> Result<bool, St
         .fetch_all(&mut *batch.connection)
         .await?;
     let lanes_left = lanes.len() == wanted;
-    let sql =
-        format!("SELECT {COLUMNS} FROM message WHERE queue = ? AND lane = ? ORDER BY id LIMIT ?");
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE queue = ? AND lane = ? ORDER BY id LIMIT ?");
     let mut cut_short = false;
     for lane in lanes {
         let Some((_, take, taken)) = takers.wanting.front() else { break };
@@ -377,11 +382,8 @@ async fn next_visible(batch: &mut Batch<'_>, take: &Take) -> Result<Option<UnixM
     } else {
         "SELECT MIN(visible_at) FROM message WHERE queue = ? AND visible_at > ?"
     };
-    let next: Option<i64> = sqlx::query_scalar(sql)
-        .bind(take.queue.0)
-        .bind(take.at.0)
-        .fetch_one(&mut *batch.connection)
-        .await?;
+    let next: Option<i64> =
+        sqlx::query_scalar(sql).bind(take.queue.0).bind(take.at.0).fetch_one(&mut *batch.connection).await?;
     Ok(next.map(UnixMillis))
 }
 
