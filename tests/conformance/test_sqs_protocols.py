@@ -10,8 +10,8 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from harness.clients import ACCOUNT, KEY, REGION, SECRET
-from test_sqs import arn
+from harness.clients import ACCOUNT, KEY, REGION, SECRET, Wire
+from harness.queues import arn
 
 NAMESPACE = "{http://queue.amazonaws.com/doc/2012-11-05/}"
 
@@ -160,14 +160,15 @@ def test_a_request_without_a_credential_is_refused(wire):
     assert (reply.status, reply.headers["x-amzn-query-error"]) == (403, "MissingAuthenticationToken;Sender")
 
 
-def test_the_queue_url_is_where_the_client_is(wire, name):
+def test_the_queue_url_is_where_the_client_is(daemon, wire, name):
     made = call(wire, "CreateQueue", {"QueueName": name}).json()["QueueUrl"]
     assert made == f"http://{wire.host}/{ACCOUNT}/{name}"
-    headers = {"X-Amz-Target": "AmazonSQS.GetQueueUrl", "Host": "queues.example:80"}
-    wire_of_other_name = signed(wire, "POST", "/", json.dumps({"QueueName": name}).encode(), headers)
-    assert wire_of_other_name.json()["QueueUrl"] == f"http://queues.example:80/{ACCOUNT}/{name}"
+    elsewhere = Wire(daemon.port)
+    elsewhere.host = f"localhost:{daemon.port}"
+    found = call(elsewhere, "GetQueueUrl", {"QueueName": name}).json()["QueueUrl"]
+    assert found == f"http://{elsewhere.host}/{ACCOUNT}/{name}"
     # A queue is found by what is behind the host, whatever that is.
-    for url in (f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}", made):
+    for url in (f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}", found):
         assert call(wire, "ListQueueTags", {"QueueUrl": url}).status == 200
 
 

@@ -6,9 +6,9 @@ import urllib.request
 
 import pytest
 
-from harness.clients import ACCOUNT, REGION, boto
+from harness.clients import boto
 from harness.daemon import Daemon, wait_for
-from test_sqs import arn, attributes, counts, create, receive, refused
+from harness.queues import arn, attributes, counts, create, receive, refused
 
 HOUR = 3600
 
