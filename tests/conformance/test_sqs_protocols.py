@@ -10,7 +10,7 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from harness.clients import ACCOUNT, KEY, REGION, SECRET, Wire
+from harness.clients import ACCOUNT, KEY, REGION, SECRET, CliSession, Wire
 from harness.queues import arn
 
 NAMESPACE = "{http://queue.amazonaws.com/doc/2012-11-05/}"
@@ -184,12 +184,24 @@ def test_binary_attributes_are_base64_in_json(wire, name):
 
 
 def test_the_aws_command(cli, name):
-    # Version 1 of the command has hosts of its own for SQS, which only the option replaces.
-    sqs = ("--endpoint-url", cli.url, "sqs")
-    url = cli.json(*sqs, "create-queue", "--queue-name", name, "--attributes", "VisibilityTimeout=60")["QueueUrl"]
-    sent = cli.json(*sqs, "send-message", "--queue-url", url, "--message-body", "from the command line")
-    [message] = cli.json(*sqs, "receive-message", "--queue-url", url, "--wait-time-seconds", "5")["Messages"]
-    assert (message["Body"], message["MessageId"]) == ("from the command line", sent["MessageId"])
-    cli.run(*sqs, "delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
-    done = cli.run(*sqs, "receive-message", "--queue-url", url + "-none", fails=True)
-    assert "(AWS.SimpleQueueService.NonExistentQueue)" in done.stderr
+    session = CliSession(cli)
+
+    def run(*arguments):
+        # Version 1 of the command has hosts of its own for SQS, which only the option replaces.
+        return session.run("--endpoint-url", cli.url, "--output", "json", "sqs", *arguments)
+
+    def good(*arguments):
+        done = run(*arguments)
+        assert done["status"] == 0, done["stderr"]
+        return json.loads(done["stdout"] or "null")
+
+    try:
+        url = good("create-queue", "--queue-name", name, "--attributes", "VisibilityTimeout=60")["QueueUrl"]
+        sent = good("send-message", "--queue-url", url, "--message-body", "from the command line")
+        [message] = good("receive-message", "--queue-url", url, "--wait-time-seconds", "5")["Messages"]
+        assert (message["Body"], message["MessageId"]) == ("from the command line", sent["MessageId"])
+        good("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+        done = run("receive-message", "--queue-url", url + "-none")
+        assert done["status"] != 0 and "(AWS.SimpleQueueService.NonExistentQueue)" in done["stderr"]
+    finally:
+        session.close()
