@@ -13,6 +13,7 @@ use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
+use lambd_queue::{QueueHandle, QueueOptions, Queues};
 use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_scaling::{Scaling, ScalingHandle};
@@ -147,12 +148,15 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let waiting_clock = ChosenClock::new(args.clock);
     let capacities = Arc::new(wiring::capacities::ProvisionedCapacities::new(control.clone()));
     let scaling = Scaling::new(store.clone(), waiting_clock.shared(), capacities.clone());
+    let (queue_service, queues) =
+        Queues::start(store.clone(), waiting_clock.shared(), QueueOptions::default()).await.map_err(part)?;
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
         Arc::new(IamService::new(store.clone(), clock.clone())),
         Arc::new(StsService::new()),
         scaling.service(),
+        queue_service,
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
         Arc::new(ClockService(waiting_clock.clone())),
@@ -218,6 +222,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         serving,
         queue,
         scaling,
+        queues,
         invoker,
         observe,
         traces,
@@ -281,6 +286,7 @@ struct Parts {
     serving: JoinHandle<()>,
     queue: Arc<AsyncQueue>,
     scaling: ScalingHandle,
+    queues: QueueHandle,
     invoker: Invoker,
     observe: ObserveHandle,
     traces: Traces,
@@ -293,6 +299,7 @@ struct Parts {
 impl Parts {
     async fn stop(self) {
         let _ = self.stop_serving.send(());
+        self.queues.end_waits();
         let (served, ()) = tokio::join!(self.serving, self.queue.stop(GRACE));
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
@@ -306,6 +313,7 @@ impl Parts {
             tracing::info!(segments = self.traces.segments(), "trace segments came from functions");
         }
         self.observe.shutdown().await;
+        self.queues.shutdown().await;
         self.store.close().await;
         if let Some(beside) = &self.beside
             && let Err(error) = lambd_sandbox::remove_tree(beside.path())

@@ -13,6 +13,7 @@ use crate::datadir::prepare_database;
 use crate::events::EventWrite;
 use crate::group_commit::GroupCommit;
 use crate::packages::Packages;
+use crate::queues::QueueWrite;
 
 /// The database said no.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,8 @@ pub struct Store {
     pub(crate) main: SqlitePool,
     pub(crate) logs: SqlitePool,
     pub(crate) events: GroupCommit<EventWrite>,
+    pub(crate) queues: SqlitePool,
+    pub(crate) queue_writes: GroupCommit<QueueWrite>,
     packages: Packages,
     dir: DataDir,
 }
@@ -90,6 +93,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0008.sql"),
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
+const QUEUES_MIGRATIONS: &[&str] = &[include_str!("../migrations/queues/0001.sql")];
 
 impl Store {
     /// Opens (or creates) the databases in `dir` and migrates them.
@@ -100,7 +104,10 @@ impl Store {
             open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
         let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
         let events = GroupCommit::start(main.clone());
-        Ok(Self { main, logs, events, packages, dir })
+        let queues =
+            open_database(&dir.path().join("queues.db"), SqliteSynchronous::Full, QUEUES_MIGRATIONS).await?;
+        let queue_writes = GroupCommit::start(queues.clone());
+        Ok(Self { main, logs, events, queues, queue_writes, packages, dir })
     }
 
     /// The code packages.
@@ -117,6 +124,7 @@ impl Store {
     pub async fn close(&self) {
         self.main.close().await;
         self.logs.close().await;
+        self.queues.close().await;
     }
 }
 
