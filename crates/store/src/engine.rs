@@ -1,6 +1,7 @@
 //! Opening the databases and bringing their schema up to date.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -9,6 +10,8 @@ use sqlx::sqlite::{
 
 use crate::DataDir;
 use crate::datadir::prepare_database;
+use crate::events::EventWrite;
+use crate::group_commit::GroupCommit;
 use crate::packages::Packages;
 
 /// The database said no.
@@ -46,12 +49,16 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// The transaction that a write shared with others failed.
+    #[error(transparent)]
+    Group(Arc<StoreError>),
 }
 
 impl StoreError {
     /// Whether the disk is full, which callers report differently from a fault.
     pub fn is_disk_full(&self) -> bool {
         match self {
+            Self::Group(error) => error.is_disk_full(),
             // SQLITE_FULL
             Self::Database(sqlx::Error::Database(error)) => error.code().as_deref() == Some("13"),
             Self::Io { source, .. } => {
@@ -67,6 +74,7 @@ impl StoreError {
 pub struct Store {
     pub(crate) main: SqlitePool,
     pub(crate) logs: SqlitePool,
+    pub(crate) events: GroupCommit<EventWrite>,
     packages: Packages,
     dir: DataDir,
 }
@@ -90,7 +98,8 @@ impl Store {
         let logs =
             open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
         let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
-        Ok(Self { main, logs, packages, dir })
+        let events = GroupCommit::start(main.clone());
+        Ok(Self { main, logs, events, packages, dir })
     }
 
     /// The code packages.

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use lambd_types::invocation::Event;
 use lambd_types::{AccountId, FunctionName, FunctionTarget, Qualifier, Region, RequestId, Scope, UnixMillis};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use crate::group_commit::Write;
 use crate::{Store, StoreError};
 
 /// An accepted event.
@@ -28,22 +29,7 @@ pub struct EventRow {
 impl Store {
     /// Adds an event; it is on disk when this resolves.
     pub async fn push_event(&self, row: &EventRow) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO async_event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")
-            .bind(row.event.request_id.as_str())
-            .bind(row.target.scope.account.as_str())
-            .bind(row.target.scope.region.as_str())
-            .bind(row.target.name.as_str())
-            .bind(row.target.qualifier.to_string())
-            .bind(&row.event.invoked_arn)
-            .bind(&row.event.trace_id)
-            .bind(row.event.payload.as_ref())
-            .bind(row.accepted_at.0)
-            .bind(row.due_at.0)
-            .bind(row.function_errors)
-            .bind(row.system_errors)
-            .execute(&self.main)
-            .await?;
-        Ok(())
+        self.events.write(EventWrite::Push(row.clone())).await
     }
 
     /// Up to `limit` events due at `now`, longest due first; neither those with one of the ids in
@@ -86,26 +72,74 @@ impl Store {
 
     /// Records the counts of an event and when it is due again.
     pub async fn postpone_event(&self, row: &EventRow) -> Result<(), StoreError> {
-        let sql =
-            "UPDATE async_event SET due_at = ?, function_errors = ?, system_errors = ? WHERE request_id = ?";
-        sqlx::query(sql)
-            .bind(row.due_at.0)
-            .bind(row.function_errors)
-            .bind(row.system_errors)
-            .bind(row.event.request_id.as_str())
-            .execute(&self.main)
-            .await?;
-        Ok(())
+        self.events.write(EventWrite::Postpone(row.clone())).await
     }
 
     /// Removes an event after its outcome.
     pub async fn remove_event(&self, id: &RequestId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM async_event WHERE request_id = ?")
-            .bind(id.as_str())
-            .execute(&self.main)
-            .await?;
-        Ok(())
+        self.events.write(EventWrite::Remove(id.clone())).await
     }
+}
+
+/// A change of the queue.
+#[derive(Debug)]
+pub(crate) enum EventWrite {
+    Push(EventRow),
+    Postpone(EventRow),
+    Remove(RequestId),
+}
+
+impl Write for EventWrite {
+    type Output = ();
+
+    async fn apply(batch: Vec<Self>, connection: &mut SqliteConnection) -> Result<Vec<()>, StoreError> {
+        let outputs = vec![(); batch.len()];
+        for write in batch {
+            match write {
+                Self::Push(row) => push(&row, connection).await?,
+                Self::Postpone(row) => postpone(&row, connection).await?,
+                Self::Remove(id) => remove(&id, connection).await?,
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+async fn push(row: &EventRow, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO async_event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")
+        .bind(row.event.request_id.as_str())
+        .bind(row.target.scope.account.as_str())
+        .bind(row.target.scope.region.as_str())
+        .bind(row.target.name.as_str())
+        .bind(row.target.qualifier.to_string())
+        .bind(&row.event.invoked_arn)
+        .bind(&row.event.trace_id)
+        .bind(row.event.payload.as_ref())
+        .bind(row.accepted_at.0)
+        .bind(row.due_at.0)
+        .bind(row.function_errors)
+        .bind(row.system_errors)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn postpone(row: &EventRow, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE async_event SET due_at = ?, function_errors = ?, system_errors = ? WHERE request_id = ?";
+    sqlx::query(sql)
+        .bind(row.due_at.0)
+        .bind(row.function_errors)
+        .bind(row.system_errors)
+        .bind(row.event.request_id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn remove(id: &RequestId, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM async_event WHERE request_id = ?").bind(id.as_str()).execute(connection).await?;
+    Ok(())
 }
 
 fn decode(row: &SqliteRow) -> Result<EventRow, StoreError> {

@@ -15,6 +15,7 @@ mod datadir;
 mod engine;
 pub mod events;
 pub mod functions;
+mod group_commit;
 pub mod identity;
 pub mod layers;
 pub mod logs;
