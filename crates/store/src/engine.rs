@@ -13,6 +13,7 @@ use crate::datadir::prepare_database;
 use crate::events::EventWrite;
 use crate::group_commit::GroupCommit;
 use crate::packages::Packages;
+use crate::topics::OutboxWrite;
 
 /// The database said no.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +75,9 @@ impl StoreError {
 pub struct Store {
     pub(crate) main: SqlitePool,
     pub(crate) logs: SqlitePool,
+    pub(crate) topics: SqlitePool,
     pub(crate) events: GroupCommit<EventWrite>,
+    pub(crate) outbox: GroupCommit<OutboxWrite>,
     packages: Packages,
     dir: DataDir,
 }
@@ -89,6 +92,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0007.sql"),
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
+const TOPICS_MIGRATIONS: &[&str] = &[include_str!("../migrations/topics/0001.sql")];
 
 impl Store {
     /// Opens (or creates) the databases in `dir` and migrates them.
@@ -97,9 +101,12 @@ impl Store {
             open_database(&dir.path().join("lambd.db"), SqliteSynchronous::Full, MAIN_MIGRATIONS).await?;
         let logs =
             open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
+        let topics =
+            open_database(&dir.path().join("topics.db"), SqliteSynchronous::Full, TOPICS_MIGRATIONS).await?;
         let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
         let events = GroupCommit::start(main.clone());
-        Ok(Self { main, logs, events, packages, dir })
+        let outbox = GroupCommit::start(topics.clone());
+        Ok(Self { main, logs, topics, events, outbox, packages, dir })
     }
 
     /// The code packages.
@@ -116,6 +123,7 @@ impl Store {
     pub async fn close(&self) {
         self.main.close().await;
         self.logs.close().await;
+        self.topics.close().await;
     }
 }
 
