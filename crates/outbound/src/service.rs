@@ -9,7 +9,7 @@ use crate::OutboundError;
 use crate::client::ANSWER;
 
 /// Bytes of an answer that are read.
-const ANSWER_MAX: usize = 64 * 1024;
+pub(crate) const ANSWER_MAX: usize = 64 * 1024;
 
 /// Codes with a status of 4xx that say "later", not "never".
 const LATER: [&str; 8] = [
@@ -106,6 +106,23 @@ pub(crate) mod tests {
         pub(crate) body: serde_json::Value,
     }
 
+    #[tokio::test]
+    async fn what_is_posted_arrives_with_the_password_of_its_url() {
+        let (endpoint, seen) = server(answer("404 Not Found", "", "x")).await;
+        let url = format!("{endpoint}/hook?a=b").replace("http://", "http://user:p%20w@").parse().unwrap();
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-kind", http::HeaderValue::from_static("k"));
+        let client = crate::Client::default();
+        let limit = std::time::Duration::from_secs(10);
+        let status = client.post(&url, headers, Bytes::from_static(b"{}"), limit).await.unwrap();
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        let seen = seen.await.unwrap();
+        assert!(seen.head.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{}", seen.head);
+        assert!(seen.head.contains("authorization: Basic dXNlcjpwIHc=\r\n"), "{}", seen.head);
+        assert!(seen.head.contains("x-kind: k\r\n") && !seen.head.contains('@'), "{}", seen.head);
+        assert_eq!(seen.body, serde_json::json!({}));
+    }
+
     /// A server that gives one answer, and what it was asked.
     pub(crate) async fn server(answer: String) -> (Endpoint, JoinHandle<Seen>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -156,7 +173,7 @@ pub(crate) mod tests {
             assert_eq!(refused(status, code).is_transient(), transient, "{status} {code}");
         }
         assert!(!impossible("a line break in a header").is_transient());
-        let late = OutboundError::Late { authority: "a".into() };
+        let late = OutboundError::Late { authority: "a".into(), limit: ANSWER };
         assert!(ServiceError::from(late).is_transient());
     }
 }
