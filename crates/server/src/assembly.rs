@@ -1,6 +1,6 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,16 @@ use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router,
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
+use lambd_outbound::lambda::Functions;
 use lambd_outbound::s3::Objects;
-use lambd_outbound::{Client, Credentials};
+use lambd_outbound::sqs::Queues;
+use lambd_outbound::{Client, Credentials, Endpoint};
 use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_toolchains::Toolchains;
+use lambd_topic::{Destinations, TopicsHandle};
 use lambd_types::{Clock, EphemeralStorage, FunctionName, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -144,11 +147,15 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let control = Control::new(store.clone(), clock.clone(), options);
 
     let waiting_clock = ChosenClock::new(args.clock);
+    let destinations = topic_destinations(endpoint, args.sqs_endpoint)?;
+    let (topic_service, topics) =
+        lambd_topic::start(store.clone(), waiting_clock.shared(), destinations, endpoint);
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
         Arc::new(IamService::new(store.clone(), clock.clone())),
         Arc::new(StsService::new()),
+        topic_service,
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
         Arc::new(ClockService(waiting_clock.clone())),
@@ -199,6 +206,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         tracing::info!(versions = left, "going on with what was left to do");
     }
 
+    topics.resume().await.map_err(part)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     let stopped = async move {
         let _ = stopped.await;
@@ -207,8 +215,19 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     spawner.decided().await;
     let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts =
-        Parts { stop_serving, serving, queue, invoker, observe, traces, spawner, watch, store, beside };
+    let parts = Parts {
+        stop_serving,
+        serving,
+        queue,
+        topics,
+        invoker,
+        observe,
+        traces,
+        spawner,
+        watch,
+        store,
+        beside,
+    };
     Ok(RunningDaemon {
         endpoint,
         isolation: in_force,
@@ -251,6 +270,21 @@ fn objects(endpoint: Option<String>) -> Result<Option<Objects>, StartError> {
     Ok(endpoint.map(|endpoint| Objects::new(Client::default(), endpoint)))
 }
 
+/// Where messages of topics go: to lambd's own services, as the account that each belongs to, or to queues elsewhere.
+fn topic_destinations(own: SocketAddr, sqs: Option<String>) -> Result<Destinations, StartError> {
+    let loopback = match own {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    let host = if own.ip().is_unspecified() { loopback } else { own.ip() };
+    let here: Endpoint = format!("http://{}", SocketAddr::new(host, own.port())).parse().map_err(part)?;
+    let client = Client::default();
+    let elsewhere = sqs.map(|url| url.parse()).transpose().map_err(part)?;
+    let credentials = elsewhere.as_ref().and_then(|_| Credentials::from_env(|name| std::env::var(name).ok()));
+    let queues = Queues::new(client.clone(), elsewhere.unwrap_or_else(|| here.clone()), credentials);
+    Ok(Destinations { queues, functions: Functions::new(client.clone(), here, None), client })
+}
+
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.
 async fn end_with(spawner: Spawner) {
     spawner.ended().await;
@@ -263,6 +297,7 @@ struct Parts {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     queue: Arc<AsyncQueue>,
+    topics: TopicsHandle,
     invoker: Invoker,
     observe: ObserveHandle,
     traces: Traces,
@@ -275,7 +310,7 @@ struct Parts {
 impl Parts {
     async fn stop(self) {
         let _ = self.stop_serving.send(());
-        let (served, ()) = tokio::join!(self.serving, self.queue.stop(GRACE));
+        let (served, (), ()) = tokio::join!(self.serving, self.queue.stop(GRACE), self.topics.shutdown());
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
         }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use sqlx::sqlite::SqlitePool;
 
 pub(crate) use outbox::OutboxWrite;
-pub use outbox::{DeliveryRow, NewDelivery, NewMessage, Once, Published};
+pub use outbox::{DeliveriesLeft, DeliveryRow, NewDelivery, NewMessage, Once, Published};
 pub use subscriptions::{NewSubscription, SubscriptionCounts, SubscriptionRow, SubscriptionState};
 pub use topics_table::TopicRow;
 

@@ -55,6 +55,8 @@ CREATE TABLE delivery (
 
 CREATE INDEX delivery_due ON delivery (subscription, due);
 CREATE INDEX delivery_lane ON delivery (subscription, lane, due) WHERE lane IS NOT NULL;
+-- In the order of its keys, which is that of publication.
+CREATE INDEX delivery_order ON delivery (subscription) WHERE lane IS NOT NULL;
 CREATE INDEX delivery_message ON delivery (message);
 
 -- A message goes with its last delivery.

@@ -115,20 +115,16 @@ impl Topics<'_> {
         Ok(sqlx::query_scalar("SELECT DISTINCT subscription FROM delivery").fetch_all(self.pool).await?)
     }
 
-    /// Up to `limit` deliveries of a subscription that are due at `now`, longest due first. Of a group whose order is
-    /// kept there are none while one of them waits.
+    /// Up to `limit` deliveries of a subscription that are due at `now`, longest due first.
     pub async fn due_deliveries(
         &self,
         subscription: i64,
         now: UnixMillis,
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
-        let filter = "WHERE d.subscription = ? AND d.due <= ? AND (d.lane IS NULL OR NOT EXISTS (\
-                      SELECT 1 FROM delivery o WHERE o.subscription = d.subscription AND o.lane = d.lane AND o.due > ?)) \
-                      ORDER BY CASE WHEN d.lane IS NULL THEN d.due ELSE 0 END, d.id LIMIT ?";
+        let filter = "WHERE d.subscription = ? AND d.due <= ? ORDER BY d.due, d.id LIMIT ?";
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} {filter}")))
             .bind(subscription)
-            .bind(now.0)
             .bind(now.0)
             .bind(limit as i64)
             .fetch_all(self.pool)
@@ -136,14 +132,53 @@ impl Topics<'_> {
         Ok(rows.iter().map(decode).collect())
     }
 
-    /// When the next delivery of a subscription is due.
-    pub async fn next_delivery_due(&self, subscription: i64) -> Result<Option<UnixMillis>, StoreError> {
-        let at: Option<i64> = sqlx::query_scalar("SELECT MIN(due) FROM delivery WHERE subscription = ?")
+    /// The same of a subscription to a FIFO topic, in the order of publication. Of a group there are none while one of
+    /// them waits.
+    pub async fn due_deliveries_in_order(
+        &self,
+        subscription: i64,
+        now: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let filter = "WHERE d.subscription = ? AND d.lane IS NOT NULL AND NOT EXISTS (\
+                      SELECT 1 FROM delivery o WHERE o.subscription = d.subscription AND o.lane = d.lane AND o.due > ?) \
+                      ORDER BY d.id LIMIT ?";
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} {filter}")))
             .bind(subscription)
-            .fetch_one(self.pool)
+            .bind(now.0)
+            .bind(limit as i64)
+            .fetch_all(self.pool)
             .await?;
-        Ok(at.map(UnixMillis))
+        Ok(rows.iter().map(decode).collect())
     }
+
+    /// What is left for a subscription to which nothing (more) can be delivered at `now`.
+    pub async fn deliveries_left(
+        &self,
+        subscription: i64,
+        now: UnixMillis,
+    ) -> Result<DeliveriesLeft, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE subscription = ?) AS some, \
+                   (SELECT MIN(due) FROM delivery WHERE subscription = ? AND due > ?) AS next";
+        let row =
+            sqlx::query(sql).bind(subscription).bind(subscription).bind(now.0).fetch_one(self.pool).await?;
+        Ok(match (row.get::<bool, _>("some"), row.get::<Option<i64>, _>("next")) {
+            (false, _) => DeliveriesLeft::None,
+            (true, Some(next)) => DeliveriesLeft::DueAt(UnixMillis(next)),
+            (true, None) => DeliveriesLeft::Due,
+        })
+    }
+}
+
+/// What is left for a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveriesLeft {
+    /// Nothing.
+    None,
+    /// Something that is due now.
+    Due,
+    /// Something that is due then.
+    DueAt(UnixMillis),
 }
 
 /// A change of the outbox.

@@ -61,6 +61,14 @@ async fn due(store: &Store, subscription: i64, now: i64) -> Vec<DeliveryRow> {
     store.topics().due_deliveries(subscription, UnixMillis(now), 10).await.unwrap()
 }
 
+async fn in_order(store: &Store, subscription: i64, now: i64) -> Vec<DeliveryRow> {
+    store.topics().due_deliveries_in_order(subscription, UnixMillis(now), 10).await.unwrap()
+}
+
+async fn left(store: &Store, subscription: i64, now: i64) -> DeliveriesLeft {
+    store.topics().deliveries_left(subscription, UnixMillis(now)).await.unwrap()
+}
+
 fn uuids(rows: &[DeliveryRow]) -> Vec<&str> {
     rows.iter().map(|row| row.uuid.as_str()).collect()
 }
@@ -85,7 +93,8 @@ async fn what_was_published_waits_across_a_restart_until_it_is_delivered() {
     let why = Some("gone".to_owned());
     store.topics().postpone_delivery(rows[0].id, UnixMillis(150), 2, why.clone()).await.unwrap();
     assert!(due(&store, a.id, 149).await.is_empty());
-    assert_eq!(store.topics().next_delivery_due(a.id).await.unwrap(), Some(UnixMillis(150)));
+    assert_eq!(left(&store, a.id, 149).await, DeliveriesLeft::DueAt(UnixMillis(150)));
+    assert_eq!(left(&store, a.id, 150).await, DeliveriesLeft::Due);
     let again = &due(&store, a.id, 150).await[0];
     assert_eq!((again.attempts, &again.failure), (2, &why));
 
@@ -93,7 +102,7 @@ async fn what_was_published_waits_across_a_restart_until_it_is_delivered() {
     assert_eq!((due(&store, b.id, 100).await.len(), messages(&store).await), (1, 1));
     store.topics().delete_subscription(b.id).await.unwrap();
     assert_eq!(messages(&store).await, 0, "the message goes with its last delivery");
-    assert_eq!(store.topics().next_delivery_due(b.id).await.unwrap(), None);
+    assert_eq!(left(&store, b.id, 100).await, DeliveriesLeft::None);
 }
 
 #[tokio::test]
@@ -105,12 +114,12 @@ async fn a_group_waits_for_its_first_message_and_no_other_group_does() {
         let done = store.topics().publish(message(topic.id, uuid, &[a.id], Some(lane))).await.unwrap();
         assert_eq!(done, Published { uuid: uuid.into(), sequence: Some(uuid.parse().unwrap()) });
     }
-    let rows = due(&store, a.id, 100).await;
+    let rows = in_order(&store, a.id, 100).await;
     assert_eq!(uuids(&rows), ["1", "2", "3", "4"]);
     store.topics().postpone_delivery(rows[0].id, UnixMillis(150), 1, None).await.unwrap();
-    assert_eq!(uuids(&due(&store, a.id, 100).await), ["3"]);
+    assert_eq!(uuids(&in_order(&store, a.id, 100).await), ["3"]);
     assert_eq!(
-        uuids(&due(&store, a.id, 150).await),
+        uuids(&in_order(&store, a.id, 150).await),
         ["1", "2", "3", "4"],
         "the order is that of publication"
     );
@@ -132,7 +141,7 @@ async fn a_repetition_is_the_first_message_until_it_is_forgotten() {
     assert_eq!(publish("2", "t", 9).await, ("1".into(), 1));
     assert_eq!(publish("3", "u", 9).await, ("3".into(), 2));
     assert_eq!(publish("4", "t", 10).await, ("4".into(), 3));
-    assert_eq!(uuids(&due(&store, a.id, 100).await), ["1", "3", "4"]);
+    assert_eq!(uuids(&in_order(&store, a.id, 100).await), ["1", "3", "4"]);
 }
 
 #[tokio::test]
@@ -170,4 +179,25 @@ async fn an_ended_subscription_can_be_taken_back_until_it_is_forgotten() {
     assert_eq!(store.topics().forget_expired(UnixMillis(49)).await.unwrap(), 0);
     assert_eq!(store.topics().forget_expired(UnixMillis(50)).await.unwrap(), 1);
     assert_eq!(store.topics().subscription("a").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn lanes_read_what_they_need_however_much_waits() {
+    let Fixture { store, dir: _dir } = fixture().await;
+    let plan = async |sql: &'static str| {
+        let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(&store.topics).await.unwrap();
+        rows.into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
+    };
+    for sql in [
+        "EXPLAIN QUERY PLAN SELECT * FROM delivery d JOIN message m ON m.id = d.message \
+         WHERE d.subscription = 1 AND d.due <= 1 ORDER BY d.due, d.id LIMIT 1",
+        "EXPLAIN QUERY PLAN SELECT * FROM delivery d JOIN message m ON m.id = d.message \
+         WHERE d.subscription = 1 AND d.lane IS NOT NULL AND NOT EXISTS (SELECT 1 FROM delivery o \
+         WHERE o.subscription = d.subscription AND o.lane = d.lane AND o.due > 1) ORDER BY d.id LIMIT 1",
+        "EXPLAIN QUERY PLAN SELECT EXISTS (SELECT 1 FROM delivery WHERE subscription = 1), \
+         (SELECT MIN(due) FROM delivery WHERE subscription = 1 AND due > 1)",
+    ] {
+        let plan = plan(sql).await;
+        assert!(!plan.contains("SCAN d") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
 }
