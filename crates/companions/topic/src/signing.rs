@@ -283,10 +283,10 @@ mod tests {
             let text = canonical(&message, "id", &message.text, None);
             match version {
                 SignatureVersion::One => {
-                    VerifyingKey::<Sha1>::new(public.clone()).verify(text.as_bytes(), &signature).unwrap()
+                    VerifyingKey::<Sha1>::new(public.clone()).verify(text.as_bytes(), &signature).unwrap();
                 }
                 SignatureVersion::Two => {
-                    VerifyingKey::<Sha256>::new(public.clone()).verify(text.as_bytes(), &signature).unwrap()
+                    VerifyingKey::<Sha256>::new(public.clone()).verify(text.as_bytes(), &signature).unwrap();
                 }
             }
         }
