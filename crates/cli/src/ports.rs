@@ -150,6 +150,8 @@ pub struct ServeArgs {
     pub denied_networks: Vec<Cidr>,
     /// Where code in S3 is read: a URL, in which `{region}` may stand for the region.
     pub s3_endpoint: Option<String>,
+    /// Where queues are: a URL like that of objects; `None` for the daemon itself.
+    pub sqs_endpoint: Option<String>,
     /// Where trace segments are handed on to.
     pub xray_daemon: Option<SocketAddr>,
     /// What each account may have in each region.

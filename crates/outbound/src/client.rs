@@ -3,9 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
@@ -15,6 +17,8 @@ use lambd_types::{Region, UnixMillis};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::Credentials;
+use crate::fetch::bare;
+use crate::service::ANSWER_MAX;
 
 /// How long a connection may take to be made.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
@@ -37,10 +41,12 @@ pub enum OutboundError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No answer in time.
-    #[error("{authority} has not answered within {} s", ANSWER.as_secs())]
+    #[error("{authority} has not answered within {} s", limit.as_secs())]
     Late {
         /// Host and port.
         authority: String,
+        /// How long an answer was awaited.
+        limit: Duration,
     },
 }
 
@@ -93,10 +99,52 @@ impl Client {
             request.headers_mut().insert(header::HOST, host);
         }
         let request = credentials.sign(request, service, region, at)?.map(Full::new);
-        match tokio::time::timeout(ANSWER, self.connections.get_or_init(connections).request(request)).await {
+        self.exchange(request, authority, ANSWER).await
+    }
+
+    /// Posts something to whoever wants to hear of it, unsigned, and returns the status of the answer. A user and a
+    /// password in the URL are sent as basic authentication; redirections are not followed.
+    ///
+    /// # Errors
+    /// There is no answer within `limit`.
+    pub async fn post(
+        &self,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<StatusCode, OutboundError> {
+        let cannot = |error: http::Error| OutboundError::Request(Box::new(error));
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = bare(url).map_err(cannot)?;
+        *request.headers_mut() = headers;
+        let authority = url.authority().map(ToString::to_string).unwrap_or_default();
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        if let Some((user, _)) = authority.rsplit_once('@') {
+            let user = percent_encoding::percent_decode_str(user).collect::<Vec<u8>>();
+            let value = format!("Basic {}", STANDARD.encode(user));
+            let value = HeaderValue::from_str(&value).map_err(|error| cannot(error.into()))?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let response = self.exchange(request, host, limit).await?;
+        let status = response.status();
+        // Read to its end, a short answer leaves its connection to the next request.
+        let rest = Limited::new(response.into_body(), ANSWER_MAX).collect();
+        let _ = tokio::time::timeout(limit, rest).await;
+        Ok(status)
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        authority: String,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, OutboundError> {
+        match tokio::time::timeout(limit, self.connections.get_or_init(connections).request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(OutboundError::Unreachable { authority, source: Box::new(error) }),
-            Err(_) => Err(OutboundError::Late { authority }),
+            Err(_) => Err(OutboundError::Late { authority, limit }),
         }
     }
 }

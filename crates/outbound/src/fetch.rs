@@ -32,7 +32,7 @@ pub async fn fetch(url: &str, accept: &str) -> Result<Response<Incoming>, Outbou
         let answer = ask(&uri, accept, proxies.intercept(&uri));
         let response = match tokio::time::timeout(ANSWER, answer).await {
             Ok(response) => response?,
-            Err(_) => return Err(OutboundError::Late { authority: without_user(&authority) }),
+            Err(_) => return Err(OutboundError::Late { authority: without_user(&authority), limit: ANSWER }),
         };
         let redirected = matches!(
             response.status(),
@@ -110,7 +110,7 @@ async fn through(
 }
 
 /// The URL without user and password.
-fn bare(uri: &Uri) -> Result<Uri, http::Error> {
+pub(crate) fn bare(uri: &Uri) -> Result<Uri, http::Error> {
     let authority = uri.authority().map(|a| without_user(a.as_str())).unwrap_or_default();
     let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     Uri::builder()

@@ -1,6 +1,6 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router,
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
+use lambd_outbound::lambda::Functions;
 use lambd_outbound::s3::Objects;
-use lambd_outbound::{Client, Credentials};
+use lambd_outbound::{Client, Credentials, Endpoint};
 use lambd_queue::{QueueHandle, QueueOptions, Queues};
 use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
@@ -20,6 +21,7 @@ use lambd_scaling::{Scaling, ScalingHandle};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_toolchains::Toolchains;
+use lambd_topic::{Destinations, TopicsHandle};
 use lambd_types::{Clock, EphemeralStorage, FunctionName, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -150,6 +152,9 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let scaling = Scaling::new(store.clone(), waiting_clock.shared(), capacities.clone());
     let (queue_service, queues) =
         Queues::start(store.clone(), waiting_clock.shared(), QueueOptions::default()).await.map_err(part)?;
+    let destinations = topic_destinations(endpoint, args.sqs_endpoint)?;
+    let (topic_service, topics) =
+        lambd_topic::start(store.clone(), waiting_clock.shared(), destinations, endpoint);
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
@@ -157,6 +162,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(StsService::new()),
         scaling.service(),
         queue_service,
+        topic_service,
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
         Arc::new(ClockService(waiting_clock.clone())),
@@ -209,6 +215,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         tracing::info!(versions = left, "going on with what was left to do");
     }
 
+    topics.resume().await.map_err(part)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     let stopped = async move {
         let _ = stopped.await;
@@ -223,6 +230,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         queue,
         scaling,
         queues,
+        topics,
         invoker,
         observe,
         traces,
@@ -273,6 +281,25 @@ fn objects(endpoint: Option<String>) -> Result<Option<Objects>, StartError> {
     Ok(endpoint.map(|endpoint| Objects::new(Client::default(), endpoint)))
 }
 
+/// Where messages of topics go: to lambd's own services, as the account that each belongs to, or to queues elsewhere.
+fn topic_destinations(own: SocketAddr, sqs: Option<String>) -> Result<Destinations, StartError> {
+    let loopback = match own {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    let host = if own.ip().is_unspecified() { loopback } else { own.ip() };
+    let here: Endpoint = format!("http://{}", SocketAddr::new(host, own.port())).parse().map_err(part)?;
+    let client = Client::default();
+    let elsewhere = sqs.map(|url| url.parse()).transpose().map_err(part)?;
+    let credentials = elsewhere.as_ref().and_then(|_| Credentials::from_env(|name| std::env::var(name).ok()));
+    let queues = lambd_outbound::sqs::Queues::new(
+        client.clone(),
+        elsewhere.unwrap_or_else(|| here.clone()),
+        credentials,
+    );
+    Ok(Destinations { queues, functions: Functions::new(client.clone(), here, None), client })
+}
+
 /// A daemon that can start no function any more is of no use, and whoever supervises it should know.
 async fn end_with(spawner: Spawner) {
     spawner.ended().await;
@@ -287,6 +314,7 @@ struct Parts {
     queue: Arc<AsyncQueue>,
     scaling: ScalingHandle,
     queues: QueueHandle,
+    topics: TopicsHandle,
     invoker: Invoker,
     observe: ObserveHandle,
     traces: Traces,
@@ -300,7 +328,7 @@ impl Parts {
     async fn stop(self) {
         let _ = self.stop_serving.send(());
         self.queues.end_waits();
-        let (served, ()) = tokio::join!(self.serving, self.queue.stop(GRACE));
+        let (served, (), ()) = tokio::join!(self.serving, self.queue.stop(GRACE), self.topics.shutdown());
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
         }

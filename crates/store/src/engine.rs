@@ -14,6 +14,7 @@ use crate::events::EventWrite;
 use crate::group_commit::GroupCommit;
 use crate::packages::Packages;
 use crate::queues::QueueWrite;
+use crate::topics::OutboxWrite;
 
 /// The database said no.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +76,11 @@ impl StoreError {
 pub struct Store {
     pub(crate) main: SqlitePool,
     pub(crate) logs: SqlitePool,
+    pub(crate) topics: SqlitePool,
     pub(crate) events: GroupCommit<EventWrite>,
     pub(crate) queues: SqlitePool,
     pub(crate) queue_writes: GroupCommit<QueueWrite>,
+    pub(crate) outbox: GroupCommit<OutboxWrite>,
     packages: Packages,
     dir: DataDir,
 }
@@ -94,6 +97,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
 const QUEUES_MIGRATIONS: &[&str] = &[include_str!("../migrations/queues/0001.sql")];
+const TOPICS_MIGRATIONS: &[&str] = &[include_str!("../migrations/topics/0001.sql")];
 
 impl Store {
     /// Opens (or creates) the databases in `dir` and migrates them.
@@ -102,12 +106,15 @@ impl Store {
             open_database(&dir.path().join("lambd.db"), SqliteSynchronous::Full, MAIN_MIGRATIONS).await?;
         let logs =
             open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
+        let topics =
+            open_database(&dir.path().join("topics.db"), SqliteSynchronous::Full, TOPICS_MIGRATIONS).await?;
         let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
         let events = GroupCommit::start(main.clone());
         let queues =
             open_database(&dir.path().join("queues.db"), SqliteSynchronous::Full, QUEUES_MIGRATIONS).await?;
         let queue_writes = GroupCommit::start(queues.clone());
-        Ok(Self { main, logs, events, queues, queue_writes, packages, dir })
+        let outbox = GroupCommit::start(topics.clone());
+        Ok(Self { main, logs, topics, events, queues, queue_writes, outbox, packages, dir })
     }
 
     /// The code packages.
@@ -125,6 +132,7 @@ impl Store {
         self.main.close().await;
         self.logs.close().await;
         self.queues.close().await;
+        self.topics.close().await;
     }
 }
 

@@ -5,6 +5,11 @@
 //! may lose their last moments to a power cut, so that logging never waits for a disk; `queues.db` keeps
 //! messages, every commit synced. They are three
 //! files because SQLite has one writer a file, and a flood of logs or messages must not delay a `CreateFunction`.
+//! A data directory holds SQLite databases and the code packages. `lambd.db` keeps what must
+//! survive power loss (every commit is synced), `topics.db` does so for topics and their messages; `logs.db` keeps
+//! logs, which survive a killed daemon but may lose their last moments to a power cut, so that logging never
+//! waits for a disk. They are files of their own because SQLite has one writer a file, and a flood of logs or
+//! messages must not delay a `CreateFunction`.
 //!
 //! Callers see tables as modules with typed rows; no SQL leaves this crate. It must not know rules of
 //! functions (what may change, what is valid): it stores what it is given, atomically.
@@ -24,6 +29,7 @@ pub mod mappings;
 pub mod packages;
 pub mod queues;
 pub mod scaling;
+pub mod topics;
 
 pub use datadir::{DataDir, DataDirError};
 pub use engine::{Store, StoreError};

@@ -63,9 +63,19 @@ impl Params {
         self.indexes(name).into_iter().map(member).collect()
     }
 
+    /// The entries of a map, `name.entry.1` and so on: structures of a key and a value.
+    pub fn entries(&self, name: &str) -> Vec<Member<'_>> {
+        let member = |i| Member { params: self, prefix: format!("{name}.entry.{i}") };
+        self.numbers(name, ".entry.").into_iter().map(member).collect()
+    }
+
     fn indexes(&self, name: &str) -> BTreeSet<u32> {
+        self.numbers(name, ".member.")
+    }
+
+    fn numbers(&self, name: &str, between: &str) -> BTreeSet<u32> {
         let index = |key: &str| {
-            let rest = key.strip_prefix(name)?.strip_prefix(".member.")?;
+            let rest = key.strip_prefix(name)?.strip_prefix(between)?;
             rest.split('.').next()?.parse().ok()
         };
         self.0.iter().filter_map(|(key, _)| index(key)).collect()
@@ -83,6 +93,11 @@ impl<'a> Member<'a> {
     /// A field of the structure.
     pub fn get(&self, field: &str) -> Option<&'a str> {
         self.params.get(&format!("{}.{field}", self.prefix))
+    }
+
+    /// The entries of a map in the structure.
+    pub fn entries(&self, field: &str) -> Vec<Member<'a>> {
+        self.params.entries(&format!("{}.{field}", self.prefix))
     }
 }
 
@@ -300,6 +315,11 @@ mod tests {
         let tags: Vec<_> = p.structures("Tags").iter().map(|m| (m.get("Key"), m.get("Value"))).collect();
         assert_eq!(tags, [(Some("k"), Some("v&w")), (Some("only"), None)]);
         assert!(p.list("Tag").is_empty());
+        let p = Params::parse("L.member.2.M.entry.1.key=a&L.member.2.M.entry.1.value=b&M.entry.7.key=c");
+        let inner: Vec<_> =
+            p.structures("L")[0].entries("M").iter().map(|e| (e.get("key"), e.get("value"))).collect();
+        assert_eq!(inner, [(Some("a"), Some("b"))]);
+        assert_eq!(p.entries("M")[0].get("key"), Some("c"));
     }
 
     #[tokio::test]
