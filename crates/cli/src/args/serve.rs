@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Cidr, Region};
 
+use super::instances::InstanceFlags;
 use super::isolation::IsolationFlags;
 use super::limits::LimitFlags;
 use super::value::{
@@ -88,6 +89,9 @@ pub struct ServeFlags {
 
     #[command(flatten)]
     pub(crate) limits: LimitFlags,
+
+    #[command(flatten)]
+    pub(crate) instances: InstanceFlags,
 
     #[command(flatten)]
     pub(crate) runtimes: RuntimeFlags,
@@ -252,6 +256,7 @@ impl ServeFlags {
         ServeArgs {
             log_level: self.log_level.unwrap_or(LogLevel::Warn),
             cpu: self.cpu.unwrap_or(CpuShare::Unlimited),
+            instances: self.instances.limits(true),
             ..self.resolved(data)
         }
     }
@@ -276,6 +281,7 @@ impl ServeFlags {
             s3_endpoint: self.s3_endpoint.clone(),
             xray_daemon: self.xray_daemon,
             limits: self.limits.limits(),
+            instances: self.instances.limits(false),
             runtime_substitution: self.runtimes.substitutions(),
             runtime_deprecation: self.runtimes.runtime_deprecation,
             runtime_roots: self.runtimes.runtime_roots.clone(),
