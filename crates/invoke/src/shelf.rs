@@ -121,7 +121,9 @@ impl Shelf {
         }
         let superseded = self.pools().put(&function.key, &function.revision, instance, now);
         let kept = superseded.is_none();
-        self.retire(superseded);
+        if let Some(superseded) = superseded {
+            self.retire([superseded]);
+        }
         if self.inner.rooms.waiting.load(Ordering::SeqCst) > 0 {
             self.inner.serve();
         }

@@ -20,8 +20,9 @@ pub(crate) struct Bucket(Option<Instant>);
 impl Rate {
     /// `at_once`, of which `count` come back in each `period`.
     pub(crate) fn new(at_once: u64, count: u64, period: Duration) -> Self {
-        let nanos = period.as_nanos().div_ceil(u128::from(count.max(1)));
-        let interval = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        // In 64 bits, for this is on the way of every event; periods are short.
+        let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        let interval = Duration::from_nanos(nanos.div_ceil(count.max(1)));
         let times = u32::try_from(at_once).unwrap_or(u32::MAX);
         Self { interval, depth: interval.saturating_mul(times) }
     }
