@@ -44,6 +44,8 @@ impl Daemon {
         let errors = output.try_clone().map_err(|e| Error::file(&log, e))?;
         let mut command = Command::new(program);
         command.args(["serve", "--listen", &address.to_string(), "--data"]).arg(data.path().join("data"));
+        // What is measured is the daemon, not limits that it is to keep.
+        command.args(["--scaling", "off", "--requests-per-execution", "off"]);
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let start = Instant::now();
         let mut process = command.spawn()?;

@@ -10,6 +10,33 @@ pub enum ThrottleReason {
     ConcurrentInvocationLimitExceeded,
     /// The function's own concurrency is used up.
     ReservedFunctionConcurrentInvocationLimitExceeded,
+    /// Synchronous requests come too fast.
+    FunctionInvocationRateLimitExceeded,
+    /// The same for a function that has concurrency of its own.
+    ReservedFunctionInvocationRateLimitExceeded,
+    /// Asynchronous requests come too fast.
+    CallerRateLimitExceeded,
+}
+
+/// Throttling, as a client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Throttling {
+    /// By which limit.
+    pub reason: ThrottleReason,
+    /// Seconds until it is worth another try.
+    pub retry_after: u64,
+    /// What the service has no words for.
+    pub detail: Option<String>,
+}
+
+impl std::fmt::Display for Throttling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.reason {
+            ThrottleReason::CallerRateLimitExceeded => "Rate exceeded",
+            _ => "Rate Exceeded.",
+        })?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, " {detail}"))
+    }
 }
 
 impl ThrottleReason {
@@ -19,6 +46,11 @@ impl ThrottleReason {
             Self::ReservedFunctionConcurrentInvocationLimitExceeded => {
                 "ReservedFunctionConcurrentInvocationLimitExceeded"
             }
+            Self::FunctionInvocationRateLimitExceeded => "FunctionInvocationRateLimitExceeded",
+            Self::ReservedFunctionInvocationRateLimitExceeded => {
+                "ReservedFunctionInvocationRateLimitExceeded"
+            }
+            Self::CallerRateLimitExceeded => "CallerRateLimitExceeded",
         }
     }
 }
@@ -75,8 +107,8 @@ pub enum ApiError {
     #[error("{0}")]
     UnsupportedMediaType(String),
     /// A limit on concurrency or rate was reached.
-    #[error("Rate Exceeded.")]
-    TooManyRequests(ThrottleReason),
+    #[error("{0}")]
+    TooManyRequests(Throttling),
     /// The machine cannot run the function's runtime.
     #[error("{0}")]
     InvalidRuntime(String),
@@ -183,7 +215,7 @@ impl ApiError {
             TextMember::Lower => (None, text),
         };
         let reason = match self {
-            Self::TooManyRequests(reason) => Some(reason.as_str()),
+            Self::TooManyRequests(throttling) => Some(throttling.reason.as_str()),
             _ => None,
         };
         let ours = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
@@ -208,6 +240,11 @@ pub struct ErrorBody {
 mod tests {
     use super::*;
 
+    fn throttled(reason: ThrottleReason, detail: Option<&str>) -> ApiError {
+        let detail = detail.map(str::to_owned);
+        ApiError::TooManyRequests(Throttling { reason, retry_after: 1, detail })
+    }
+
     /// API-707: the member's case depends on the error.
     #[test]
     fn bodies_have_the_member_of_the_model() {
@@ -215,8 +252,16 @@ mod tests {
         assert_eq!(body(ApiError::ResourceNotFound("x".into())), r#"{"Type":"User","Message":"x"}"#);
         assert_eq!(body(ApiError::ResourceConflict("x".into())), r#"{"Type":"User","message":"x"}"#);
         assert_eq!(
-            body(ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded)),
+            body(throttled(ThrottleReason::ConcurrentInvocationLimitExceeded, None)),
             r#"{"Type":"User","message":"Rate Exceeded.","Reason":"ConcurrentInvocationLimitExceeded"}"#
+        );
+        assert_eq!(
+            body(throttled(ThrottleReason::CallerRateLimitExceeded, None)),
+            r#"{"Type":"User","message":"Rate exceeded","Reason":"CallerRateLimitExceeded"}"#
+        );
+        assert_eq!(
+            throttled(ThrottleReason::ConcurrentInvocationLimitExceeded, Some("full")).to_string(),
+            "Rate Exceeded. full"
         );
         assert_eq!(body(ApiError::Service("x".into())), r#"{"Type":"Service","Message":"x"}"#);
     }

@@ -16,7 +16,7 @@ pub mod requests;
 pub mod responses;
 pub mod runtimes;
 
-pub use error::{ApiError, ThrottleReason};
+pub use error::{ApiError, ThrottleReason, Throttling};
 pub use marker::Marker;
 pub use operation::{Effect, Operation, Route, Routed, Unoffered, compatibility_table};
 pub use violations::{Violations, patterns};

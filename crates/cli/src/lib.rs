@@ -57,8 +57,8 @@ pub use args::{
 pub use console::{Captured, Console};
 pub use ports::{
     AccountLimits, AddProgress, AddRuntime, AddedRuntime, BoxFuture, Daemon, Inspector, InstallError,
-    Installer, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimeSubstitutions, RuntimesQuery, ServeArgs,
-    StartError,
+    Installer, InstanceLimits, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimeSubstitutions, RuntimesQuery,
+    ServeArgs, StartError,
 };
 pub use report::{
     Check, DoctorReport, IsolationLevel, IsolationStatus, RootStatus, RuntimeMissing, RuntimeProgram,

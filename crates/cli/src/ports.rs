@@ -6,8 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::time::Duration;
 
-use lambd_types::{AccountId, Cidr, FunctionName, NetworkPolicy, Region, limits};
+use lambd_types::{AccountId, Cidr, FunctionName, NetworkPolicy, Region, ScalingRule, limits};
 
 use crate::args::{
     ClockChoice, CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeDeprecation, RuntimeSubstitution,
@@ -156,6 +157,8 @@ pub struct ServeArgs {
     pub xray_daemon: Option<SocketAddr>,
     /// What each account may have in each region.
     pub limits: AccountLimits,
+    /// How many instances there may be, how fast they become more, and how long they live.
+    pub instances: InstanceLimits,
     /// What to do about a function whose runtime version is not installed.
     pub runtime_substitution: RuntimeSubstitutions,
     /// What to do about runtimes that AWS has deprecated.
@@ -170,6 +173,27 @@ pub struct ServeArgs {
     pub clock: ClockChoice,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
+}
+
+/// Limits of instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstanceLimits {
+    /// How fast they become more.
+    pub scaling: ScalingRule,
+    /// Requests in a second for each concurrent execution; `None`: as many as come.
+    pub requests_per_execution: Option<u32>,
+    /// On the machine; `None`: what its memory allows.
+    pub max_instances: Option<usize>,
+    /// Of one function; `None`: what the machine's memory allows.
+    pub max_instances_per_function: Option<usize>,
+    /// How long an event waits for room for an instance.
+    pub wait_for_room: Duration,
+    /// Bytes of memory that stay free; `None`: a part of it, 0: whatever happens.
+    pub min_free_memory: Option<u64>,
+    /// How long one may be without an event.
+    pub idle_timeout: Duration,
+    /// How long one is used; `None`: for ever.
+    pub recycle_after: Option<Duration>,
 }
 
 /// Limits of an account in a region. Sizes are in bytes.

@@ -1,6 +1,7 @@
 //! What the rules need from the engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::{Event, Outcome, Wants};
@@ -9,14 +10,34 @@ use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, S
 /// Why the engine did not take an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineError {
-    /// The account's concurrency is used up.
-    Throttled,
-    /// The function's own concurrency is used up.
-    Reserved,
+    /// A limit is used up.
+    Throttled {
+        /// Which one.
+        limit: Limit,
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
     /// This machine cannot run the function's runtime.
     Runtime(String),
     /// The daemon or its machine failed.
     Fault(String),
+}
+
+/// A limit of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// The account's concurrency, or how fast it may grow.
+    Account,
+    /// The function's own concurrency.
+    Function,
+    /// Synchronous requests in a second, of functions that share the account's concurrency.
+    Requests,
+    /// The same of a function with concurrency of its own.
+    FunctionRequests,
+    /// Asynchronous requests in a second.
+    Events,
+    /// Room on this machine, and what there is too little of.
+    Machine(String),
 }
 
 /// Instances that a version is to have ready.

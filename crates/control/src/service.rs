@@ -306,8 +306,8 @@ fn error_response(error: &ApiError) -> AwsResponse {
     let mut response = json(error.status(), &error.body());
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(error.code()));
-    if let ApiError::TooManyRequests(_) = error {
-        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let ApiError::TooManyRequests(throttling) = error {
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from(throttling.retry_after));
     }
     response
 }

@@ -1,18 +1,39 @@
 //! How many events an account and region, and a function or version that has executions of its own, may have in
-//! progress.
+//! progress, and how many requests in a second.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lambd_types::{FunctionKey, FunctionName, Scope, Version};
+use tokio::time::Instant;
 
 use crate::InvokeError;
+use crate::machine::rate::{Bucket, Rate};
+use crate::metrics::ProvisionedMetrics;
 
 /// Counts events in progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Concurrency {
     accounts: Arc<Mutex<HashMap<Scope, Account>>>,
-    limit: usize,
+    limits: Limits,
+}
+
+/// What an account and region may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Events in progress.
+    pub(crate) executions: usize,
+    /// Requests in a second for each of them; `None`: as many as come.
+    pub(crate) requests: Option<u32>,
+}
+
+/// Who asks for a permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Somebody who waits for the answer. How many of them come in a second is limited.
+    Synchronous,
+    /// An event that was accepted before.
+    Accepted,
 }
 
 /// One account and region.
@@ -24,16 +45,39 @@ struct Account {
     shared: usize,
     /// Executions that functions have for themselves.
     claimed: usize,
+    /// Synchronous requests for the shared executions.
+    requests: Bucket,
+    /// Asynchronous requests.
+    events: Bucket,
 }
 
 /// A function has a handful of versions at work at most: lists do for them.
 #[derive(Debug, Default)]
 struct Function {
-    /// Events in progress by version; never zero.
-    running: Vec<(Version, usize)>,
-    /// Provisioned executions by version.
-    provisioned: Vec<(Version, usize)>,
+    running: Vec<Running>,
+    provisioned: Vec<Provision>,
     reserved: Option<usize>,
+    /// Synchronous requests for the reserved executions.
+    requests: Bucket,
+}
+
+/// Events in progress of a version; never none.
+#[derive(Debug)]
+struct Running {
+    version: Version,
+    count: usize,
+    /// Those of them that came too fast for the version's provisioned executions.
+    spilled: usize,
+}
+
+/// Provisioned executions of a version, and what became of its events.
+#[derive(Debug)]
+struct Provision {
+    version: Version,
+    executions: usize,
+    requests: Bucket,
+    invocations: u64,
+    spillovers: u64,
 }
 
 /// The right to process one event; it gives itself back.
@@ -41,28 +85,66 @@ struct Function {
 pub(crate) struct Permit {
     concurrency: Concurrency,
     key: FunctionKey,
+    spilled: bool,
+}
+
+impl Permit {
+    /// Whether the event came too fast for provisioned instances, and must take another.
+    pub(crate) fn is_spilled(&self) -> bool {
+        self.spilled
+    }
+}
+
+impl Limits {
+    fn rate(self, executions: usize) -> Option<(u64, Rate)> {
+        let limit = executions as u64 * u64::from(self.requests?);
+        Some((limit, Rate::per_second(limit)))
+    }
 }
 
 impl Concurrency {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { accounts: Arc::default(), limit }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { accounts: Arc::default(), limits }
     }
 
     fn accounts(&self) -> MutexGuard<'_, HashMap<Scope, Account>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A permit, or the error of a full function (CORE-166) or a full account (CORE-305). Executions provisioned for
-    /// the version are used first, whether their instances are there yet or not.
-    pub(crate) fn acquire(&self, key: &FunctionKey) -> Result<Permit, InvokeError> {
+    /// A permit, or the error of a full function (CORE-166), a full account (CORE-305) or of too many requests in a
+    /// second (CORE-080). Executions provisioned for the version are used first, whether their instances are there
+    /// yet or not; what is too much or too fast (CORE-081) for them uses the others.
+    pub(crate) fn acquire(
+        &self,
+        key: &FunctionKey,
+        request: Request,
+        now: Instant,
+    ) -> Result<Permit, InvokeError> {
         let mut accounts = self.accounts();
         if !accounts.contains_key(&key.scope) {
             accounts.insert(key.scope.clone(), Account::default());
         }
-        if let Some(account) = accounts.get_mut(&key.scope) {
-            account.enter(&key.name, key.version, self.limit)?;
+        let limits = match request {
+            Request::Synchronous => self.limits,
+            Request::Accepted => Limits { requests: None, ..self.limits },
+        };
+        let spilled = match accounts.get_mut(&key.scope) {
+            Some(account) => account.enter(&key.name, key.version, limits, now)?,
+            None => false,
+        };
+        Ok(Permit { concurrency: self.clone(), key: key.clone(), spilled })
+    }
+
+    /// Whether an asynchronous request is accepted: ten times the account's executions in a second (CORE-080).
+    pub(crate) fn accept(&self, scope: &Scope, now: Instant) -> Result<(), InvokeError> {
+        let Some((limit, rate)) = self.limits.rate(self.limits.executions) else { return Ok(()) };
+        let mut accounts = self.accounts();
+        if !accounts.contains_key(scope) {
+            accounts.insert(scope.clone(), Account::default());
         }
-        Ok(Permit { concurrency: self.clone(), key: key.clone() })
+        let events = accounts.get_mut(scope).map(|account| &mut account.events);
+        let taken = events.map_or(Ok(()), |events| events.take(rate, now));
+        taken.map_err(|wait| InvokeError::EventsTooFast { limit, wait })
     }
 
     /// Gives a function executions of its own, or takes them back with `None`. Events in progress count at once
@@ -73,7 +155,55 @@ impl Concurrency {
 
     /// Gives versions of a function executions of their own, in the same way; its other versions have none.
     pub(crate) fn provision(&self, scope: &Scope, name: &FunctionName, executions: Vec<(Version, usize)>) {
-        self.change(scope, name, |function| function.provisioned = executions);
+        self.change(scope, name, |function| {
+            let mut before = std::mem::take(&mut function.provisioned);
+            for (version, executions) in executions {
+                let at = before.iter().position(|other| other.version == version);
+                let same = at.map(|at| before.swap_remove(at));
+                function.provisioned.push(match same {
+                    Some(same) => Provision { executions, ..same },
+                    None => {
+                        let requests = Bucket::default();
+                        Provision { version, executions, requests, invocations: 0, spillovers: 0 }
+                    }
+                });
+            }
+        });
+    }
+
+    /// What became of the provisioned executions of a version (CORE-181); `None` where it has none.
+    pub(crate) fn provisioned(&self, key: &FunctionKey) -> Option<ProvisionedMetrics> {
+        let accounts = self.accounts();
+        let function = accounts.get(&key.scope)?.functions.get(&key.name)?;
+        let provision = function.provisioned.iter().find(|other| other.version == key.version)?;
+        let running = function.running.iter().find(|other| other.version == key.version);
+        let within = running.map_or(0, |running| running.count - running.spilled);
+        Some(ProvisionedMetrics {
+            concurrent_executions: within.min(provision.executions),
+            executions: provision.executions,
+            invocations: provision.invocations,
+            spillover_invocations: provision.spillovers,
+        })
+    }
+
+    /// The same of all versions that have any.
+    pub(crate) fn all_provisioned(&self) -> Vec<(FunctionKey, ProvisionedMetrics)> {
+        let mut keys = Vec::new();
+        for (scope, account) in &*self.accounts() {
+            for (name, function) in &account.functions {
+                let key = |version| FunctionKey { scope: scope.clone(), name: name.clone(), version };
+                keys.extend(function.provisioned.iter().map(|provision| key(provision.version)));
+            }
+        }
+        keys.into_iter().filter_map(|key| self.provisioned(&key).map(|metrics| (key, metrics))).collect()
+    }
+
+    /// Events in progress of an account and region, and those of them that use shared executions (CORE-309).
+    pub(crate) fn in_progress(&self, scope: &Scope) -> (usize, usize) {
+        let accounts = self.accounts();
+        let Some(account) = accounts.get(scope) else { return (0, 0) };
+        let running = account.functions.values().flat_map(|function| &function.running);
+        (running.map(|running| running.count).sum(), account.shared)
     }
 
     fn change(&self, scope: &Scope, name: &FunctionName, change: impl FnOnce(&mut Function)) {
@@ -81,47 +211,81 @@ impl Concurrency {
         let account = accounts.entry(scope.clone()).or_default();
         account.functions.entry(name.clone()).or_default();
         account.change(name, change);
-        if account.functions.is_empty() {
-            accounts.remove(scope);
-        }
     }
 }
 
 impl Account {
-    fn enter(&mut self, name: &FunctionName, version: Version, limit: usize) -> Result<(), InvokeError> {
-        let shared = limit.saturating_sub(self.claimed);
-        let Some(function) = self.functions.get_mut(name) else {
-            if self.shared >= shared {
+    /// Whether the event came too fast for the version's provisioned executions.
+    fn enter(
+        &mut self,
+        name: &FunctionName,
+        version: Version,
+        limits: Limits,
+        now: Instant,
+    ) -> Result<bool, InvokeError> {
+        let shared = limits.executions.saturating_sub(self.claimed);
+        let (in_use, requests) = (self.shared, &mut self.requests);
+        let mut share = || {
+            if in_use >= shared {
                 return Err(InvokeError::Throttled { limit: shared });
             }
-            let running = vec![(version, 1)];
+            take(requests, limits.rate(shared), false, now)
+        };
+        let Some(function) = self.functions.get_mut(name) else {
+            share()?;
+            let running = vec![Running { version, count: 1, spilled: 0 }];
             self.functions.insert(name.clone(), Function { running, ..Function::default() });
             self.shared += 1;
-            return Ok(());
+            return Ok(false);
         };
-        if of(&function.running, version) >= of(&function.provisioned, version) {
+        let within = function.running.iter().find(|other| other.version == version);
+        let within = within.map_or(0, |running| running.count - running.spilled);
+        let provision = function.provisioned.iter().position(|other| other.version == version);
+        let (mut spilled, mut provisioned) = (false, false);
+        if let Some(provision) = provision.and_then(|at| function.provisioned.get_mut(at))
+            && within < provision.executions
+        {
+            let rate = limits.rate(provision.executions);
+            spilled = take(&mut provision.requests, rate, true, now).is_err();
+            provisioned = !spilled;
+        }
+        if !provisioned {
             match function.reserved {
                 Some(reserved) if function.unprovisioned() >= function.left_of(reserved) => {
                     return Err(InvokeError::Reserved { limit: reserved });
                 }
-                Some(_) => {}
-                None if self.shared >= shared => return Err(InvokeError::Throttled { limit: shared }),
-                None => self.shared += 1,
+                Some(reserved) => {
+                    let rate = limits.rate(function.left_of(reserved));
+                    take(&mut function.requests, rate, true, now)?;
+                }
+                None => {
+                    share()?;
+                    self.shared += 1;
+                }
             }
         }
-        match function.running.iter_mut().find(|(other, _)| *other == version) {
-            Some((_, count)) => *count += 1,
-            None => function.running.push((version, 1)),
+        if let Some(provision) = provision.and_then(|at| function.provisioned.get_mut(at)) {
+            let count = if provisioned { &mut provision.invocations } else { &mut provision.spillovers };
+            *count += 1;
         }
-        Ok(())
+        let more = usize::from(spilled);
+        match function.running.iter_mut().find(|other| other.version == version) {
+            Some(running) => {
+                running.count += 1;
+                running.spilled += more;
+            }
+            None => function.running.push(Running { version, count: 1, spilled: more }),
+        }
+        Ok(spilled)
     }
 
-    fn leave(&mut self, name: &FunctionName, version: Version) {
+    fn leave(&mut self, name: &FunctionName, version: Version, spilled: bool) {
         self.change(name, |function| {
-            if let Some((_, count)) = function.running.iter_mut().find(|(other, _)| *other == version) {
-                *count -= 1;
+            if let Some(running) = function.running.iter_mut().find(|other| other.version == version) {
+                running.count -= 1;
+                running.spilled -= usize::from(spilled);
             }
-            function.running.retain(|(_, count)| *count > 0);
+            function.running.retain(|running| running.count > 0);
         });
     }
 
@@ -138,16 +302,32 @@ impl Account {
     }
 }
 
+fn take(
+    bucket: &mut Bucket,
+    rate: Option<(u64, Rate)>,
+    reserved: bool,
+    now: Instant,
+) -> Result<(), InvokeError> {
+    let Some((limit, rate)) = rate else { return Ok(()) };
+    bucket.take(rate, now).map_err(|wait| InvokeError::TooFast { limit, reserved, wait })
+}
+
 impl Function {
     /// Events in progress beyond those that their version has provisioned executions for.
     fn unprovisioned(&self) -> usize {
-        let beyond =
-            |(version, count): &(Version, usize)| count.saturating_sub(of(&self.provisioned, *version));
+        let beyond = |running: &Running| {
+            let within = running.count - running.spilled;
+            running.spilled + within.saturating_sub(self.executions(running.version))
+        };
         self.running.iter().map(beyond).sum()
     }
 
+    fn executions(&self, version: Version) -> usize {
+        self.provisioned.iter().find(|other| other.version == version).map_or(0, |p| p.executions)
+    }
+
     fn all_provisioned(&self) -> usize {
-        self.provisioned.iter().map(|(_, executions)| executions).sum()
+        self.provisioned.iter().map(|provision| provision.executions).sum()
     }
 
     /// What is left of a reservation for events without provisioned executions (CORE-173).
@@ -165,184 +345,16 @@ impl Function {
     }
 }
 
-fn of(list: &[(Version, usize)], version: Version) -> usize {
-    list.iter().find(|(other, _)| *other == version).map_or(0, |(_, count)| *count)
-}
-
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut accounts = self.concurrency.accounts();
         let FunctionKey { scope, name, version } = &self.key;
         if let Some(account) = accounts.get_mut(scope) {
-            account.leave(name, *version);
-            if account.functions.is_empty() {
-                accounts.remove(scope);
-            }
+            account.leave(name, *version, self.spilled);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use lambd_types::{AccountId, Region};
-
-    use super::*;
-
-    fn scope(region: &str) -> Scope {
-        Scope { account: AccountId::default_local(), region: Region::parse(region).unwrap() }
-    }
-
-    fn name(text: &str) -> FunctionName {
-        FunctionName::parse(text).unwrap()
-    }
-
-    fn key(scope: &Scope, name: &FunctionName, version: u64) -> FunctionKey {
-        let version = if version == 0 { Version::Latest } else { Version::Published(version) };
-        FunctionKey { scope: scope.clone(), name: name.clone(), version }
-    }
-
-    fn account_is_full(limit: usize) -> InvokeError {
-        InvokeError::Throttled { limit }
-    }
-
-    #[test]
-    fn permits_come_back_and_scopes_are_apart() {
-        let (here, there, f) = (scope("us-east-1"), scope("us-east-2"), name("f"));
-        let concurrency = Concurrency::new(1);
-        let held = concurrency.acquire(&key(&here, &f, 0)).unwrap();
-        assert_eq!(concurrency.acquire(&key(&here, &name("g"), 0)).unwrap_err(), account_is_full(1));
-        concurrency.acquire(&key(&there, &f, 0)).unwrap();
-        drop(held);
-        concurrency.acquire(&key(&here, &f, 0)).unwrap();
-        assert!(concurrency.accounts().is_empty(), "nothing is left of functions at rest");
-    }
-
-    /// CORE-166, CORE-168, CORE-169: others cannot use what is reserved, nor the function more than that.
-    #[test]
-    fn reserved_executions_are_for_one_function_alone() {
-        let (here, f, g) = (scope("us-east-1"), name("f"), name("g"));
-        let concurrency = Concurrency::new(3);
-        concurrency.reserve(&here, &f, Some(2));
-        let _other = concurrency.acquire(&key(&here, &g, 0)).unwrap();
-        assert_eq!(concurrency.acquire(&key(&here, &g, 0)).unwrap_err(), account_is_full(1));
-        let held = [
-            concurrency.acquire(&key(&here, &f, 0)).unwrap(),
-            concurrency.acquire(&key(&here, &f, 0)).unwrap(),
-        ];
-        assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), InvokeError::Reserved { limit: 2 });
-        drop(held);
-        concurrency.reserve(&here, &f, Some(0));
-        assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), InvokeError::Reserved { limit: 0 });
-        let _more = [
-            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
-            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
-        ];
-        concurrency.reserve(&here, &f, None);
-        assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), account_is_full(3));
-    }
-
-    #[test]
-    fn events_in_progress_count_where_they_belong_now() {
-        let (here, f, g) = (scope("us-east-1"), name("f"), name("g"));
-        let concurrency = Concurrency::new(3);
-        let held = concurrency.acquire(&key(&here, &f, 0)).unwrap();
-        concurrency.reserve(&here, &f, Some(1));
-        assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), InvokeError::Reserved { limit: 1 });
-        let others = [
-            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
-            concurrency.acquire(&key(&here, &g, 0)).unwrap(),
-        ];
-        concurrency.reserve(&here, &f, None);
-        assert_eq!(concurrency.acquire(&key(&here, &g, 0)).unwrap_err(), account_is_full(3));
-        drop((held, others));
-        assert!(concurrency.accounts().is_empty());
-    }
-
-    /// What is used and claimed is what functions use and claim, whatever happens in which order.
-    #[test]
-    fn nothing_is_lost_under_any_order_of_events_and_changes() {
-        let (here, limit) = (scope("us-east-1"), 12);
-        let names = [name("f"), name("g")];
-        for seed in 0..200u64 {
-            let mut state = seed;
-            let mut below = |n: u64| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 33) % n
-            };
-            let concurrency = Concurrency::new(limit);
-            let mut held = Vec::new();
-            for _ in 0..100 {
-                let f = &names[below(2) as usize];
-                match below(8) {
-                    0 => concurrency.reserve(&here, f, [None, Some(0), Some(3), Some(6)][below(4) as usize]),
-                    1 => {
-                        let executions = |version| (Version::Published(version), below(3) as usize);
-                        concurrency.provision(&here, f, [1, 2].map(executions).into());
-                    }
-                    2..=4 if !held.is_empty() => drop(held.swap_remove(below(held.len() as u64) as usize)),
-                    _ => held.extend(concurrency.acquire(&key(&here, f, below(3)))),
-                }
-                let accounts = concurrency.accounts();
-                let Some(account) = accounts.get(&here) else { continue };
-                let all = account.functions.values();
-                assert_eq!(account.shared, all.clone().map(Function::shared).sum::<usize>(), "seed {seed}");
-                assert_eq!(account.claimed, all.clone().map(Function::claimed).sum::<usize>(), "seed {seed}");
-                let running = all.flat_map(|f| &f.running).map(|(_, count)| count).sum::<usize>();
-                assert_eq!(running, held.len(), "seed {seed}");
-            }
-            held.clear();
-            for f in &names {
-                concurrency.reserve(&here, f, None);
-                concurrency.provision(&here, f, Vec::new());
-            }
-            assert!(concurrency.accounts().is_empty(), "seed {seed}");
-        }
-    }
-
-    /// CORE-172, CORE-174: executions of a version are for it alone, and beyond them it uses what all share.
-    #[test]
-    fn provisioned_executions_are_used_first_and_then_the_shared_ones() {
-        let (here, f, g) = (scope("us-east-1"), name("f"), name("g"));
-        let concurrency = Concurrency::new(4);
-        concurrency.provision(&here, &f, vec![(Version::Published(1), 2)]);
-        let others = [(); 2].map(|()| concurrency.acquire(&key(&here, &g, 0)).unwrap());
-        assert_eq!(concurrency.acquire(&key(&here, &g, 0)).unwrap_err(), account_is_full(2));
-        assert_eq!(concurrency.acquire(&key(&here, &f, 2)).unwrap_err(), account_is_full(2));
-        let held = [(); 2].map(|()| concurrency.acquire(&key(&here, &f, 1)).unwrap());
-        assert_eq!(concurrency.acquire(&key(&here, &f, 1)).unwrap_err(), account_is_full(2));
-        drop(others);
-        let more = [(); 2].map(|()| concurrency.acquire(&key(&here, &f, 1)).unwrap());
-        assert_eq!(concurrency.acquire(&key(&here, &g, 0)).unwrap_err(), account_is_full(2));
-        // What began beyond the provisioned executions moves into them when one of those is free again.
-        drop(held);
-        let _others = [(); 2].map(|()| concurrency.acquire(&key(&here, &g, 0)).unwrap());
-        drop(more);
-        concurrency.provision(&here, &f, Vec::new());
-        let _all = [(); 2].map(|()| concurrency.acquire(&key(&here, &f, 1)).unwrap());
-        assert_eq!(concurrency.acquire(&key(&here, &f, 1)).unwrap_err(), account_is_full(4));
-    }
-
-    /// CORE-173: they are part of the reservation; when they are all of it, nothing else of the function runs.
-    #[test]
-    fn provisioned_executions_are_taken_from_the_reservation() {
-        let (here, f, g) = (scope("us-east-1"), name("f"), name("g"));
-        let concurrency = Concurrency::new(4);
-        concurrency.reserve(&here, &f, Some(3));
-        concurrency.provision(&here, &f, vec![(Version::Published(1), 1), (Version::Published(2), 1)]);
-        let other = concurrency.acquire(&key(&here, &g, 0)).unwrap();
-        assert_eq!(concurrency.acquire(&key(&here, &g, 0)).unwrap_err(), account_is_full(1));
-        let latest = concurrency.acquire(&key(&here, &f, 0)).unwrap();
-        let full = InvokeError::Reserved { limit: 3 };
-        assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), full);
-        let _held = [1, 2].map(|version| concurrency.acquire(&key(&here, &f, version)).unwrap());
-        assert_eq!(concurrency.acquire(&key(&here, &f, 1)).unwrap_err(), full);
-        drop(latest);
-        concurrency.provision(&here, &f, vec![(Version::Published(1), 2), (Version::Published(2), 1)]);
-        assert_eq!(concurrency.acquire(&key(&here, &f, 0)).unwrap_err(), full);
-        let held = concurrency.acquire(&key(&here, &f, 1)).unwrap();
-        drop((_held, held, other));
-        concurrency.provision(&here, &f, Vec::new());
-        concurrency.reserve(&here, &f, None);
-        assert!(concurrency.accounts().is_empty());
-    }
-}
+#[path = "concurrency_tests.rs"]
+mod tests;

@@ -1,11 +1,12 @@
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use lambd_types::{ScalingRule, Version};
 
 use super::*;
 use crate::fixtures::{self, event};
-use crate::ports::Delivery;
+use crate::ports::MemoryNow;
 
 /// How long an instance takes to retire.
 const RETIREMENT: Duration = Duration::from_millis(400);
@@ -256,4 +257,258 @@ async fn an_answer_may_come_before_the_instance_is_done() {
     assert_eq!(second.await.unwrap(), "1", "the first instance was busy");
     invoke(&invoker, &f, "").await;
     assert_eq!(fake.started.load(Ordering::SeqCst), 2);
+}
+
+/// An engine with room for so many instances on the machine, and so many of a function.
+fn small(instances: usize, of_function: usize, waiting: usize) -> (Invoker, Arc<Fake>) {
+    let fake = Arc::new(Fake::default());
+    let options = InvokeOptions {
+        max_instances: Some(instances),
+        max_instances_per_function: Some(of_function),
+        max_waiting: waiting,
+        wait_for_room: Duration::from_secs(3),
+        scaling: ScalingRule::Off,
+        ..Default::default()
+    };
+    (Invoker::start(fake.clone(), &options), fake)
+}
+
+fn named(name: &str) -> Arc<FunctionSnapshot> {
+    fixtures::function(fixtures::key(name))
+}
+
+fn begin(
+    invoker: &Invoker,
+    function: &Arc<FunctionSnapshot>,
+) -> tokio::task::JoinHandle<Result<Bytes, InvokeError>> {
+    let (invoker, function) = (invoker.clone(), function.clone());
+    tokio::spawn(async move {
+        invoker.invoke(function, event(""), Wants::default()).await.map(|outcome| outcome.payload)
+    })
+}
+
+/// Lets everything happen that can.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// On a full machine the idle instance goes that was not used for longest, whosever it is.
+#[tokio::test(start_paused = true)]
+async fn idle_instances_make_room_for_others() {
+    let (invoker, fake) = small(2, 9, 9);
+    let [f, g, h] = ["f", "g", "h"].map(named);
+    assert_eq!(invoke(&invoker, &f, "").await, "0");
+    assert_eq!(invoke(&invoker, &g, "").await, "1");
+    assert_eq!(invoke(&invoker, &f, "").await, "0");
+    let before = Instant::now();
+    assert_eq!(invoke(&invoker, &h, "").await, "2");
+    assert_eq!(before.elapsed(), RETIREMENT + Duration::from_secs(1), "after the other has ended");
+    assert_eq!(fake.ended(), (1, 1));
+    assert_eq!(invoke(&invoker, &f, "").await, "0", "this one was used later");
+    assert_eq!(invoker.counters().evicted_for_room, 1);
+    let now = invoker.instances();
+    assert_eq!((now.total, now.idle, now.most, now.waiting), (2, 2, 2, 0));
+}
+
+/// Where all are busy, events wait in line for what comes free, and not for ever.
+#[tokio::test(start_paused = true)]
+async fn events_wait_in_line_on_a_full_machine() {
+    let (invoker, fake) = small(1, 9, 3);
+    let [f, g] = ["f", "g"].map(named);
+    let before = Instant::now();
+    let first = begin(&invoker, &f);
+    settle().await;
+    let (second, third, fourth) = (begin(&invoker, &f), begin(&invoker, &g), begin(&invoker, &f));
+    settle().await;
+    assert_eq!(invoker.instances().waiting, 3);
+    let full = InvokeError::MachineFull {
+        reason: "all 1 instances that this machine has room for are in use".into(),
+    };
+    assert_eq!(begin(&invoker, &f).await.unwrap().unwrap_err(), full, "the line is full");
+    assert_eq!(first.await.unwrap().unwrap(), "0");
+    // The instance goes from event to event of its function, and then makes room.
+    assert_eq!(second.await.unwrap().unwrap(), "0");
+    assert_eq!(fourth.await.unwrap().unwrap(), "0");
+    assert_eq!(third.await.unwrap().unwrap_err(), full, "it has waited long enough");
+    assert_eq!(before.elapsed().as_secs(), 3);
+    assert_eq!(fake.started.load(Ordering::SeqCst), 1);
+    settle().await;
+    assert_eq!(invoke(&invoker, &g, "").await, "1");
+    let counters = invoker.counters();
+    assert_eq!((counters.throttled_machine, counters.started, counters.waited), (2, 2, 4));
+}
+
+/// CORE-174 is about executions; what a function may have of the machine is another limit, in nobody else's way.
+#[tokio::test(start_paused = true)]
+async fn one_function_cannot_have_the_whole_machine() {
+    let (invoker, fake) = small(9, 1, 9);
+    let [f, g] = ["f", "g"].map(named);
+    let busy = [begin(&invoker, &f), begin(&invoker, &f)];
+    let before = Instant::now();
+    assert_eq!(begin(&invoker, &g).await.unwrap().unwrap().len(), 1);
+    assert_eq!(before.elapsed(), Duration::from_secs(1), "others need not wait");
+    for busy in busy {
+        busy.await.unwrap().unwrap();
+    }
+    assert_eq!(before.elapsed(), Duration::from_secs(2), "one after the other");
+    assert_eq!(fake.started.load(Ordering::SeqCst), 2);
+    // Another version of it takes the place of an idle one.
+    let version = fixtures::function(FunctionKey { version: Version::Published(1), ..fixtures::key("f") });
+    invoke(&invoker, &version, "").await;
+    assert_eq!(fake.ended().0, 1);
+}
+
+/// Whatever becomes of instances and events, room comes back.
+#[tokio::test(start_paused = true)]
+async fn room_comes_back() {
+    let (invoker, _) = small(2, 2, 9);
+    let f = named("f");
+    for payload in ["die", "refuse", "linger", "die", "refuse", "linger"] {
+        let _ = invoker.invoke(f.clone(), event(payload), Wants::default()).await;
+        tokio::time::sleep(RETIREMENT).await;
+    }
+    assert_eq!(invoker.instances().total, 1, "the one that lingered is idle");
+    invoker.remove(&f.key.scope, &f.key.name);
+    tokio::time::sleep(RETIREMENT * 2).await;
+    assert_eq!(invoker.instances().total, 0);
+    let gone = begin(&invoker, &f);
+    let caller = begin(&invoker, &f);
+    let waits = begin(&invoker, &f);
+    settle().await;
+    waits.abort();
+    caller.abort();
+    gone.await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let now = invoker.instances();
+    assert_eq!((now.total, now.idle, now.waiting), (2, 2, 0));
+}
+
+/// CORE-303, CORE-304, CORE-305: so many at once, then one after the other; warm ones are no new ones, and one that has
+/// ended makes room for another.
+#[tokio::test(start_paused = true)]
+async fn instances_become_more_at_a_pace() {
+    let fake = Arc::new(Fake::default());
+    let scaling = "region:2+6".parse().unwrap();
+    let invoker = Invoker::start(fake.clone(), &InvokeOptions { scaling, ..Default::default() });
+    let f = named("f");
+    let [a, b, c] = [(); 3].map(|()| begin(&invoker, &f));
+    assert_eq!((a.await.unwrap().is_ok(), b.await.unwrap().is_ok()), (true, true));
+    let wait = match c.await.unwrap().unwrap_err() {
+        InvokeError::Scaling { wait } => wait,
+        other => panic!("{other}"),
+    };
+    assert_eq!(wait, Duration::from_secs(10));
+    let ok = async |events: usize| {
+        let events: Vec<_> = (0..events).map(|_| begin(&invoker, &f)).collect();
+        let mut ok = 0;
+        for event in events {
+            ok += usize::from(event.await.unwrap().is_ok());
+        }
+        ok
+    };
+    assert_eq!(ok(3).await, 2, "those that there are take events");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(ok(5).await, 3, "and one more");
+    invoke(&invoker, &f, "die").await;
+    assert_eq!(ok(5).await, 3);
+    assert_eq!(invoker.counters().throttled_scaling, 1 + 1 + 2 + 2);
+    assert_eq!(fake.started.load(Ordering::SeqCst), 4);
+}
+
+/// An instance that is old is not used again, however busy it is; those of one moment do not end in one.
+#[tokio::test(start_paused = true)]
+async fn instances_are_recycled() {
+    let fake = Arc::new(Fake::default());
+    let options = InvokeOptions { recycle_after: Some(Duration::from_secs(800)), ..Default::default() };
+    let invoker = Invoker::start(fake.clone(), &options);
+    let f = function();
+    let start = Instant::now();
+    let mut ends = Vec::new();
+    while ends.len() < 4 {
+        let (a, b) = tokio::join!(invoke(&invoker, &f, ""), invoke(&invoker, &f, ""));
+        assert_ne!(a, b);
+        let recycled = invoker.counters().recycled as usize;
+        ends.resize(recycled, start.elapsed().as_secs());
+    }
+    assert!(ends[..2].iter().all(|end| (700..=801).contains(end)), "{ends:?}");
+    assert_ne!(ends[0], ends[1]);
+    assert!(ends[2..].iter().all(|end| (1400..=1602).contains(end)), "{ends:?}");
+}
+
+/// Memory that the test sets.
+struct Machine(AtomicU64);
+
+impl Memory for Machine {
+    fn read(&self) -> Option<MemoryNow> {
+        let available = self.0.load(Ordering::SeqCst);
+        Some(MemoryNow { total: 1000, available, stalled: 0.0 })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_memory_ends_idle_instances_and_stops_new_ones() {
+    let fake = Arc::new(Fake::default());
+    let options = InvokeOptions {
+        min_free_memory: Some(100),
+        wait_for_room: Duration::from_millis(950),
+        ..Default::default()
+    };
+    let invoker = Invoker::start(fake.clone(), &options);
+    let machine = Arc::new(Machine(AtomicU64::new(100)));
+    invoker.watch_memory(machine.clone());
+    let f = named("f");
+    for event in [(); 9].map(|()| begin(&invoker, &f)) {
+        event.await.unwrap().unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(invoker.instances().idle, 9, "there is enough");
+    machine.0.store(99, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let now = invoker.instances();
+    assert!(now.memory_is_short && (1..8).contains(&now.idle), "a part of them: {now:?}");
+    assert_eq!(begin(&invoker, &named("g")).await.unwrap().unwrap().len(), 1, "others still start");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(invoker.instances().idle, 0);
+    machine.0.store(49, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let busy = begin(&invoker, &f);
+    settle().await;
+    let refused = InvokeError::MachineFull {
+        reason: "this machine has too little free memory for another instance".into(),
+    };
+    assert_eq!(begin(&invoker, &named("g")).await.unwrap().unwrap_err(), refused, "beside the first");
+    busy.await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let busy = begin(&invoker, &f);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let waits = begin(&invoker, &named("g"));
+    busy.await.unwrap().unwrap();
+    waits.await.unwrap().unwrap();
+    machine.0.store(500, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!invoker.instances().memory_is_short);
+    for event in [(); 3].map(|()| begin(&invoker, &f)) {
+        event.await.unwrap().unwrap();
+    }
+}
+
+/// CORE-080: by default ten requests a second for each execution of the account; what was accepted before is not
+/// counted again.
+#[tokio::test(start_paused = true)]
+async fn requests_that_come_too_fast_are_refused() {
+    let (invoker, fake) = engine(1);
+    let f = function();
+    for _ in 0..10 {
+        invoke(&invoker, &f, "die").await;
+        invoker.accept(&f.key.scope).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..10 {
+        invoker.accept(&f.key.scope).unwrap();
+    }
+    let refused = invoker.accept(&f.key.scope).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(100)));
+    invoker.invoke_accepted(f.clone(), event(""), Wants::default()).await.unwrap();
+    assert_eq!(invoker.counters().throttled_rate, 1);
+    assert_eq!(fake.started.load(Ordering::SeqCst), 11);
 }

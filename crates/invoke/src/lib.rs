@@ -1,7 +1,7 @@
 //! Admission, instance pools, synchronous and asynchronous invocation.
 //!
-//! Every invocation, whoever asks for it, goes through [`Invoker::invoke`]: a concurrency permit, then a
-//! warm instance of the version or else a new one, then the event. Asynchronous events wait in a durable
+//! Every invocation, whoever asks for it, goes through [`Invoker`]: a concurrency permit, then a warm instance of the
+//! version or else a new one, for which there must be room on the machine, then the event. Asynchronous events wait in a durable
 //! queue behind [`ports::EventStore`] and end in the same call. Versions may have provisioned instances, which are
 //! kept initialised for them and take their events first. Decisions (which instance, when to retry)
 //! are plain state machines in `machine`; the rest performs them.
@@ -15,10 +15,12 @@ mod error;
 mod fixtures;
 mod invoker;
 mod machine;
+pub mod metrics;
 mod options;
 pub mod ports;
 mod provisioning;
 mod retiring;
+mod shelf;
 mod turns;
 
 pub use async_queue::{AsyncQueue, QueueError};

@@ -119,3 +119,21 @@ pub trait EventStore: Send + Sync + 'static {
     /// Removes an event after its outcome.
     fn remove(&self, id: RequestId) -> BoxFuture<'_, Result<(), PortError>>;
 }
+
+/// The machine's memory.
+pub trait Memory: Send + Sync + 'static {
+    /// What there is now; `None` when that cannot be known.
+    fn read(&self) -> Option<MemoryNow>;
+}
+
+/// Memory in bytes, of the machine or of what of it the daemon may use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MemoryNow {
+    /// All of it.
+    pub total: u64,
+    /// What can be had without taking it from somebody.
+    pub available: u64,
+    /// The part of the last ten seconds, from 0 to 1, in which all processes waited for memory; 0 where the kernel does
+    /// not tell.
+    pub stalled: f64,
+}

@@ -10,9 +10,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::InvokeOptions;
-use crate::machine::provisioned::{Allocation, Failure, Provisioned, Start, Usage, Wanted};
+use crate::machine::provisioned::{Allocation, Failure, Gone, Provisioned, Start, Usage, Wanted};
+use crate::metrics::Counters;
 use crate::ports::{Instance, Instances};
 use crate::retiring::Retiring;
+use crate::shelf::Shelf;
 
 /// Longest sleep of the keeper, after which it looks whether it is needed still.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -25,6 +27,8 @@ pub(crate) struct Provisioning {
 
 struct Inner {
     instances: Arc<dyn Instances>,
+    shelf: Shelf,
+    counters: Arc<Counters>,
     machine: Mutex<Provisioned<Arc<dyn Instance>>>,
     retiring: Retiring,
     /// Room for instances that initialise.
@@ -44,9 +48,17 @@ pub(crate) struct Lease {
 
 impl Provisioning {
     /// Keeps instances in the background while it lives; must be called inside a tokio runtime.
-    pub(crate) fn start(instances: Arc<dyn Instances>, retiring: Retiring, options: &InvokeOptions) -> Self {
+    pub(crate) fn start(
+        instances: Arc<dyn Instances>,
+        shelf: Shelf,
+        retiring: Retiring,
+        counters: Arc<Counters>,
+        options: &InvokeOptions,
+    ) -> Self {
         let inner = Arc::new(Inner {
             instances,
+            shelf,
+            counters,
             machine: Mutex::default(),
             retiring,
             room: Semaphore::new(options.provisioning_at_once),
@@ -105,9 +117,9 @@ impl Lease {
     pub(crate) fn give_back(mut self) {
         let Some(instance) = self.instance.take() else { return };
         let inner = &self.inner;
-        if let Some(unwanted) = inner.machine().put(&self.function.key, self.serial, instance, Instant::now())
-        {
-            inner.retiring.retire([unwanted]);
+        let unwanted = inner.machine().put(&self.function.key, self.serial, instance, Instant::now());
+        if !unwanted.is_empty() {
+            inner.end(unwanted);
             inner.changed.notify_one();
         } else if inner.asleep.swap(false, Ordering::AcqRel) {
             inner.changed.notify_one();
@@ -129,6 +141,13 @@ impl Inner {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends instances whose time is over, or of which there are too many.
+    fn end(&self, unwanted: Vec<Gone<Arc<dyn Instance>>>) {
+        let recycled = unwanted.iter().filter(|gone| gone.recycled).count();
+        self.counters.recycled.add(recycled as u64);
+        self.retiring.retire(unwanted.into_iter().map(|gone| gone.instance));
+    }
+
     async fn start(self: Arc<Self>, start: Start) {
         let Start { serial, function } = start;
         let key = &function.key;
@@ -136,8 +155,10 @@ impl Inner {
         if self.machine().is_wanted(key, serial) {
             match self.initialised(&function, serial).await {
                 Ok(Some(instance)) => {
-                    if self.machine().ready(key, serial, Instant::now()) {
+                    let replaced = self.machine().ready(key, serial, Instant::now());
+                    if let Some(replaced) = replaced {
                         self.watch(&function, serial, &*instance);
+                        self.end(replaced);
                     }
                 }
                 Ok(None) => {}
@@ -157,9 +178,16 @@ impl Inner {
         function: &Arc<FunctionSnapshot>,
         serial: u64,
     ) -> Result<Option<Arc<dyn Instance>>, Failure> {
+        let place = self.shelf.room_for_provisioned(function).await.map_err(Failure::Environment)?;
+        if !self.machine().is_wanted(&function.key, serial) {
+            return Ok(None);
+        }
         let started = self.instances.start(function.clone(), InitializationType::Provisioned).await;
         let instance = started.map_err(|error| Failure::Environment(error.to_string()))?;
-        if !self.machine().initialising(&function.key, serial, &instance) {
+        let instance = self.shelf.placed(instance, place);
+        let until = instance.until();
+        let instance = instance as Arc<dyn Instance>;
+        if !self.machine().initialising(&function.key, serial, &instance, until) {
             self.retiring.retire([instance]);
             return Ok(None);
         }

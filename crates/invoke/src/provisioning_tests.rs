@@ -7,6 +7,7 @@ use lambd_types::{Qualifier, Version};
 
 use super::*;
 use crate::fixtures::{self, event};
+use crate::metrics::Metrics;
 use crate::ports::Delivery;
 use crate::{InvokeError, Invoker};
 
@@ -269,4 +270,47 @@ async fn failures_are_told_and_overcome() {
     assert_eq!(invoke(&invoker, &f, "").await, "on-demand 3", "events are not kept waiting for that");
     seconds(10).await;
     assert_eq!((failure(), state(&invoker, &f)), (None, Some((1, 1))));
+}
+
+/// CORE-177, CORE-181: initialised anew after its time, without a moment in which fewer are there; the metrics go on.
+#[tokio::test(start_paused = true)]
+async fn provisioned_instances_are_initialised_anew() {
+    let fake = Arc::new(Fake::default());
+    let options = InvokeOptions { recycle_after: Some(Duration::from_secs(3600)), ..Default::default() };
+    let invoker = Invoker::start(Arc::new(World(fake.clone())), &options);
+    let f = version(1);
+    let wanted = Wanted { key: f.key.clone(), executions: 2, function: Ok(Some(f.clone())) };
+    invoker.provision(&f.key.scope, &f.key.name, vec![wanted]);
+    tokio::time::sleep(INIT * 2).await;
+    let both = |allocation: Option<Allocation>| assert_eq!(allocation.unwrap().allocated, 2);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3800) {
+        both(invoker.provisioned(&f.key));
+        invoker.invoke(f.clone(), event(""), Wants::default()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    let counters = invoker.counters();
+    assert_eq!((counters.recycled, fake.started.load(Ordering::SeqCst)), (2, 4));
+    assert_eq!(fake.retired.load(Ordering::SeqCst), 2);
+    let metrics = Metrics::provisioned(&invoker, &f.key).unwrap();
+    assert_eq!((metrics.invocations, metrics.spillover_invocations), (1520, 0));
+    assert_eq!((metrics.concurrent_executions, metrics.utilization()), (0, 0.0));
+}
+
+/// CORE-307: they too become more at a pace, and wait for it.
+#[tokio::test(start_paused = true)]
+async fn provisioned_instances_become_more_at_a_pace() {
+    let fake = Arc::new(Fake::default());
+    let scaling = "region:2+6".parse().unwrap();
+    let invoker =
+        Invoker::start(Arc::new(World(fake.clone())), &InvokeOptions { scaling, ..Default::default() });
+    let f = version(1);
+    let wanted = Wanted { key: f.key.clone(), executions: 4, function: Ok(Some(f.clone())) };
+    invoker.provision(&f.key.scope, &f.key.name, vec![wanted]);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        seen.push(invoker.provisioned(&f.key).unwrap().allocated);
+    }
+    assert_eq!(seen, [2, 3, 4, 4]);
 }

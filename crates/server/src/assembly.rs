@@ -9,6 +9,7 @@ use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, RuntimeDeprecation, 
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
+use lambd_invoke::ports::Memory as _;
 use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::lambda::Functions;
@@ -16,7 +17,9 @@ use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials, Endpoint};
 use lambd_queue::{QueueHandle, QueueOptions, Queues};
 use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
-use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
+use lambd_sandbox::{
+    Base, BaseRoot, CpuLimits, Isolation, MachineMemory, ScratchOptions, Spawner, SpawnerOptions,
+};
 use lambd_scaling::{Scaling, ScalingHandle};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
@@ -28,6 +31,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock::{ChosenClock, ClockService};
 use crate::health::HealthService;
+use crate::instances::InstancesService;
 use crate::runtimes::{self, Others};
 use crate::shared::Shared;
 use crate::{isolation, network, toolchains, wiring};
@@ -155,6 +159,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let destinations = topic_destinations(endpoint, args.sqs_endpoint)?;
     let (topic_service, topics) =
         lambd_topic::start(store.clone(), waiting_clock.shared(), destinations, endpoint);
+    let instances_service = Arc::<InstancesService>::default();
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
@@ -165,6 +170,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         topic_service,
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
+        instances_service.clone(),
         Arc::new(ClockService(waiting_clock.clone())),
     ];
     let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
@@ -184,17 +190,36 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
         streamed_response: args.limits.streamed_response,
     });
+    let memory = Arc::new(wiring::memory::SandboxMemory(MachineMemory::find()));
+    // Who is being debugged stays.
+    let (idle_timeout, recycle_after) = match one_at_a_time.is_empty() {
+        true => (args.instances.idle_timeout, args.instances.recycle_after),
+        false => (DEBUGGED_IDLE, None),
+    };
     let options = InvokeOptions {
         concurrent_executions: args.limits.concurrent_executions,
-        idle_timeout: if one_at_a_time.is_empty() {
-            InvokeOptions::default().idle_timeout
-        } else {
-            DEBUGGED_IDLE
-        },
+        requests_per_execution: args.instances.requests_per_execution,
+        scaling: args.instances.scaling,
+        memory: memory.read().map_or(0, |now| now.total),
+        max_instances: args.instances.max_instances,
+        max_instances_per_function: args.instances.max_instances_per_function,
+        wait_for_room: args.instances.wait_for_room,
+        min_free_memory: args.instances.min_free_memory,
+        idle_timeout,
+        recycle_after,
         one_at_a_time,
         ..InvokeOptions::default()
     };
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
+    let _ = instances_service.invoker.set(invoker.clone());
+    if args.instances.min_free_memory != Some(0) {
+        invoker.watch_memory(memory);
+    }
+    tracing::info!(
+        instances = options.instances(),
+        scaling = %options.scaling,
+        "at most so many instances at a time"
+    );
     for (scope, name, reserved) in store.reservations().await.map_err(part)? {
         invoker.reserve(&scope, &name, Some(reserved.0 as usize));
     }

@@ -6,8 +6,11 @@ use lambd_cli::{
     BoxFuture, Check, DoctorReport, Inspector, IsolationChoice, IsolationLevel, IsolationStatus,
     RuntimeFound, RuntimeMissing, RuntimeStatus, RuntimesQuery, StartError,
 };
+use lambd_invoke::InvokeOptions;
 use lambd_runtime::{Bootstraps, Catalogue, Family, Substitution};
-use lambd_sandbox::{Availability, CgroupVersion, Isolation, OciRuntime, ProbeReport, TmpInForce};
+use lambd_sandbox::{
+    Availability, CgroupVersion, Isolation, MachineMemory, OciRuntime, ProbeReport, TmpInForce,
+};
 use lambd_toolchains::Toolchains;
 
 use crate::isolation::{self, Interpreters};
@@ -32,7 +35,7 @@ impl Inspector for Doctor {
             network: in_force.as_ref().map(networks).into_iter().collect(),
             limits: limits(&probe)
                 .into_iter()
-                .chain([tmp(in_force.as_ref(), data_dir), open_files(most_open_files())])
+                .chain([tmp(in_force.as_ref(), data_dir), open_files(most_open_files()), memory()])
                 .collect(),
             isolation_in_force: in_force.map(|level| level.to_string()),
             missing_runtimes: missing(&found),
@@ -156,6 +159,31 @@ fn open_files(most: Option<u64>) -> Check {
         ),
         Some(most) => Check::ok("open files", format!("at most {most}")),
         None => Check::ok("open files", "not limited"),
+    }
+}
+
+/// How many instances there may be, by the memory that there is.
+fn memory() -> Check {
+    let Some(now) = MachineMemory::find().read() else {
+        return Check::degraded(
+            "free memory",
+            "the kernel does not tell; there is no limit of instances, and none makes room for others",
+            "mount /proc, or give lambd serve --max-instances",
+        );
+    };
+    let options = InvokeOptions { memory: now.total, ..InvokeOptions::default() };
+    let (free, total) = (now.available >> 20, now.total >> 20);
+    let text = format!("{free} of {total} MB; at most {} instances", options.instances());
+    match now.available < options.reserve(now.total) {
+        true => Check::degraded(
+            "free memory",
+            format!(
+                "{text}; with less than {} MB, idle instances are ended",
+                options.reserve(now.total) >> 20
+            ),
+            "free some, or give lambd serve another --min-free-memory",
+        ),
+        false => Check::ok("free memory", text),
     }
 }
 

@@ -4,6 +4,7 @@ mod assembly;
 mod clock;
 mod doctor;
 mod health;
+mod instances;
 mod isolation;
 mod network;
 mod runtimes;

@@ -19,6 +19,8 @@ pub const TOTAL_CODE_SIZE: u64 = 75 * 1024 * 1024 * 1024;
 pub const ENVIRONMENT: usize = 4096;
 /// Instances that may run at once in an account and region (CORE-071).
 pub const CONCURRENT_EXECUTIONS: usize = 1000;
+/// Requests in a second that each of them counts for (CORE-080, CORE-081).
+pub const REQUESTS_PER_EXECUTION: u32 = 10;
 /// Executions of an account and region that functions cannot reserve (CORE-167).
 pub const UNRESERVED_CONCURRENCY: u64 = 100;
 /// Most of a log that `LogType=Tail` returns: the last 4 KB (CORE-057).

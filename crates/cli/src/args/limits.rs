@@ -59,7 +59,7 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A number of bytes, or of KB, MB or GB, which are powers of 1024 as in the limits of AWS.
-fn total_size(text: &str) -> Result<u64, String> {
+pub(super) fn total_size(text: &str) -> Result<u64, String> {
     let units = [("KB", 10), ("MB", 20), ("GB", 30)];
     let unit = units.into_iter().find_map(|(unit, bits)| Some((text.strip_suffix(unit)?, bits)));
     let (number, bits) = unit.unwrap_or((text, 0));

@@ -1,6 +1,7 @@
 //! The commands, their options and their help.
 
 mod calls;
+mod instances;
 mod isolation;
 mod limits;
 mod runtimes;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Cidr, Region};
 
+use super::instances::InstanceFlags;
 use super::isolation::IsolationFlags;
 use super::limits::LimitFlags;
 use super::value::{
@@ -94,6 +95,9 @@ pub struct ServeFlags {
 
     #[command(flatten)]
     pub(crate) limits: LimitFlags,
+
+    #[command(flatten)]
+    pub(crate) instances: InstanceFlags,
 
     #[command(flatten)]
     pub(crate) runtimes: RuntimeFlags,
@@ -258,6 +262,7 @@ impl ServeFlags {
         ServeArgs {
             log_level: self.log_level.unwrap_or(LogLevel::Warn),
             cpu: self.cpu.unwrap_or(CpuShare::Unlimited),
+            instances: self.instances.limits(true),
             ..self.resolved(data)
         }
     }
@@ -283,6 +288,7 @@ impl ServeFlags {
             sqs_endpoint: self.sqs_endpoint.clone(),
             xray_daemon: self.xray_daemon,
             limits: self.limits.limits(),
+            instances: self.instances.limits(false),
             runtime_substitution: self.runtimes.substitutions(),
             runtime_deprecation: self.runtimes.runtime_deprecation,
             runtime_roots: self.runtimes.runtime_roots.clone(),

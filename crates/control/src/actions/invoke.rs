@@ -7,14 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use lambd_api::{ApiError, Route, ThrottleReason, Violations};
+use lambd_api::{ApiError, Route, ThrottleReason, Throttling, Violations};
 use lambd_http::{AwsRequest, AwsResponse, RequestHead, ResponseBody, empty};
 use lambd_types::invocation::{Event, LogType, Outcome};
 use lambd_types::{FunctionSnapshot, FunctionTarget, Version, limits, random};
 
 use crate::context::service_error;
 use crate::functions::Target;
-use crate::ports::EngineError;
+use crate::ports::{EngineError, Limit};
 use crate::{Control, Found, condition, unsupported};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,11 +230,19 @@ fn answer(outcome: Outcome) -> AwsResponse {
 
 pub(super) fn engine_error(error: EngineError) -> ApiError {
     match error {
-        EngineError::Throttled => {
-            ApiError::TooManyRequests(ThrottleReason::ConcurrentInvocationLimitExceeded)
-        }
-        EngineError::Reserved => {
-            ApiError::TooManyRequests(ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded)
+        EngineError::Throttled { limit, retry_after } => {
+            use ThrottleReason as Reason;
+            let (reason, detail) = match limit {
+                Limit::Account => (Reason::ConcurrentInvocationLimitExceeded, None),
+                Limit::Function => (Reason::ReservedFunctionConcurrentInvocationLimitExceeded, None),
+                Limit::Requests => (Reason::FunctionInvocationRateLimitExceeded, None),
+                Limit::FunctionRequests => (Reason::ReservedFunctionInvocationRateLimitExceeded, None),
+                Limit::Events => (Reason::CallerRateLimitExceeded, None),
+                Limit::Machine(text) => (Reason::ConcurrentInvocationLimitExceeded, Some(text)),
+            };
+            // Whole seconds, at least one, as the header has them.
+            let retry_after = retry_after.as_millis().div_ceil(1000).max(1) as u64;
+            ApiError::TooManyRequests(Throttling { reason, retry_after, detail })
         }
         EngineError::Runtime(text) => ApiError::InvalidRuntime(text),
         EngineError::Fault(text) => {

@@ -98,6 +98,27 @@ impl<T> Pools<T> {
         gone
     }
 
+    /// Returns up to `count` idle instances, those first that were not used for longest; with `holder`, of that function
+    /// alone.
+    pub(crate) fn evict(&mut self, count: usize, holder: Option<(&Scope, &FunctionName)>) -> Vec<T> {
+        let mut gone = Vec::new();
+        while gone.len() < count {
+            let versions = self.versions.iter_mut().filter(|(key, version)| {
+                let is_asked = holder.is_none_or(|(scope, name)| key.scope == *scope && key.name == *name);
+                is_asked && !version.idle.is_empty()
+            });
+            let oldest = versions.min_by_key(|(_, version)| version.idle.first().map(|idle| idle.since));
+            let Some((_, version)) = oldest else { break };
+            gone.push(version.idle.remove(0).instance);
+        }
+        gone
+    }
+
+    /// Idle instances.
+    pub(crate) fn len(&self) -> usize {
+        self.versions.values().map(|version| version.idle.len()).sum()
+    }
+
     /// Returns the instances that became idle `grace` ago and were not returned before, and when there
     /// will be others.
     pub(crate) fn freeze(&mut self, now: Instant, grace: Duration) -> (Vec<T>, Option<Instant>)
@@ -141,6 +162,24 @@ mod tests {
         assert_eq!(pools.expire(start + minute, minute), ["old"]);
         assert_eq!(pools.take(&key, &revision), Some("new"));
         assert_eq!(pools.take(&key, &revision), None);
+    }
+
+    /// CORE-302: whoever was not used for longest goes first, of one function or of all.
+    #[tokio::test(start_paused = true)]
+    async fn the_least_recently_used_are_evicted() {
+        let (mut pools, start, revision) = (Pools::default(), Instant::now(), RevisionId::random());
+        for (second, name, instance) in [(1, "f", 1), (2, "g", 2), (3, "f", 3), (4, "g", 4), (5, "h", 5)] {
+            pools.supersede(&key(name), &revision);
+            pools.put(&key(name), &revision, instance, start + Duration::from_secs(second));
+        }
+        // To take and put back is to use: 3 is the newest of all now.
+        assert_eq!(pools.take(&key("f"), &revision), Some(3));
+        pools.put(&key("f"), &revision, 3, start + Duration::from_secs(6));
+        assert_eq!(pools.len(), 5);
+        assert_eq!(pools.evict(2, None), [1, 2]);
+        assert_eq!(pools.evict(2, Some((&key("f").scope, &key("f").name))), [3]);
+        assert_eq!(pools.evict(9, None), [4, 5]);
+        assert_eq!(pools.len(), 0);
     }
 
     /// RT-28: each idle instance is frozen once, after the grace.

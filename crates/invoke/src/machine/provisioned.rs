@@ -57,6 +57,14 @@ pub enum Failure {
     Environment(String),
 }
 
+/// An instance that is to be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gone<T> {
+    pub(crate) instance: T,
+    /// Its time is over, and another has taken its place (CORE-177).
+    pub(crate) recycled: bool,
+}
+
 /// An instance to be started.
 #[derive(Debug, Clone)]
 pub(crate) struct Start {
@@ -95,6 +103,7 @@ struct Starting<T> {
     serial: u64,
     /// `None` before its environment is made.
     instance: Option<T>,
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -105,6 +114,8 @@ struct Idle<T> {
     frozen: bool,
     /// It had an event.
     proven: bool,
+    /// Another one takes its place then.
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -112,6 +123,7 @@ struct Busy {
     serial: u64,
     /// A process of it ended during its event: nobody watches the one that it has now.
     ended: bool,
+    until: Option<Instant>,
 }
 
 impl<T> Default for Provisioned<T> {
@@ -145,13 +157,14 @@ impl<T: Clone> Provisioned<T> {
     }
 
     /// Which instances are to be started now, and when there may be others because a pause is over. After a failure
-    /// one is tried alone.
+    /// one is tried alone. Those whose time is over are replaced one after the other, and stay until the other is ready.
     pub(crate) fn begin(&mut self, now: Instant) -> (Vec<Start>, Option<Instant>) {
         let (mut starts, mut next) = (Vec::new(), None::<Instant>);
         for version in self.versions.values_mut() {
             let Ok(Some(function)) = &version.function else { continue };
             let missing = version.wanted.saturating_sub(version.total());
-            if missing == 0 {
+            let replace = missing == 0 && version.total() == version.wanted && version.has_outdated(now);
+            if missing == 0 && !(replace && version.starting.is_empty()) {
                 continue;
             }
             if let Some(at) = version.pause_until.filter(|at| *at > now) {
@@ -159,13 +172,13 @@ impl<T: Clone> Provisioned<T> {
                 continue;
             }
             let count = match version.pause_until {
-                None => missing,
+                None => missing.max(1),
                 Some(_) => 1usize.saturating_sub(version.starting.len()),
             };
             for _ in 0..count {
                 self.last_serial += 1;
                 let serial = self.last_serial;
-                version.starting.push(Starting { serial, instance: None });
+                version.starting.push(Starting { serial, instance: None, until: None });
                 starts.push(Start { serial, function: function.clone() });
             }
         }
@@ -177,26 +190,34 @@ impl<T: Clone> Provisioned<T> {
         self.versions.get(key).is_some_and(|v| v.starting.iter().any(|s| s.serial == serial))
     }
 
-    /// An instance has an environment. `false`: it is not wanted any more.
-    pub(crate) fn initialising(&mut self, key: &FunctionKey, serial: u64, instance: &T) -> bool {
+    /// An instance has an environment, and is to be replaced at `until`. `false`: it is not wanted any more.
+    pub(crate) fn initialising(
+        &mut self,
+        key: &FunctionKey,
+        serial: u64,
+        instance: &T,
+        until: Option<Instant>,
+    ) -> bool {
         let starting = self.versions.get_mut(key).map(|version| &mut version.starting);
         match starting.and_then(|all| all.iter_mut().find(|s| s.serial == serial)) {
             Some(starting) => {
-                starting.instance = Some(instance.clone());
+                (starting.instance, starting.until) = (Some(instance.clone()), until);
                 true
             }
             None => false,
         }
     }
 
-    /// An instance is initialised. `false`: it is not wanted any more, and was given back.
-    pub(crate) fn ready(&mut self, key: &FunctionKey, serial: u64, now: Instant) -> bool {
-        let Some(version) = self.versions.get_mut(key) else { return false };
-        let Some(instance) = version.take_starting(serial).and_then(|s| s.instance) else { return false };
+    /// An instance is initialised. `None`: it is not wanted any more, and was given back; else those that it replaces.
+    pub(crate) fn ready(&mut self, key: &FunctionKey, serial: u64, now: Instant) -> Option<Vec<Gone<T>>> {
+        let version = self.versions.get_mut(key)?;
+        let Starting { instance, until, .. } = version.take_starting(serial)?;
         // Beneath the others: it is taken when they are in use.
-        version.idle.insert(0, Idle { serial, instance, since: now, frozen: false, proven: false });
+        version
+            .idle
+            .insert(0, Idle { serial, instance: instance?, since: now, frozen: false, proven: false, until });
         (version.failure, version.pause_until) = (None, None);
-        true
+        Some(version.surplus(now))
     }
 
     /// An instance could not be started or initialised.
@@ -228,22 +249,30 @@ impl<T: Clone> Provisioned<T> {
         if self::revision(&version.function) != Some(revision) {
             return None;
         }
-        let Idle { serial, instance, .. } = version.idle.pop()?;
-        version.busy.push(Busy { serial, ended: false });
+        let Idle { serial, instance, until, .. } = version.idle.pop()?;
+        version.busy.push(Busy { serial, ended: false, until });
         version.peak = version.peak.max(version.busy.len());
         Some((serial, instance))
     }
 
-    /// An instance is idle again after its event. Returns it when it is not wanted any more.
-    pub(crate) fn put(&mut self, key: &FunctionKey, serial: u64, instance: T, now: Instant) -> Option<T> {
-        let Some(version) = self.versions.get_mut(key) else { return Some(instance) };
-        let Some(busy) = version.take_busy(serial) else { return Some(instance) };
-        if busy.ended || version.total() >= version.wanted {
-            return Some(instance);
+    /// An instance is idle again after its event. Returns what is not wanted any more.
+    pub(crate) fn put(&mut self, key: &FunctionKey, serial: u64, instance: T, now: Instant) -> Vec<Gone<T>> {
+        let gone = |instance| vec![Gone { instance, recycled: false }];
+        let Some(version) = self.versions.get_mut(key) else { return gone(instance) };
+        let Some(busy) = version.take_busy(serial) else { return gone(instance) };
+        if busy.ended {
+            return gone(instance);
         }
-        version.idle.push(Idle { serial, instance, since: now, frozen: false, proven: true });
+        version.idle.push(Idle {
+            serial,
+            instance,
+            since: now,
+            frozen: false,
+            proven: true,
+            until: busy.until,
+        });
         (version.failures, version.failure) = (0, None);
-        None
+        version.surplus(now)
     }
 
     /// A busy instance is of no more use.
@@ -277,7 +306,9 @@ impl<T: Clone> Provisioned<T> {
             Err(text) => Some(Failure::Environment(text.clone())),
             Ok(_) => version.failure.clone().filter(|_| idle + busy < version.wanted),
         };
-        Some(Allocation { allocated: idle + busy, available: idle, failure })
+        // One that is being replaced counts once.
+        let allocated = (idle + busy).min(version.wanted);
+        Some(Allocation { allocated, available: idle.min(version.wanted), failure })
     }
 
     /// How much a version's instances are used, and were since this was asked last.
@@ -295,6 +326,10 @@ impl<T: Clone> Provisioned<T> {
 
 fn revision(function: &Result<Option<Arc<FunctionSnapshot>>, String>) -> Option<&RevisionId> {
     function.as_ref().ok()?.as_ref().map(|function| &function.revision)
+}
+
+fn is_over(until: Option<Instant>, now: Instant) -> bool {
+    until.is_some_and(|until| until <= now)
 }
 
 impl<T> Version<T> {
@@ -327,6 +362,31 @@ impl<T> Version<T> {
                 return;
             }
         }
+    }
+
+    fn has_outdated(&self, now: Instant) -> bool {
+        let idle = self.idle.iter().map(|idle| idle.until);
+        idle.chain(self.busy.iter().map(|busy| busy.until)).any(|until| is_over(until, now))
+    }
+
+    /// Gives up what is ready and too much: that whose time is over, even if it has to end its event first; then what
+    /// was not used for longest.
+    fn surplus(&mut self, now: Instant) -> Vec<Gone<T>> {
+        let mut gone = Vec::new();
+        while let Some(excess) =
+            (self.idle.len() + self.busy.len()).checked_sub(self.wanted).filter(|n| *n > 0)
+        {
+            let outdated = self.idle.iter().position(|idle| is_over(idle.until, now));
+            let ending = self.busy.iter().filter(|busy| is_over(busy.until, now)).count();
+            match outdated {
+                None if self.idle.is_empty() || ending >= excess => break,
+                at => {
+                    let instance = self.idle.remove(at.unwrap_or_default()).instance;
+                    gone.push(Gone { instance, recycled: at.is_some() });
+                }
+            }
+        }
+        gone
     }
 
     fn fail(&mut self, failure: Failure, now: Instant) {

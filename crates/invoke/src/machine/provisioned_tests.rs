@@ -6,12 +6,14 @@ struct Bench {
     machine: Provisioned<u64>,
     now: Instant,
     function: Arc<FunctionSnapshot>,
+    /// How long instances are used.
+    age: Option<Duration>,
 }
 
 impl Bench {
     fn new() -> Self {
         let function = fixtures::function(fixtures::key("f"));
-        Self { machine: Provisioned::default(), now: Instant::now(), function }
+        Self { machine: Provisioned::default(), now: Instant::now(), function, age: None }
     }
 
     fn want(&mut self, executions: usize) -> Vec<u64> {
@@ -30,10 +32,16 @@ impl Bench {
     fn fill(&mut self) -> Vec<u64> {
         let serials = self.begin();
         for serial in &serials {
-            assert!(self.machine.initialising(&self.function.key, *serial, serial));
-            assert!(self.machine.ready(&self.function.key, *serial, self.now));
+            assert_eq!(self.ready(*serial), Some(vec![]));
         }
         serials
+    }
+
+    /// What is begun is initialised; returns what it replaces.
+    fn ready(&mut self, serial: u64) -> Option<Vec<Gone<u64>>> {
+        let until = self.age.map(|age| self.now + age);
+        assert!(self.machine.initialising(&self.function.key, serial, &serial, until));
+        self.machine.ready(&self.function.key, serial, self.now)
     }
 
     fn fail(&mut self) {
@@ -47,7 +55,9 @@ impl Bench {
     }
 
     fn put(&mut self, serial: u64) -> Option<u64> {
-        self.machine.put(&self.function.key, serial, serial, self.now)
+        let gone = self.machine.put(&self.function.key, serial, serial, self.now);
+        assert!(gone.len() <= 1);
+        gone.into_iter().map(|gone| gone.instance).next()
     }
 
     /// Allocated, available, and whether it failed.
@@ -81,14 +91,14 @@ async fn another_revision_replaces_everything() {
     let busy = bench.take().unwrap();
     bench.want(4);
     let starting = bench.begin()[0];
-    assert!(bench.machine.initialising(&bench.function.key, starting, &starting));
+    assert!(bench.machine.initialising(&bench.function.key, starting, &starting, None));
     bench.function = fixtures::function(bench.function.key.clone());
     assert_eq!(bench.take(), None);
     let mut gone = bench.want(1);
     gone.sort_unstable();
     assert_eq!(gone, [2, 3, 4]);
     assert_eq!(bench.put(busy), Some(busy));
-    assert!(!bench.machine.ready(&bench.function.key, starting, bench.now));
+    assert_eq!(bench.machine.ready(&bench.function.key, starting, bench.now), None);
     assert_eq!(bench.fill().len(), 1);
     assert_eq!(bench.state(), Some((1, 1, false)));
 }
@@ -155,7 +165,7 @@ async fn failures_are_told_and_tried_again() {
     bench.want(5);
     let serials = bench.begin();
     for serial in &serials[..3] {
-        assert!(bench.machine.initialising(&bench.function.key, *serial, serial));
+        assert!(bench.machine.initialising(&bench.function.key, *serial, serial, None));
     }
     for serial in &serials[..3] {
         bench.machine.failed(&bench.function.key.clone(), *serial, Failure::Initialisation, bench.now);
@@ -231,4 +241,53 @@ async fn the_highest_use_is_kept_until_it_is_asked_for() {
     bench.put(first);
     assert_eq!(bench.machine.take_usage(&key), Some(Usage { peak: 1, busy: 0 }));
     assert_eq!(bench.machine.take_usage(&key), Some(Usage { peak: 0, busy: 0 }));
+}
+
+/// CORE-177: after its time an instance is initialised anew: one after the other, and the old one stays until the new
+/// one is ready.
+#[tokio::test(start_paused = true)]
+async fn old_instances_are_replaced_one_by_one() {
+    let mut bench = Bench::new();
+    bench.age = Some(Duration::from_secs(7200));
+    bench.want(2);
+    assert_eq!(bench.fill(), [1, 2]);
+    bench.now += Duration::from_secs(7199);
+    assert_eq!(bench.begin(), [] as [u64; 0]);
+    bench.now += Duration::from_secs(1);
+    assert_eq!(bench.begin(), [3]);
+    assert_eq!(bench.begin(), [] as [u64; 0], "one at a time");
+    assert_eq!(bench.state(), Some((2, 2, false)), "both are in service");
+    let replaced = bench.ready(3).unwrap();
+    assert_eq!(replaced, [Gone { instance: 2, recycled: true }]);
+    assert_eq!(bench.state(), Some((2, 2, false)));
+    // One with an event ends after it.
+    assert_eq!(bench.take(), Some(1));
+    assert_eq!(bench.begin(), [4]);
+    assert_eq!(bench.ready(4), Some(vec![]));
+    assert_eq!(bench.begin(), [] as [u64; 0]);
+    assert_eq!(bench.state(), Some((2, 2, false)), "one that is being replaced counts once");
+    assert_eq!(bench.take(), Some(3));
+    assert_eq!(bench.put(3), None, "a new one stays");
+    let gone = bench.machine.put(&bench.function.key.clone(), 1, 1, bench.now);
+    assert_eq!(gone, [Gone { instance: 1, recycled: true }]);
+    assert_eq!(bench.begin(), [] as [u64; 0]);
+}
+
+/// One that cannot be replaced goes on.
+#[tokio::test(start_paused = true)]
+async fn an_old_instance_stays_where_no_new_one_starts() {
+    let mut bench = Bench::new();
+    bench.age = Some(Duration::from_secs(60));
+    bench.want(1);
+    bench.fill();
+    bench.now += Duration::from_secs(60);
+    for _ in 0..ATTEMPTS {
+        bench.fail();
+        bench.now += LONGEST_PAUSE;
+    }
+    assert_eq!(bench.state(), Some((1, 1, false)));
+    assert_eq!(bench.take(), Some(1));
+    assert_eq!(bench.put(1), None);
+    bench.want(0);
+    assert_eq!(bench.begin(), [] as [u64; 0]);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lambd_control::ports::{Engine, EngineError, Provision, ProvisionFailure, Provisioned};
+use lambd_control::ports::{Engine, EngineError, Limit, Provision, ProvisionFailure, Provisioned};
 use lambd_invoke::{Allocation, AsyncQueue, Failure, InvokeError, Invoker, Wanted};
 use lambd_types::invocation::{Event, Outcome, Wants};
 use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Scope};
@@ -25,6 +25,7 @@ impl Engine for InvokeEngine {
 
     fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>> {
         Box::pin(async move {
+            self.invoker.accept(&target.scope).map_err(translate)?;
             self.queue.push(target, event).await.map_err(|error| EngineError::Fault(error.to_string()))
         })
     }
@@ -65,10 +66,16 @@ impl Engine for InvokeEngine {
 }
 
 fn translate(error: InvokeError) -> EngineError {
-    match error {
-        InvokeError::Throttled { .. } => EngineError::Throttled,
-        InvokeError::Reserved { .. } => EngineError::Reserved,
-        InvokeError::Runtime(text) => EngineError::Runtime(text),
-        InvokeError::Environment(text) => EngineError::Fault(text),
-    }
+    let retry_after = error.retry_after().unwrap_or_default();
+    let limit = match error {
+        InvokeError::Throttled { .. } | InvokeError::Scaling { .. } => Limit::Account,
+        InvokeError::Reserved { .. } => Limit::Function,
+        InvokeError::TooFast { reserved: false, .. } => Limit::Requests,
+        InvokeError::TooFast { reserved: true, .. } => Limit::FunctionRequests,
+        InvokeError::EventsTooFast { .. } => Limit::Events,
+        InvokeError::MachineFull { reason } => Limit::Machine(reason),
+        InvokeError::Runtime(text) => return EngineError::Runtime(text),
+        InvokeError::Environment(text) => return EngineError::Fault(text),
+    };
+    EngineError::Throttled { limit, retry_after }
 }

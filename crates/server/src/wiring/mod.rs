@@ -6,5 +6,6 @@ pub(crate) mod engine;
 pub(crate) mod events;
 pub(crate) mod instances;
 pub(crate) mod logs;
+pub(crate) mod memory;
 pub(crate) mod sandboxes;
 pub(crate) mod traces;
