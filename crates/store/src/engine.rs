@@ -10,8 +10,7 @@ use sqlx::sqlite::{
 
 use crate::DataDir;
 use crate::datadir::prepare_database;
-use crate::events::EventWrite;
-use crate::group_commit::GroupCommit;
+use crate::events::{self, Events};
 use crate::packages::Packages;
 
 /// The database said no.
@@ -74,7 +73,7 @@ impl StoreError {
 pub struct Store {
     pub(crate) main: SqlitePool,
     pub(crate) logs: SqlitePool,
-    pub(crate) events: GroupCommit<EventWrite>,
+    pub(crate) events: Events,
     packages: Packages,
     dir: DataDir,
 }
@@ -89,6 +88,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0007.sql"),
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
+const EVENTS_MIGRATIONS: &[&str] = &[include_str!("../migrations/events/0001.sql")];
 
 impl Store {
     /// Opens (or creates) the databases in `dir` and migrates them.
@@ -97,8 +97,11 @@ impl Store {
             open_database(&dir.path().join("lambd.db"), SqliteSynchronous::Full, MAIN_MIGRATIONS).await?;
         let logs =
             open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
+        let events =
+            open_database(&dir.path().join("events.db"), SqliteSynchronous::Full, EVENTS_MIGRATIONS).await?;
+        events::adopt(&main, &events).await?;
+        let events = Events::start(events).await?;
         let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
-        let events = GroupCommit::start(main.clone());
         Ok(Self { main, logs, events, packages, dir })
     }
 
@@ -116,6 +119,7 @@ impl Store {
     pub async fn close(&self) {
         self.main.close().await;
         self.logs.close().await;
+        self.events.pool.close().await;
     }
 }
 
