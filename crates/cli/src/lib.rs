@@ -50,9 +50,9 @@ mod terminal;
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, FunctionsArgs, InvokeArgs, IsolationChoice,
-    LogLevel, LogsArgs, NetworkChoice, Output, RuntimeDeprecation, RuntimeSubstitution, RuntimesArgs,
-    ServeFlags, parse,
+    Cli, ClockArgs, ClockChoice, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, FunctionsArgs,
+    InvokeArgs, IsolationChoice, LogLevel, LogsArgs, NetworkChoice, Output, RuntimeDeprecation,
+    RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
 };
 pub use console::{Captured, Console};
 pub use ports::{
@@ -96,6 +96,7 @@ pub async fn run_in(
         Command::Logs(args) => commands::logs::run(args, &console).await,
         Command::Functions(args) => commands::functions::run(args, &console).await,
         Command::Runtimes(args) => commands::runtimes::run(args, inspector, &console).await,
+        Command::Clock(args) => commands::clock::run(args, &console).await,
         Command::Doctor(args) => commands::doctor::run(args, inspector, &console).await,
         Command::Completions(args) => commands::completions::run(args, &console),
     };

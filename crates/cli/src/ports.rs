@@ -10,7 +10,7 @@ use std::pin::Pin;
 use lambd_types::{AccountId, Cidr, FunctionName, NetworkPolicy, Region, limits};
 
 use crate::args::{
-    CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeDeprecation, RuntimeSubstitution,
+    ClockChoice, CpuShare, IsolationChoice, LogLevel, NetworkChoice, RuntimeDeprecation, RuntimeSubstitution,
 };
 use crate::report::{DoctorReport, RuntimeStatus};
 
@@ -162,6 +162,8 @@ pub struct ServeArgs {
     pub debug: Vec<(FunctionName, SocketAddr)>,
     /// Where the jars of the Java runtime interface client are, if not in the data directory.
     pub java_runtime_client: Option<PathBuf>,
+    /// The clock of what waits for a time of day.
+    pub clock: ClockChoice,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
 }

@@ -341,7 +341,7 @@ fn request(chance: &mut Chance) -> AwsRequest {
             path: path(chance),
             query: query(chance),
             headers: headers(chance),
-            caller: Caller { scope, access_key: "test".into(), service: "lambda".into() },
+            caller: Caller { scope, access_key: "test".into(), service: "lambda".into(), confined: false },
             request_id: RequestId::random(),
         },
         body: body(chance),

@@ -28,6 +28,8 @@ pub struct Caller {
     pub access_key: String,
     /// Signing name of the service, such as `lambda` or `logs`; empty when the request was not signed.
     pub service: String,
+    /// Whether it is inside a sandbox: a function, which may use services but not operate the daemon.
+    pub confined: bool,
 }
 
 impl Caller {
@@ -53,6 +55,7 @@ impl Caller {
             },
             access_key: access_key.to_owned(),
             service: service.to_owned(),
+            confined: defaults.confined,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lambd_types::invocation::{Event, Wants};
-use lambd_types::{Clock, FunctionTarget, RequestId};
+use lambd_types::{Clock, FunctionTarget, RequestId, UnixMillis};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -14,8 +14,6 @@ use crate::machine::retry::{Attempt, Next};
 use crate::ports::{Busy, EventStore, Functions, PortError, QueuedEvent};
 use crate::{InvokeOptions, Invoker, RetryPolicy};
 
-/// Longest sleep of the dispatcher: clocks of machines jump, and a due time must not be slept through.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// Wait after the store failed.
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 
@@ -135,22 +133,23 @@ impl Inner {
     async fn dispatch(self: Arc<Self>) {
         loop {
             let changed = self.changed.notified();
-            let wait = match self.dispatch_due().await {
-                Ok(wait) => wait,
+            let next = match self.dispatch_due().await {
+                Ok(next) => next,
                 Err(error) => {
                     tracing::error!(%error, "cannot read the queue of asynchronous events");
-                    AFTER_FAULT
+                    tokio::time::sleep(AFTER_FAULT).await;
+                    continue;
                 }
             };
             tokio::select! {
                 () = changed => {}
-                () = tokio::time::sleep(wait) => {}
+                () = async { self.clock.reaches(next.unwrap_or_default()).await }, if next.is_some() => {}
             }
         }
     }
 
-    /// Starts every due event that there is room for; returns how long nothing else will be due.
-    async fn dispatch_due(self: &Arc<Self>) -> Result<Duration, PortError> {
+    /// Starts every due event that there is room for; returns when something else will be due, if nothing changes.
+    async fn dispatch_due(self: &Arc<Self>) -> Result<Option<UnixMillis>, PortError> {
         let now = self.clock.now();
         let per_function = self.options.async_in_flight_per_function;
         loop {
@@ -160,7 +159,7 @@ impl Inner {
                 (self.options.async_in_flight.saturating_sub(in_flight.0.len()), in_flight.busy(per_function))
             };
             if room == 0 {
-                return Ok(LONGEST_SLEEP);
+                return Ok(None);
             }
             let due = self.store.due(now, room, busy).await?;
             if due.is_empty() {
@@ -174,9 +173,7 @@ impl Inner {
                 }
             }
         }
-        let next = self.store.next_due(now).await?;
-        let wait = next.map(|at| Duration::from_millis((at.0 - now.0).max(0) as u64));
-        Ok(wait.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
+        self.store.next_due(now).await
     }
 
     async fn process(self: Arc<Self>, queued: QueuedEvent) {

@@ -22,6 +22,7 @@ use lambd_types::{Clock, EphemeralStorage, FunctionName, NetworkPolicy, SystemCl
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::clock::{ChosenClock, ClockService};
 use crate::health::HealthService;
 use crate::runtimes::{self, Others};
 use crate::shared::Shared;
@@ -142,6 +143,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     };
     let control = Control::new(store.clone(), clock.clone(), options);
 
+    let waiting_clock = ChosenClock::new(args.clock);
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
@@ -149,6 +151,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(StsService::new()),
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
+        Arc::new(ClockService(waiting_clock.clone())),
     ];
     let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
     let server = Server::new(Router::new(services), defaults);
@@ -185,7 +188,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(wiring::events::StoredEvents { store: store.clone(), logs: log_writer.clone() }),
         Arc::new(wiring::events::ControlFunctions(control.clone())),
         invoker.clone(),
-        clock,
+        waiting_clock.shared(),
         options,
     ));
     control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));

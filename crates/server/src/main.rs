@@ -1,6 +1,7 @@
 //! The `lambd` binary: configuration, assembly, signals. No rule of behaviour is here.
 
 mod assembly;
+mod clock;
 mod doctor;
 mod health;
 mod isolation;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser as _;
-use clap::{Args, ValueHint};
+use clap::{Args, Subcommand, ValueHint};
 use clap_complete::Shell;
 use lambd_types::Region;
 
@@ -123,6 +123,38 @@ const FUNCTIONS_HELP: &str = "\
 Examples:
   lambd functions
   lambd functions -o json | jq -r '.[].FunctionName'";
+
+/// Options of `lambd clock`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CLOCK_HELP, args_conflicts_with_subcommands = true)]
+pub struct ClockArgs {
+    /// What to do instead of showing it
+    #[command(subcommand)]
+    pub(crate) action: Option<ClockAction>,
+
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// What `lambd clock` does instead of showing it.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ClockAction {
+    /// Move it forward
+    Advance {
+        /// How far: 30s, 10m, 2h, 7d
+        #[arg(value_parser = duration)]
+        by: Duration,
+
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+const CLOCK_HELP: &str = "\
+Examples:
+  lambd serve --clock manual &
+  lambd clock                           what it shows
+  lambd clock advance 1m                the first retry of an event that failed is due";
 
 /// Options of `lambd doctor`.
 #[derive(Debug, Clone, Args)]

@@ -10,7 +10,8 @@ mod value;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use calls::ClientFlags;
-pub use calls::{CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs};
+pub(crate) use calls::ClockAction;
+pub use calls::{ClockArgs, CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs};
 pub use runtimes::RuntimesArgs;
 pub(crate) use runtimes::{AddArgs, RemoveArgs, RuntimesAction};
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
@@ -61,6 +62,8 @@ pub enum Command {
     Functions(FunctionsArgs),
     /// List the runtimes: what runs each, in which version, or what to do to get it; install or remove one
     Runtimes(RuntimesArgs),
+    /// Show the clock of a daemon that runs with --clock manual, or move it
+    Clock(ClockArgs),
     /// Tell what this machine can do for functions, and what is missing
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -106,6 +109,16 @@ pub enum CpuShare {
     Proportional,
     /// All that the machine has
     Unlimited,
+}
+
+/// The clock of what waits for a time of day: retries and ages of events, delays of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ClockChoice {
+    /// The machine's
+    #[default]
+    System,
+    /// One that stands still until `lambd clock advance` moves it, for tests
+    Manual,
 }
 
 /// How much the daemon's own log says.

@@ -11,7 +11,7 @@ use super::limits::LimitFlags;
 use super::value::{
     Debugged, Document, NetworkChoice, account, base_url, region, runtime_root, substitution,
 };
-use super::{CpuShare, LogLevel, RuntimeDeprecation, RuntimeSubstitution};
+use super::{ClockChoice, CpuShare, LogLevel, RuntimeDeprecation, RuntimeSubstitution};
 use crate::ports::{RuntimeRoot, RuntimeSubstitutions, ServeArgs};
 
 /// Where AWS tools for local work already look.
@@ -91,6 +91,13 @@ pub struct ServeFlags {
 
     #[command(flatten)]
     pub(crate) runtimes: RuntimeFlags,
+
+    /// Clock of what waits for a time of day: retries and ages of events, delays and visibility of messages
+    ///
+    /// manual: it stands still, and `lambd clock advance` or POST /_lambd/clock moves it, so that a test need not wait.
+    /// Time limits of functions, their logs and all that is shown as a date stay on the machine's clock.
+    #[arg(long, value_name = "CLOCK", env = "LAMBD_CLOCK", value_enum, default_value_t)]
+    pub(crate) clock: ClockChoice,
 
     /// How much the daemon says about itself on stderr [default: info, with dev warn]
     #[arg(long, value_name = "LEVEL", env = "LAMBD_LOG_LEVEL", value_enum)]
@@ -274,6 +281,7 @@ impl ServeFlags {
             runtime_roots: self.runtimes.runtime_roots.clone(),
             debug: Vec::new(),
             java_runtime_client: self.runtimes.java_runtime_client.clone(),
+            clock: self.clock,
             log_level: self.log_level.unwrap_or(LogLevel::Info),
         }
     }

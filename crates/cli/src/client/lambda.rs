@@ -11,10 +11,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Client, ClientError, decoded, encoded};
+use super::{Client, ClientError, JSON, decoded, encoded};
 
 const FUNCTIONS: &str = "/2015-03-31/functions";
-const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 /// What a path segment or a query value may hold as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 

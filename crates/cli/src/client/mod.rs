@@ -3,6 +3,7 @@
 //! A connection per request costs a few tens of microseconds on the loopback interface, and there is
 //! no pool to keep alive across a daemon's restart.
 
+mod clock;
 mod error;
 mod lambda;
 mod logs;
@@ -25,6 +26,8 @@ pub(crate) use lambda::{
 };
 pub(crate) use logs::{FilterQuery, LoggedEvent};
 pub(crate) use sign::Credentials;
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 /// Calls one daemon in one region.
 #[derive(Debug, Clone)]

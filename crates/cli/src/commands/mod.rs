@@ -1,5 +1,6 @@
 //! One file per command. `lambd dev` has a module of its own.
 
+pub(crate) mod clock;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod functions;
