@@ -10,7 +10,10 @@
 //! | `credentials` | keys, and Signature Version 4                           |
 //! | `client`      | HTTP and HTTPS connections                              |
 //! | `fetch`       | getting what is published, unsigned, through proxies    |
+//! | `service`     | what services answer when they do not do what is asked  |
 //! | [`s3`]        | reading objects                                         |
+//! | [`sqs`]       | sending messages to queues                              |
+//! | [`lambda`]    | handing events to functions                             |
 //!
 //! HTTPS is rustls with ring and the machine's own certificates: what the operator's other programs trust, so does
 //! this, also on premises.
@@ -19,9 +22,13 @@ mod client;
 mod credentials;
 mod endpoint;
 mod fetch;
+pub mod lambda;
 pub mod s3;
+mod service;
+pub mod sqs;
 
 pub use client::{Client, OutboundError};
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, EndpointError};
 pub use fetch::{fetch, resolve};
+pub use service::ServiceError;
