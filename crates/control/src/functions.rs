@@ -225,6 +225,7 @@ pub(crate) fn snapshot(
         layers_dir,
         log_group: configuration.log_group.clone(),
         log_format: logging::format(configuration),
+        dead_letter: configuration.dead_letter.clone(),
     }
 }
 

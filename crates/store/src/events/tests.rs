@@ -50,9 +50,9 @@ async fn first(store: &Store, queue: i64, stage: EventStage) -> Vec<i64> {
 async fn events_wait_across_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let (queue, late) = store.push_event(&new("f", "late", 50)).await.unwrap_or_else(|e| panic!("{e}"));
-    let (_, early) = store.push_event(&new("f", "early", 10)).await.unwrap();
-    let (other, foreign) = store.push_event(&new("g", "foreign", 0)).await.unwrap();
+    let (queue, late) = store.push_event(new("f", "late", 50)).await.unwrap();
+    let (_, early) = store.push_event(new("f", "early", 10)).await.unwrap();
+    let (other, foreign) = store.push_event(new("g", "foreign", 0)).await.unwrap();
     store.pause_events(&target("g").scope, &target("g").name, true).await.unwrap();
     store.close().await;
     drop(store);
@@ -76,7 +76,7 @@ async fn events_wait_across_a_restart() {
     assert_eq!((row.state.function_errors, row.state.system_errors), (1, 2));
     assert_eq!(row.state.outcome.as_deref(), Some(&b"outcome"[..]));
     assert_eq!(row.state.last_error.map(|text| text.len()), Some(1000));
-    let (_, next) = store.push_event(&new("f", "next", 80)).await.unwrap();
+    let (_, next) = store.push_event(new("f", "next", 80)).await.unwrap();
     assert!(next > foreign, "identities are not used again");
 }
 
@@ -85,8 +85,8 @@ async fn events_wait_across_a_restart() {
 async fn a_damaged_event_stops_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let (queue, bad) = store.push_event(&new("f", "bad", 1)).await.unwrap();
-    let (_, good) = store.push_event(&new("f", "good", 2)).await.unwrap();
+    let (queue, bad) = store.push_event(new("f", "bad", 1)).await.unwrap();
+    let (_, good) = store.push_event(new("f", "good", 2)).await.unwrap();
     for damage in ["qualifier = '!'", "payload = 'text', request_id = x'ff'"] {
         let sql = sqlx::AssertSqlSafe(format!("UPDATE event SET stage = 0, {damage} WHERE seq = {bad}"));
         sqlx::raw_sql(sql).execute(&store.events.pool).await.unwrap();
@@ -104,10 +104,10 @@ async fn queues_are_counted_listed_trimmed_and_purged() {
     let store = open(dir.path()).await;
     let mut seqs = Vec::new();
     for number in 0..5 {
-        let (_, seq) = store.push_event(&new("f", &format!("id{number}"), number)).await.unwrap();
+        let (_, seq) = store.push_event(new("f", &format!("id{number}"), number)).await.unwrap();
         seqs.push(seq);
     }
-    let (queue, _) = store.push_event(&new("f", "waits", 9)).await.unwrap();
+    let (queue, _) = store.push_event(new("f", "waits", 9)).await.unwrap();
     for (number, seq) in seqs.iter().enumerate() {
         store.change_event(*seq, state(EventStage::Failed, 100 + number as i64)).await.unwrap();
     }
