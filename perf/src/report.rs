@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::asynchronous::Asynchronous;
 use crate::sandboxes::Sandboxes;
 use crate::stats::median;
 use crate::streaming::Streaming;
@@ -27,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) sandboxes: Option<Sandboxes>,
     /// The API of a daemon with many functions.
     pub(crate) api: Option<Api>,
+    /// Asynchronous events.
+    pub(crate) asynchronous: Option<Asynchronous>,
 }
 
 /// Something that echoes.
@@ -65,6 +68,7 @@ impl Report {
             uplinks: Vec::new(),
             streaming: None,
             sandboxes: None,
+            asynchronous: None,
             api: None,
         }
     }
@@ -78,6 +82,7 @@ impl Report {
         let parts = [
             self.streaming.as_ref().map(Streaming::table),
             self.sandboxes.as_ref().map(Sandboxes::table),
+            self.asynchronous.as_ref().map(Asynchronous::table),
             self.api.as_ref().map(Api::table),
         ];
         for part in parts {
@@ -156,6 +161,7 @@ impl Report {
             "idle_memory_mib": values(&self.memory),
             "idle_uplinks_mib": values(&self.uplinks),
             "streaming": self.streaming.as_ref().map(Streaming::json),
+            "asynchronous": self.asynchronous.as_ref().map(Asynchronous::json),
             "api": self.api.as_ref().map(Api::json),
             "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),
         });

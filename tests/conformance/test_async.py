@@ -1,10 +1,14 @@
 """Asynchronous invocation: safe from the 202 on."""
 
+import json
+import subprocess
+
 import pytest
 
 from harness import packages
 from harness.clients import boto
-from harness.daemon import wait_for
+from harness.daemon import program, wait_for
+from harness.events import act, shown
 from harness.functions import ROLE, Functions, python_runtime
 
 NOTE = "def handler(event, context):\n    print('got', event['id'], context.aws_request_id)\n"
@@ -95,3 +99,124 @@ def test_the_payload_limit(functions, wire, name, size, status):
     payload = b'"' + b"x" * (size - 2) + b'"'
     answer = wire.invoke(name, payload, {"X-Amz-Invocation-Type": "Event"})
     assert answer.status == status
+
+
+def test_w34_w35_by_the_cli(cli, functions, lambda_, logs, name):
+    """CORE-252, CORE-269, CORE-270: 202 and an empty answer; age and retries, then a destination beside them."""
+    functions.create(name, packages.package({"app.py": NOTE}), python_runtime())
+    answer = cli.json(
+        "lambda", "invoke", "--function-name", name, "--invocation-type", "Event",
+        "--cli-binary-format", "raw-in-base64-out", "--payload", '{"id": 34}', "response.json",
+    )  # fmt: skip
+    assert answer == {"StatusCode": 202}
+    assert (cli.home / "response.json").read_bytes() == b""
+    wait_for(lambda: "got 34" in "".join(messages(logs, name)), "the event to run")
+    cli.run(
+        "lambda", "put-function-event-invoke-config", "--function-name", name,
+        "--maximum-event-age-in-seconds", "3600", "--maximum-retry-attempts", "0",
+    )  # fmt: skip
+    queue = "arn:aws:sqs:us-east-1:000000000000:destination"
+    changed = cli.json(
+        "lambda", "update-function-event-invoke-config", "--function-name", name,
+        "--destination-config", json.dumps({"OnFailure": {"Destination": queue}}),
+    )  # fmt: skip
+    assert (changed["MaximumEventAgeInSeconds"], changed["MaximumRetryAttempts"]) == (3600, 0)
+    assert changed["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {"Destination": queue}}
+
+
+CONTEXT = "def handler(event, context):\n    print('context', context.client_context.custom['a'], context.invoked_function_arn)\n"
+
+
+def test_an_event_keeps_what_it_came_with(functions, lambda_, logs, name):
+    """Client context and qualifier are those of the request, across the queue."""
+    functions.create(name, packages.package({"app.py": CONTEXT}), python_runtime())
+    version = functions.publish(name)
+    context = "eyJjdXN0b20iOiB7ImEiOiAiYiJ9fQ=="  # {"custom": {"a": "b"}}
+    lambda_.invoke(
+        FunctionName=name, Qualifier=version, InvocationType="Event", ClientContext=context, Payload=b"{}"
+    )
+    line = wait_for(lambda: [m for m in messages(logs, name) if m.startswith("context")], "the event")[0]
+    assert line.split()[1] == "b" and line.split()[2].endswith(f":{name}:{version}")
+
+
+SELF = """
+import json, os, boto3
+def handler(event, context):
+    print("ran", event["n"], event["type"])
+    client = boto3.client("lambda")
+    payload = json.dumps({**event, "n": event["n"] + 1})
+    client.invoke(FunctionName=context.function_name, InvocationType=event["type"], Payload=payload)
+"""
+
+
+def chain(own_daemon, functions, logs, name):
+    def ran():
+        return [m for m in messages(logs, name) if m.startswith("ran ")]
+
+    functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 1, "type": "Event"}')
+    wait_for(lambda: shown(own_daemon, name)["failed"] == 1, "the loop to be stopped")
+    return len(ran())
+
+
+def test_a_function_that_invokes_itself_is_stopped(own_daemon, name):
+    """API-418, API-419: after sixteen runs in one chain of requests, unless it may."""
+    import boto3
+
+    client, logs = boto(own_daemon.url, "lambda"), boto(own_daemon.url, "logs")
+    functions = Functions(client)
+    site = str(__import__("pathlib").Path(boto3.__file__).resolve().parents[1])
+    functions.python(name, f"import sys\nsys.path.insert(0, {site!r})\n" + SELF, Timeout=60)
+    functions.client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    assert chain(own_daemon, functions, logs, name) == 16
+    metrics = shown(own_daemon, name)["metrics"]
+    assert metrics["RecursiveInvocationsDropped"] == 1
+    client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+    act(own_daemon, name, {"action": "replay"})
+    wait_for(lambda: sum(m.startswith("ran ") for m in messages(logs, name)) > 20, "the loop to go on")
+    client.delete_function(FunctionName=name)
+
+
+def test_an_operator_sees_and_steers_a_queue(own_daemon, name):
+    """`lambd events`: what waits, runs again and has failed; pause over a restart, purge, replay."""
+    functions = Functions(boto(own_daemon.url, "lambda"))
+    functions.python(name, FAIL)
+
+    def events(*arguments):
+        command = [program(), "events", *arguments, "--endpoint", own_daemon.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def send():
+        functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+
+    send()
+    wait_for(lambda: "retrying" in events(name), "the retry to be told")
+    told = json.loads(events(name, "--json"))
+    assert (told["queued"], told["events"][0]["lastError"], told["events"][0]["functionErrors"]) == (1, "no", 1)
+    assert told["metrics"]["AsyncEventsReceived"] == 1
+    events("pause", name)
+    send()
+    own_daemon.restart_after_kill()
+    told = json.loads(events(name, "-o", "json"))
+    assert told["paused"] and told["queued"] == 2 and told["inFlight"] == 0
+    assert "2 events removed" in events("purge", name)
+    functions.client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    events("resume", name)
+    send()
+    wait_for(lambda: json.loads(events(name, "--json"))["failed"] == 1, "the event to fail")
+    functions.recode(name, packages.package({"app.py": "def handler(event, context):\n    print('good')\n"}))
+    failed = json.loads(events(name, "--json"))["events"][0]["requestId"]
+    assert "1 events begun again" in events("replay", name, "--request-id", failed)
+    logs = boto(own_daemon.url, "logs")
+    wait_for(lambda: "good\n" in messages(logs, name), "the event to run again")
+    assert name in events()
+
+
+@pytest.mark.parametrize(
+    "action, content_type",
+    [({"action": "explode"}, "application/json"), ({"action": "purge"}, "text/plain"), ({"action": "pause", "x": 1}, "application/json")],
+)
+def test_other_actions_are_refused(daemon, name, action, content_type):
+    status, answer = act(daemon, name, action, content_type)
+    assert status == 400 and "expected" in answer["message"]

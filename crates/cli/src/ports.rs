@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::time::Duration;
 
 use lambd_types::{AccountId, Cidr, FunctionName, NetworkPolicy, Region, limits};
 
@@ -150,6 +151,8 @@ pub struct ServeArgs {
     pub s3_endpoint: Option<String>,
     /// Where trace segments are handed on to.
     pub xray_daemon: Option<SocketAddr>,
+    /// How asynchronous events are treated.
+    pub events: EventChoices,
     /// What each account may have in each region.
     pub limits: AccountLimits,
     /// What to do about a function whose runtime version is not installed.
@@ -166,6 +169,25 @@ pub struct ServeArgs {
     pub clock: ClockChoice,
     /// How much the daemon's own log says.
     pub log_level: LogLevel,
+}
+
+/// How asynchronous events are treated. Endpoints are URLs, in which `{region}` may stand for the region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventChoices {
+    /// Waits before the attempts after a function error.
+    pub retry_delays: Vec<Duration>,
+    /// First wait after throttling or a fault.
+    pub backoff: Duration,
+    /// Longest such wait.
+    pub backoff_max: Duration,
+    /// Age at which an event is given up.
+    pub max_age: Duration,
+    /// Where queues are; `None` for the daemon itself.
+    pub sqs_endpoint: Option<String>,
+    /// Where topics are; `None` for the daemon itself.
+    pub sns_endpoint: Option<String>,
+    /// Where event buses are, if anywhere.
+    pub eventbridge_endpoint: Option<String>,
 }
 
 /// Limits of an account in a region. Sizes are in bytes.

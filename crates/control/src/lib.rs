@@ -9,6 +9,7 @@ mod checks;
 mod condition;
 mod context;
 mod download;
+mod event_settings;
 mod functions;
 mod layer_policy;
 mod logging;
@@ -31,6 +32,7 @@ mod uploads;
 
 pub use context::{Control, LookupError};
 pub use download::DownloadService;
+pub use event_settings::EventSettings;
 pub use options::{ControlOptions, RuntimeDeprecation};
 pub use service::LambdaService;
 pub use snapshots::Found;

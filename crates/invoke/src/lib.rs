@@ -21,9 +21,7 @@ mod provisioning;
 mod retiring;
 mod turns;
 
-pub use asynchronous::{
-    AsyncParts, AsyncQueue, Counters, Measured, QueueError, QueueReport, QueuedReport,
-};
+pub use asynchronous::{AsyncParts, AsyncQueue, Counters, Measured, QueueError, QueueReport, QueuedReport};
 pub use error::InvokeError;
 pub use invoker::Invoker;
 pub use machine::provisioned::{Allocation, Failure, Wanted};

@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, RuntimeDeprecation, ServeArgs, StartError};
+use lambd_cli::{
+    BoxFuture, CpuShare, Daemon, EventChoices, RunningDaemon, RuntimeDeprecation, ServeArgs, StartError,
+};
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
-use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
+use lambd_invoke::{AsyncParts, AsyncQueue, Counters, InvokeOptions, Invoker, RetryPolicy};
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
@@ -23,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock::{ChosenClock, ClockService};
+use crate::events::EventsService;
 use crate::health::HealthService;
 use crate::runtimes::{self, Others};
 use crate::shared::Shared;
@@ -127,9 +130,23 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
     let traces = Traces::start(args.xray_daemon).await.map_err(part)?;
+    let objects = objects(args.s3_endpoint)?;
+    let credentials = Credentials::from_env(|name| std::env::var(name).ok());
+    let destinations = wiring::destinations::OutboundDestinations::new(
+        endpoint,
+        wiring::destinations::Elsewhere {
+            sqs: args.events.sqs_endpoint.clone(),
+            sns: args.events.sns_endpoint.clone(),
+            eventbridge: args.events.eventbridge_endpoint.clone(),
+            objects: objects.clone(),
+        },
+        credentials.clone(),
+        clock.clone(),
+    )
+    .map_err(part)?;
     let options = ControlOptions {
-        objects: objects(args.s3_endpoint)?,
-        objects_credentials: Credentials::from_env(|name| std::env::var(name).ok()),
+        objects,
+        objects_credentials: credentials,
         network: network.rules.clone(),
         runtime_deprecation: match args.runtime_deprecation {
             RuntimeDeprecation::Off => lambd_control::RuntimeDeprecation::Off,
@@ -144,6 +161,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let control = Control::new(store.clone(), clock.clone(), options);
 
     let waiting_clock = ChosenClock::new(args.clock);
+    let (counters, queue_shown) = (Arc::new(Counters::default()), Arc::new(OnceLock::new()));
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
@@ -152,6 +170,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
         Arc::new(ClockService(waiting_clock.clone())),
+        Arc::new(EventsService { queue: queue_shown.clone(), counters: counters.clone() }),
     ];
     let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
     let server = Server::new(Router::new(services), defaults);
@@ -178,19 +197,24 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
             DEBUGGED_IDLE
         },
         one_at_a_time,
+        retry: retry_policy(&args.events),
+        delivery_age: millis(args.events.max_age),
         ..InvokeOptions::default()
     };
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
     for (scope, name, reserved) in store.reservations().await.map_err(part)? {
         invoker.reserve(&scope, &name, Some(reserved.0 as usize));
     }
-    let queue = Arc::new(AsyncQueue::start(
-        Arc::new(wiring::events::StoredEvents { store: store.clone(), logs: log_writer.clone() }),
-        Arc::new(wiring::events::ControlFunctions(control.clone())),
-        invoker.clone(),
-        waiting_clock.shared(),
-        options,
-    ));
+    let queue = AsyncParts {
+        store: Arc::new(wiring::events::StoredEvents { store: store.clone(), logs: log_writer.clone() }),
+        functions: Arc::new(wiring::events::ControlFunctions(control.clone())),
+        invoker: invoker.clone(),
+        destinations: Arc::new(destinations),
+        metrics: counters,
+        clock: waiting_clock.shared(),
+    };
+    let queue = Arc::new(AsyncQueue::start(queue, options).await.map_err(part)?);
+    let _ = queue_shown.set(queue.clone());
     control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));
 
     control.provision_all().await.map_err(part)?;
@@ -217,6 +241,19 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+fn retry_policy(events: &EventChoices) -> RetryPolicy {
+    RetryPolicy {
+        after_function_error: events.retry_delays.iter().copied().map(millis).collect(),
+        backoff_first: millis(events.backoff),
+        backoff_max: millis(events.backoff_max),
+        max_age: millis(events.max_age),
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Listens for those who debug functions.

@@ -58,13 +58,16 @@ mod tests {
 
     #[test]
     fn each_entry_is_counted() {
-        let mut header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0".to_owned();
+        let mut header =
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0".to_owned();
         for expected in 0..=RECURSION_LIMIT {
             let (next, before) = entered(&header, ARN);
             assert_eq!(before, expected);
             header = entered(&next, "arn:other").0;
         }
-        assert!(header.starts_with("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;"));
+        assert!(
+            header.starts_with("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;")
+        );
         assert_eq!(header.matches("Lineage=").count(), 1);
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Cidr, Region};
 
+use super::events::EventFlags;
 use super::isolation::IsolationFlags;
 use super::limits::LimitFlags;
 use super::value::{
@@ -85,6 +86,9 @@ pub struct ServeFlags {
     /// X-Ray daemon, or a collector with its interface, to which functions' trace segments are handed on
     #[arg(long, value_name = "ADDR", env = "LAMBD_XRAY_DAEMON")]
     pub(crate) xray_daemon: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) events: EventFlags,
 
     #[command(flatten)]
     pub(crate) limits: LimitFlags,
@@ -275,6 +279,7 @@ impl ServeFlags {
             denied_networks: self.denied_networks.clone(),
             s3_endpoint: self.s3_endpoint.clone(),
             xray_daemon: self.xray_daemon,
+            events: self.events.choices(),
             limits: self.limits.limits(),
             runtime_substitution: self.runtimes.substitutions(),
             runtime_deprecation: self.runtimes.runtime_deprecation,

@@ -133,6 +133,7 @@ fn defaults(target: &Target) -> Configuration {
         json_log: None,
         architecture: machine_architecture(),
         layers: Vec::new(),
+        dead_letter: None,
     }
 }
 

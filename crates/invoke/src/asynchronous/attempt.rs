@@ -9,9 +9,9 @@ use lambd_types::{FunctionSnapshot, UnixMillis, function_arn, lineage};
 use super::lanes::Signal;
 use super::outcome::{Condition, Ended, Outcome, Told};
 use super::{InProgress, Inner};
+use crate::InvokeError;
 use crate::machine::retry::{Attempt, Next};
 use crate::ports::{EventSettings, FunctionQueue, Metric, PortError, Progress, QueuedEvent, Stage};
-use crate::InvokeError;
 
 /// What follows.
 #[derive(Debug)]

@@ -5,14 +5,13 @@ use std::sync::atomic::Ordering;
 
 use lambd_types::invocation::Event;
 use lambd_types::{
-    FunctionRef, FunctionTarget, Qualifier, RequestId, Scope, UnixMillis, Version, function_arn, limits, lineage,
+    FunctionRef, FunctionTarget, Qualifier, RequestId, Scope, UnixMillis, Version, function_arn, limits,
+    lineage,
 };
 
 use super::outcome::{Outcome, Told, qualified_arn};
 use super::{InProgress, Inner};
-use crate::ports::{
-    Content, DeliveryError, FunctionQueue, Metric, Parcel, Progress, QueuedEvent, Stage,
-};
+use crate::ports::{Content, DeliveryError, FunctionQueue, Metric, Parcel, Progress, QueuedEvent, Stage};
 
 /// Who sends records to functions.
 const CALLER: &str = "lambda.amazonaws.com";

@@ -170,7 +170,13 @@ impl Lanes {
     }
 
     /// An event of the lane is in the store for later.
-    pub(crate) fn later(&mut self, key: LaneKey, owner: &Arc<FunctionQueue>, due: UnixMillis, now: UnixMillis) {
+    pub(crate) fn later(
+        &mut self,
+        key: LaneKey,
+        owner: &Arc<FunctionQueue>,
+        due: UnixMillis,
+        now: UnixMillis,
+    ) {
         let lane = self.lane(key, owner);
         lane.news = true;
         lane.next_due = Some(lane.next_due.map_or(due, |at| at.min(due)));

@@ -176,9 +176,7 @@ impl Inner {
 
     fn queue(&self, id: i64, scope: &Scope, name: &FunctionName) -> Arc<FunctionQueue> {
         let mut queues = self.queues();
-        let made = || {
-            Arc::new(FunctionQueue { id, scope: scope.clone(), name: name.clone(), paused: false })
-        };
+        let made = || Arc::new(FunctionQueue { id, scope: scope.clone(), name: name.clone(), paused: false });
         queues.entry((scope.clone(), name.clone())).or_insert_with(made).clone()
     }
 

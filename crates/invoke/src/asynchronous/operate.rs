@@ -60,11 +60,8 @@ impl AsyncQueue {
     /// is in progress goes on to the end of its attempt.
     pub async fn purge(&self, scope: &Scope, name: &FunctionName, failed: bool) -> Result<u64, PortError> {
         let Some(id) = self.id(scope, name) else { return Ok(0) };
-        let stages: &[Stage] = if failed {
-            &[Stage::Failed, Stage::Unreadable]
-        } else {
-            &[Stage::Invoke, Stage::Deliver]
-        };
+        let stages: &[Stage] =
+            if failed { &[Stage::Failed, Stage::Unreadable] } else { &[Stage::Invoke, Stage::Deliver] };
         let mut purged = 0;
         for stage in stages {
             purged += self.inner.parts.store.purge(id, *stage).await?;
@@ -80,7 +77,9 @@ impl AsyncQueue {
         request_id: Option<&str>,
     ) -> Result<u64, PortError> {
         let Some(id) = self.id(scope, name) else { return Ok(0) };
-        let Some(queue) = self.inner.queues().get(&(scope.clone(), name.clone())).cloned() else { return Ok(0) };
+        let Some(queue) = self.inner.queues().get(&(scope.clone(), name.clone())).cloned() else {
+            return Ok(0);
+        };
         let store = &self.inner.parts.store;
         let failed = store.list(id, Stage::Failed, self.inner.options.failed_events_kept).await?;
         let chosen = failed.into_iter().filter(|e| request_id.is_none_or(|wanted| e.request_id == wanted));

@@ -102,7 +102,8 @@ impl Outcome {
             Ended::Loop => {
                 outcome.status = Some(400);
                 outcome.function_error = Some("RecursiveInvocationException".to_owned());
-                outcome.message = "Function not invoked. It has caused itself too often: a recursive loop".to_owned();
+                outcome.message =
+                    "Function not invoked. It has caused itself too often: a recursive loop".to_owned();
             }
             Ended::Gone => {
                 outcome.status = Some(404);
@@ -131,7 +132,9 @@ impl Outcome {
     pub(crate) fn record(&self, new: &NewEvent) -> String {
         let raw = |text: &str| -> Box<RawValue> {
             // What is not JSON is told as a text.
-            RawValue::from_string(text.to_owned()).or_else(|_| serde_json::value::to_raw_value(text)).unwrap_or_default()
+            RawValue::from_string(text.to_owned())
+                .or_else(|_| serde_json::value::to_raw_value(text))
+                .unwrap_or_default()
         };
         let request = String::from_utf8_lossy(&new.event.payload);
         let record = Record {

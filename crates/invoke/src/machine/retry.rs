@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn limits_of_a_function_are_kept() {
         let policy = RetryPolicy::default();
-        let within = |retries, max_age| policy.within(&EventSettings { retries, max_age, ..EventSettings::default() });
+        let within =
+            |retries, max_age| policy.within(&EventSettings { retries, max_age, ..EventSettings::default() });
         let first =
             |p: RetryPolicy, now| p.next(Attempt::FunctionError, 0, 0, UnixMillis(0), UnixMillis(now));
         assert_eq!(first(within(Some(0), None), 0), Next::GiveUpRetries);
