@@ -1,5 +1,6 @@
 """Asynchronous invocation: safe from the 202 on."""
 
+import hashlib
 import json
 import subprocess
 
@@ -9,7 +10,7 @@ from harness import packages
 from harness.clients import boto
 from harness.daemon import program, wait_for
 from harness.events import act, shown
-from harness.functions import ROLE, Functions, python_runtime
+from harness.functions import ROLE, Functions, arn, python_runtime
 
 NOTE = "def handler(event, context):\n    print('got', event['id'], context.aws_request_id)\n"
 FAIL = "def handler(event, context):\n    print('failing')\n    raise ValueError('no')\n"
@@ -106,7 +107,7 @@ def test_w34_w35_by_the_cli(cli, functions, lambda_, logs, name):
     functions.create(name, packages.package({"app.py": NOTE}), python_runtime())
     answer = cli.json(
         "lambda", "invoke", "--function-name", name, "--invocation-type", "Event",
-        "--cli-binary-format", "raw-in-base64-out", "--payload", '{"id": 34}', "response.json",
+        "--payload", '{"id": 34}', "response.json",
     )  # fmt: skip
     assert answer == {"StatusCode": 202}
     assert (cli.home / "response.json").read_bytes() == b""
@@ -139,41 +140,55 @@ def test_an_event_keeps_what_it_came_with(functions, lambda_, logs, name):
     assert line.split()[1] == "b" and line.split()[2].endswith(f":{name}:{version}")
 
 
+# What an SDK does inside a function: it hands the trace header on.
 SELF = """
-import json, os, boto3
+import json, os, urllib.request
 def handler(event, context):
-    print("ran", event["n"], event["type"])
-    client = boto3.client("lambda")
-    payload = json.dumps({**event, "n": event["n"] + 1})
-    client.invoke(FunctionName=context.function_name, InvocationType=event["type"], Payload=payload)
+    print("ran", event["n"])
+    payload = json.dumps({"n": event["n"] + 1}).encode()
+    path = f"/2015-03-31/functions/{context.function_name}/invocations"
+    headers = {"X-Amzn-Trace-Id": os.environ["_X_AMZN_TRACE_ID"], "X-Amz-Invocation-Type": event.get("type", "Event")}
+    urllib.request.urlopen(urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + path, payload, headers)).read()
 """
-
-
-def chain(own_daemon, functions, logs, name):
-    def ran():
-        return [m for m in messages(logs, name) if m.startswith("ran ")]
-
-    functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 1, "type": "Event"}')
-    wait_for(lambda: shown(own_daemon, name)["failed"] == 1, "the loop to be stopped")
-    return len(ran())
 
 
 def test_a_function_that_invokes_itself_is_stopped(own_daemon, name):
     """API-418, API-419: after sixteen runs in one chain of requests, unless it may."""
-    import boto3
-
     client, logs = boto(own_daemon.url, "lambda"), boto(own_daemon.url, "logs")
     functions = Functions(client)
-    site = str(__import__("pathlib").Path(boto3.__file__).resolve().parents[1])
-    functions.python(name, f"import sys\nsys.path.insert(0, {site!r})\n" + SELF, Timeout=60)
-    functions.client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
-    assert chain(own_daemon, functions, logs, name) == 16
-    metrics = shown(own_daemon, name)["metrics"]
-    assert metrics["RecursiveInvocationsDropped"] == 1
+    functions.python(name, SELF)
+
+    def ran():
+        return sum(message.startswith("ran ") for message in messages(logs, name))
+
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 1}')
+    found = wait_for(lambda: (s := shown(own_daemon, name)) and s["failed"] == 1 and s, "the loop to be stopped")
+    assert ran() == 16
+    assert found["metrics"]["RecursiveInvocationsDropped"] == 1
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=" + lineage(name, 16)
+    with pytest.raises(client.exceptions.ClientError, match="RecursiveInvocationException"):
+        invoke_with_trace(client, name, trace)
     client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
-    act(own_daemon, name, {"action": "replay"})
-    wait_for(lambda: sum(m.startswith("ran ") for m in messages(logs, name)) > 20, "the loop to go on")
+    assert act(own_daemon, name, {"action": "replay"})[1]["events"] == 1
+    wait_for(lambda: ran() > 20, "the loop to go on")
     client.delete_function(FunctionName=name)
+
+
+def lineage(name, count):
+    """The field of the trace header, as documented in docs/async.md."""
+    return f"{hashlib.sha256(arn(name).encode()).hexdigest()[:8]}:{count}"
+
+
+def invoke_with_trace(client, name, trace):
+    def add(request, **_):
+        request.headers["X-Amzn-Trace-Id"] = trace
+
+    client.meta.events.register("before-sign.lambda.Invoke", add)
+    try:
+        return client.invoke(FunctionName=name, Payload=b'{"n": 1}')
+    finally:
+        client.meta.events.unregister("before-sign.lambda.Invoke", add)
 
 
 def test_an_operator_sees_and_steers_a_queue(own_daemon, name):

@@ -93,15 +93,16 @@ def test_w36_a_success_goes_to_a_bus_and_a_failure_to_a_queue(world, functions, 
     failures, url = queue(foreign, f"{name}-failures")
     successes, success_url = queue(foreign, f"{name}-successes")
     bus = foreign("events").create_event_bus(Name=name)["EventBusArn"]
-    foreign("events").put_rule(Name=name, EventBusName=name, EventPattern='{"source": ["lambda"]}')
-    foreign("events").put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "1", "Arn": successes}])
     create(functions, name, success=bus, failure=failures)
+    send(functions, name, {"id": 0})
+    wait_for(lambda: (s := shown(world, name))["queued"] + s["delivering"] == 0, "moto's bus to take the event")
+    assert "DestinationDeliveryFailures" not in shown(world, name)["metrics"]
 
+    functions.client.update_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": successes}}
+    )
     request_id = send(functions, name, {"id": 1})
-    event = json.loads(received(foreign, success_url)["Body"])
-    assert event["detail-type"] == "Lambda Function Invocation Result - Success"
-    assert event["resources"] == [bus, f"{arn(name)}:$LATEST"]
-    record = event["detail"]
+    record = json.loads(received(foreign, success_url)["Body"])
     assert record["requestContext"] == {
         "requestId": request_id,
         "functionArn": f"{arn(name)}:$LATEST",
@@ -203,6 +204,13 @@ def test_a_function_gets_the_records_of_another(world, functions, name):
     found = json.loads(wait_for(record, "the record"))
     assert found["requestContext"]["requestId"] == request_id
     assert found["responsePayload"] == {"got": {"id": 7}}
+
+
+def test_a_bus_that_is_not_there_is_told(world, functions, name):
+    """moto's bus refuses an event for a bus that it does not have, so the one above was taken by its bus."""
+    create(functions, name, success=f"arn:aws:events:{REGION}:{FOREIGN}:event-bus/no-such-bus")
+    send(functions, name, {"id": 1})
+    wait_for(lambda: shown(world, name)["metrics"].get("DestinationDeliveryFailures") == 1, "the refusal")
 
 
 def test_what_cannot_be_delivered_is_counted_and_stops_nothing(world, functions, name):

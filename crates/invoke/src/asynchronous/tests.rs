@@ -443,6 +443,7 @@ async fn outcomes_are_told() {
     s.push("f", "1").await;
     s.settle().await;
     s.push("f", "\"fail\"").await;
+    s.settle().await;
     s.push("gone", "2").await;
     s.settle().await;
     assert_eq!(s.waiting(), 0);
@@ -498,7 +499,8 @@ async fn a_loop_of_functions_is_stopped() {
     assert_eq!(s.count("f", Metric::RecursiveInvocationsDropped), 1);
     assert!(s.world.traces.lock().unwrap()[15].ends_with(":16"));
 
-    s.settings(EventSettings { may_recurse: true, ..s.world.settings.lock().unwrap().clone() });
+    let before = s.world.settings.lock().unwrap().clone();
+    s.settings(EventSettings { may_recurse: true, ..before });
     assert_eq!(s.queue.replay(&target.scope, &target.name, None).await.unwrap(), 1);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(s.runs() > 20, "{}", s.runs());
