@@ -15,6 +15,7 @@ use lambd_invoke::{AsyncParts, AsyncQueue, Counters, InvokeOptions, Invoker, Ret
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::s3::Objects;
 use lambd_outbound::{Client, Credentials};
+use lambd_queue::{QueueHandle, QueueOptions, Queues};
 use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
 use lambd_store::packages::UnpackLimits;
@@ -162,11 +163,14 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let waiting_clock = ChosenClock::new(args.clock);
     let (counters, queue_shown) = (Arc::new(Counters::default()), Arc::new(OnceLock::new()));
+    let (queue_service, queues) =
+        Queues::start(store.clone(), waiting_clock.shared(), QueueOptions::default()).await.map_err(part)?;
     let services: Vec<Arc<dyn AwsService>> = vec![
         Arc::new(LambdaService::new(control.clone())),
         logs_service,
         Arc::new(IamService::new(store.clone(), clock.clone())),
         Arc::new(StsService::new()),
+        queue_service,
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
         Arc::new(ClockService(waiting_clock.clone())),
@@ -231,8 +235,19 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     spawner.decided().await;
     let in_force = isolation::describe(&isolation, &spawner.limits());
     let watch = tokio::spawn(end_with(spawner.clone())).abort_handle();
-    let parts =
-        Parts { stop_serving, serving, queue, invoker, observe, traces, spawner, watch, store, beside };
+    let parts = Parts {
+        stop_serving,
+        serving,
+        queue,
+        queues,
+        invoker,
+        observe,
+        traces,
+        spawner,
+        watch,
+        store,
+        beside,
+    };
     Ok(RunningDaemon {
         endpoint,
         isolation: in_force,
@@ -300,6 +315,7 @@ struct Parts {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     queue: Arc<AsyncQueue>,
+    queues: QueueHandle,
     invoker: Invoker,
     observe: ObserveHandle,
     traces: Traces,
@@ -312,6 +328,7 @@ struct Parts {
 impl Parts {
     async fn stop(self) {
         let _ = self.stop_serving.send(());
+        self.queues.end_waits();
         let (served, ()) = tokio::join!(self.serving, self.queue.stop(GRACE));
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
@@ -324,6 +341,7 @@ impl Parts {
             tracing::info!(segments = self.traces.segments(), "trace segments came from functions");
         }
         self.observe.shutdown().await;
+        self.queues.shutdown().await;
         self.store.close().await;
         if let Some(beside) = &self.beside
             && let Err(error) = lambd_sandbox::remove_tree(beside.path())

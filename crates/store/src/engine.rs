@@ -11,7 +11,9 @@ use sqlx::sqlite::{
 use crate::DataDir;
 use crate::datadir::prepare_database;
 use crate::events::{self, Events};
+use crate::group_commit::GroupCommit;
 use crate::packages::Packages;
+use crate::queues::QueueWrite;
 
 /// The database said no.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,8 @@ pub struct Store {
     pub(crate) main: SqlitePool,
     pub(crate) logs: SqlitePool,
     pub(crate) events: Events,
+    pub(crate) queues: SqlitePool,
+    pub(crate) queue_writes: GroupCommit<QueueWrite>,
     packages: Packages,
     dir: DataDir,
 }
@@ -89,6 +93,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
 const EVENTS_MIGRATIONS: &[&str] = &[include_str!("../migrations/events/0001.sql")];
+const QUEUES_MIGRATIONS: &[&str] = &[include_str!("../migrations/queues/0001.sql")];
 
 impl Store {
     /// Opens (or creates) the databases in `dir` and migrates them.
@@ -102,7 +107,10 @@ impl Store {
         events::adopt(&main, &events).await?;
         let events = Events::start(events).await?;
         let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
-        Ok(Self { main, logs, events, packages, dir })
+        let queues =
+            open_database(&dir.path().join("queues.db"), SqliteSynchronous::Full, QUEUES_MIGRATIONS).await?;
+        let queue_writes = GroupCommit::start(queues.clone());
+        Ok(Self { main, logs, events, queues, queue_writes, packages, dir })
     }
 
     /// The code packages.
@@ -120,6 +128,7 @@ impl Store {
         self.main.close().await;
         self.logs.close().await;
         self.events.pool.close().await;
+        self.queues.close().await;
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the API does often costs the same whatever is stored: the same statements, as many rows, and every table
 //! entered through an index by more than account and region. No clock is involved.
 
+mod statements;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt::Write as _;
 
 use lambd_store::attached::{Holder, ReservedConcurrency};
 use lambd_store::functions::{
@@ -15,64 +16,7 @@ use lambd_types::{
     Version,
 };
 use sqlx::{Connection as _, Row as _, SqliteConnection};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
-
-/// A statement that was executed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Executed {
-    sql: String,
-    rows: u64,
-}
-
-static EXECUTED: Mutex<Vec<Executed>> = Mutex::new(Vec::new());
-
-fn executed() -> MutexGuard<'static, Vec<Executed>> {
-    EXECUTED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Collects what the database's driver tells about statements.
-struct Statements;
-
-impl Subscriber for Statements {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "sqlx::query"
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut found = Executed::default();
-        event.record(&mut found);
-        executed().push(found);
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Visit for Executed {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        // A short statement is told in the summary alone.
-        match field.name() {
-            "summary" if self.sql.is_empty() => self.sql = value.to_owned(),
-            "db.statement" if !value.is_empty() => self.sql = value.trim().to_owned(),
-            _ => {}
-        }
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "rows_returned" {
-            self.rows = value;
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
-}
+use statements::{Executed, executed};
 
 fn scope() -> Scope {
     Scope { account: AccountId::default_local(), region: Region::default_local() }
@@ -179,7 +123,7 @@ async fn requests(store: &Store) -> Vec<(&'static str, Vec<Executed>)> {
 
 #[tokio::test]
 async fn requests_cost_the_same_whatever_is_stored() {
-    tracing::subscriber::set_global_default(Statements).unwrap();
+    statements::collect();
     let mut seen = Vec::new();
     for functions in [10, 60] {
         let dir = tempfile::tempdir().unwrap();

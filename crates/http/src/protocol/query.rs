@@ -42,6 +42,11 @@ impl Params {
         self.get(name)?.parse().ok()
     }
 
+    /// All members, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter()
+    }
+
     /// The name of the operation; empty when there is none.
     pub fn action(&self) -> &str {
         self.get("Action").unwrap_or_default()
