@@ -132,7 +132,7 @@ def test_w36_a_success_goes_to_a_bus_and_a_failure_to_a_queue(world, functions, 
 
 
 def test_w37_a_dead_letter_queue_gets_the_event(world, functions, foreign, tmp_path, name):
-    """CORE-272 to CORE-277, CORE-259, API-105.2, API-206: by the AWS CLI, and locked in a version."""
+    """CORE-272, CORE-273, CORE-276, CORE-277, CORE-259, API-105.2, API-148.2, API-206: by the AWS CLI, and locked in a version."""
     target, url = queue(foreign, name)
     functions.python(name, HANDLER)
     cli = Cli(world.url, tmp_path)
