@@ -162,3 +162,28 @@ async fn the_first_events_are_a_range_of_an_index() {
         assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{plan:?}");
     }
 }
+
+/// A disk that is full refuses what is new, and keeps what is there; with room again it goes on.
+#[tokio::test]
+async fn a_full_disk_refuses_events_and_loses_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let limit = async |pages: u32| {
+        let (mut a, mut b) =
+            (store.events.pool.acquire().await.unwrap(), store.events.pool.acquire().await.unwrap());
+        for connection in [&mut a, &mut b] {
+            let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+            sqlx::raw_sql(sql).execute(&mut **connection).await.unwrap();
+        }
+    };
+    let (queue, kept) = store.push_event(new("f", "kept", 1)).await.unwrap();
+    limit(40).await;
+    let mut large = new("f", "large", 2);
+    large.event.payload = vec![b'1'; 1 << 20].into();
+    let refused = store.push_event(large.clone()).await.unwrap_err();
+    assert!(refused.is_disk_full(), "{refused:?}");
+    assert_eq!(first(&store, queue, EventStage::Invoke).await, [kept]);
+    limit(100_000).await;
+    let (_, next) = store.push_event(large).await.unwrap();
+    assert_eq!(first(&store, queue, EventStage::Invoke).await, [kept, next]);
+}
