@@ -15,6 +15,9 @@ mod daemon;
 mod error;
 mod floor;
 mod lambda;
+mod languages;
+mod least;
+mod markdown;
 mod options;
 mod packages;
 mod report;
@@ -32,6 +35,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((task, [])) if task == floor::TASK => floor::serve(),
+        Some((task, [])) if task == least::EMPTY => Ok(()),
+        Some((task, [])) if task == least::ECHO => least::echo(),
+        Some((task, [file])) if task == "markdown" => {
+            markdown::of_file(file.as_ref()).map(|text| print!("{text}"))
+        }
         Some((task, rest)) if task == "run" => Options::parse(rest).and_then(|options| measure(&options)),
         _ => Err(Error::Usage(options::USAGE.to_owned())),
     };

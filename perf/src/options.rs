@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::error::Error;
 
 pub(crate) const USAGE: &str =
-    "usage: lambd-perf run --lambd PROGRAM --sandbox-helper PROGRAM --rust ZIP --python ZIP --node ZIP --json FILE [--quick] [--api-only]
+    "usage: lambd-perf run --lambd PROGRAM --sandbox-helper PROGRAM --rust ZIP --python ZIP --node ZIP --languages FILE --json FILE [--quick] [--api-only | --languages-only]
+       lambd-perf markdown FILE
 (cargo xtask bench builds all of these and calls this)";
 
 /// What to measure and for how long.
@@ -17,10 +18,14 @@ pub(crate) struct Options {
     pub(crate) rust: PathBuf,
     pub(crate) python: PathBuf,
     pub(crate) node: PathBuf,
+    /// How each language is started.
+    pub(crate) languages: PathBuf,
     pub(crate) json: PathBuf,
     pub(crate) quick: bool,
     /// Nothing but the API of daemons with functions.
     pub(crate) api_only: bool,
+    /// Nothing but runtimes without a sandbox.
+    pub(crate) languages_only: bool,
 }
 
 /// The amount of work of one run.
@@ -43,34 +48,45 @@ pub(crate) struct Plan {
     pub(crate) api_requests: usize,
     /// Functions with large packages.
     pub(crate) packages: usize,
+    /// Starts of each program of a language in a round.
+    pub(crate) language_starts: usize,
+    /// Events of each in a round, and as many before they are counted.
+    pub(crate) language_events: usize,
 }
 
 impl Options {
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, Error> {
         let usage = |what: String| Error::Usage(format!("{what}\n{USAGE}"));
         let mut values = std::collections::HashMap::new();
-        let (mut quick, mut api_only) = (false, false);
+        let (mut quick, mut api_only, mut languages_only) = (false, false, false);
         let mut rest = arguments.iter();
         while let Some(flag) = rest.next() {
             if flag == "--quick" {
                 quick = true;
             } else if flag == "--api-only" {
                 api_only = true;
+            } else if flag == "--languages-only" {
+                languages_only = true;
             } else {
                 let value = rest.next().ok_or_else(|| usage(format!("{flag} needs a value")))?;
                 values.insert(flag.as_str(), PathBuf::from(value));
             }
         }
         let mut take = |flag: &str| values.remove(flag).ok_or_else(|| usage(format!("{flag} is missing")));
+        let (languages, json) = (take("--languages")?, take("--json")?);
+        // Languages need nothing of lambd's.
+        let mut take = |flag: &str| if languages_only { Ok(PathBuf::new()) } else { take(flag) };
         let options = Self {
             lambd: take("--lambd")?,
             sandbox_helper: take("--sandbox-helper")?,
             rust: take("--rust")?,
             python: take("--python")?,
             node: take("--node")?,
-            json: take("--json")?,
+            languages,
+            json,
             quick,
             api_only,
+            languages_only,
         };
         match values.keys().next() {
             Some(extra) => Err(usage(format!("no option {extra}"))),
@@ -90,6 +106,8 @@ impl Options {
                 functions: 1000,
                 api_requests: 200,
                 packages: 3,
+                language_starts: 3,
+                language_events: 200,
             }
         } else {
             Plan {
@@ -102,6 +120,8 @@ impl Options {
                 functions: 10_000,
                 api_requests: 1000,
                 packages: 10,
+                language_starts: 8,
+                language_events: 1000,
             }
         }
     }
@@ -114,11 +134,13 @@ mod tests {
     #[test]
     fn every_path_is_required_and_nothing_else_is_taken() {
         let parse = |line: &str| Options::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        let all = "--lambd l --sandbox-helper s --rust r --python p --node n --json j";
+        let all = "--lambd l --sandbox-helper s --rust r --python p --node n --languages x --json j";
         assert!(parse(all).is_ok_and(|options| !options.quick));
         assert!(parse(&format!("{all} --quick")).is_ok_and(|options| options.quick && !options.api_only));
         assert!(parse(&format!("{all} --api-only")).is_ok_and(|options| options.api_only));
         assert!(parse(&format!("{all} --fast yes")).is_err());
         assert!(parse("--lambd l --rust r").is_err());
+        assert!(parse("--languages x --json j").is_err());
+        assert!(parse("--languages x --json j --languages-only").is_ok_and(|options| options.languages_only));
     }
 }

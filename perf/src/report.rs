@@ -1,19 +1,26 @@
 //! What was measured, as a table for people and JSON for programs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::asynchronous::Asynchronous;
+use crate::languages::Languages;
 use crate::sandboxes::Sandboxes;
 use crate::stats::median;
 use crate::streaming::Streaming;
+
+/// More than this is told.
+const BUSY: f64 = 0.1;
 
 /// All results of a run; each list has one value per measurement.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) quick: bool,
+    /// The part of the processors that others took before this began: next to none where numbers are to be taken.
+    pub(crate) busy: Option<f64>,
     /// The floor first.
     pub(crate) targets: Vec<Target>,
     /// Milliseconds from starting the process to the first good answer.
@@ -30,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) api: Option<Api>,
     /// Asynchronous events.
     pub(crate) asynchronous: Option<Asynchronous>,
+    /// Runtimes without a sandbox.
+    pub(crate) languages: Option<Languages>,
 }
 
 /// Something that echoes.
@@ -62,6 +71,7 @@ impl Report {
     pub(crate) fn new(quick: bool) -> Self {
         Self {
             quick,
+            busy: busy(),
             targets: Vec::new(),
             startup: Vec::new(),
             memory: Vec::new(),
@@ -70,6 +80,7 @@ impl Report {
             sandboxes: None,
             asynchronous: None,
             api: None,
+            languages: None,
         }
     }
 
@@ -84,6 +95,7 @@ impl Report {
             self.sandboxes.as_ref().map(Sandboxes::table),
             self.asynchronous.as_ref().map(Asynchronous::table),
             self.api.as_ref().map(Api::table),
+            self.languages.as_ref().map(Languages::table),
         ];
         for part in parts {
             let Some(part) = part else { continue };
@@ -91,6 +103,13 @@ impl Report {
                 text.push('\n');
             }
             text.push_str(&part);
+        }
+        if let Some(busy) = self.busy.filter(|busy| *busy > BUSY) {
+            let _infallible = writeln!(
+                text,
+                "(others took {:.0} % of the processors when this began: times are those of a busy machine)",
+                busy * 100.0
+            );
         }
         if self.quick {
             text.push_str("(quick run: the shape is right, the numbers are rough)\n");
@@ -155,6 +174,7 @@ impl Report {
         let report = json!({
             "format": 1,
             "quick": self.quick,
+            "busy": self.busy,
             "cpus": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             "targets": targets,
             "daemon_ready_ms": values(&self.startup),
@@ -163,10 +183,26 @@ impl Report {
             "streaming": self.streaming.as_ref().map(Streaming::json),
             "asynchronous": self.asynchronous.as_ref().map(Asynchronous::json),
             "api": self.api.as_ref().map(Api::json),
+            "languages": self.languages.as_ref().map(Languages::json),
             "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),
         });
         format!("{report:#}\n")
     }
+}
+
+/// What others take of the processors, of 0 to 1, seen for a second in which this program sleeps.
+fn busy() -> Option<f64> {
+    let times = || -> Option<(f64, f64)> {
+        let text = std::fs::read_to_string("/proc/stat").ok()?;
+        let line = text.lines().next()?.strip_prefix("cpu ")?;
+        let times: Vec<f64> = line.split_ascii_whitespace().map_while(|time| time.parse().ok()).collect();
+        // Idle, and waiting for disks; see proc(5).
+        Some((times.get(3)? + times.get(4)?, times.iter().take(8).sum()))
+    };
+    let before = times()?;
+    std::thread::sleep(Duration::from_secs(1));
+    let after = times()?;
+    Some(1.0 - (after.0 - before.0) / (after.1 - before.1))
 }
 
 fn values(all: &[f64]) -> Value {

@@ -11,6 +11,7 @@ use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::floor::Floor;
 use crate::lambda::{self, Function, Runtime};
+use crate::languages::Languages;
 use crate::options::{Options, Plan};
 use crate::report::{Report, Series, Target};
 use crate::sandboxes::Sandboxes;
@@ -38,6 +39,11 @@ pub(crate) fn run(options: &Options) -> Result<Report, Error> {
     if options.api_only {
         eprintln!("making functions ...");
         report.api = Some(Api::measure(&options.lambd, plan)?);
+        return Ok(report);
+    }
+
+    report.languages = Some(Languages::measure(&options.languages, plan)?);
+    if options.languages_only {
         return Ok(report);
     }
 

@@ -15,13 +15,12 @@
  *                an unhandled rejection, each after it was posted.
  *
  * Runs on Node.js 12.17 and later, so no `?.` and no `??` here. It is CommonJS because a
- * CommonJS start script saves the set-up of the ES module loader, and it uses `net`
- * because `http` costs more to load and about twice as much for each event.
+ * CommonJS start script saves the set-up of the ES module loader, and it uses what is below
+ * `net`, whose streams cost more than all of this file.
  */
 'use strict';
 
 const fs = require('fs');
-const net = require('net');
 const path = require('path');
 
 const API = '/2018-06-01/runtime/';
@@ -213,8 +212,7 @@ class RuntimeApi {
     this.tail = ` HTTP/1.1\r\nHost: ${address}\r\n`;
     this.getNext = `GET ${API}invocation/next${this.tail}\r\n`;
     this.pending = [];
-    this.connect();
-    this.release();
+    this.streams = false; // whether responses are written as to a stream
   }
 
   next(done) {
@@ -264,22 +262,17 @@ class RuntimeApi {
 
   connect() {
     this.rest = null;
-    const socket = net.connect({
-      host: this.host,
-      port: this.port,
-      // Reads into one buffer, without the cost of a readable stream.
-      onread: {
-        buffer: Buffer.allocUnsafeSlow(64 * 1024),
-        callback: (size, buffer) => {
-          if (socket === this.socket) this.receive(buffer.subarray(0, size));
-          return true;
-        },
-      },
-    });
-    socket.setNoDelay(true);
-    socket.on('error', () => {}); // 'close' follows
-    socket.on('close', () => this.closed(socket));
+    const buffer = Buffer.allocUnsafeSlow(64 * 1024);
+    const received = (size) => {
+      if (socket === this.socket) this.receive(buffer.subarray(0, size));
+      return true; // goes on reading
+    };
+    const closed = () => this.closed(socket);
+    const bindings = this.streams || /[^0-9.]/.test(this.host) ? null : netBindings();
+    const socket = bindings ? new Connection(bindings, buffer, received, closed)
+      : streamConnection(this.host, this.port, buffer, received, closed);
     this.socket = socket;
+    if (bindings) socket.connect(this.host, this.port);
   }
 
   /* A server may close a kept connection at any time: what has no reply is sent again on
@@ -317,6 +310,71 @@ class RuntimeApi {
       data = data.subarray(stop);
     }
   }
+}
+
+/* A connection as a stream of Node.js, which reads into one buffer. */
+function streamConnection(host, port, buffer, received, closed) {
+  const socket = require('net').connect({ host, port, onread: { buffer, callback: received } });
+  socket.setNoDelay(true);
+  return socket.on('error', () => {}).on('close', closed); // which follows an error
+}
+
+/* What `net` is made of, which is private: null if it is not as expected or is warned of. */
+function netBindings() {
+  if (env.NODE_PENDING_DEPRECATION === '1'
+    || `${env.NODE_OPTIONS} ${process.execArgv}`.includes('pending-deprecation')) return null;
+  try {
+    const { TCP, TCPConnectWrap, constants } = process.binding('tcp_wrap');
+    const { WriteWrap, kReadBytesOrError, streamBaseState } = process.binding('stream_wrap');
+    const isExpected = [TCPConnectWrap, WriteWrap, ...['connect', 'readStart', 'useUserBuffer', 'writeUtf8String',
+      'setNoDelay', 'ref', 'unref', 'close'].map((name) => TCP.prototype[name])].every((f) => typeof f === 'function')
+      && [constants.SOCKET, streamBaseState[kReadBytesOrError]].every((n) => typeof n === 'number');
+    return isExpected ? { TCP, TCPConnectWrap, constants, WriteWrap, kReadBytesOrError, streamBaseState } : null;
+  } catch (_) {
+    return null;
+  }
+}
+
+/* A connection without streams, to an IPv4 address. */
+class Connection {
+  constructor(bindings, buffer, received, closed) {
+    this.bindings = bindings;
+    this.closed = closed;
+    this.isClosed = false;
+    const { kReadBytesOrError, streamBaseState } = bindings;
+    this.handle = new bindings.TCP(bindings.constants.SOCKET);
+    this.handle.setNoDelay(true);
+    this.handle.useUserBuffer(buffer);
+    this.handle.onread = () => {
+      const size = streamBaseState[kReadBytesOrError];
+      if (size > 0) received(size);
+      else if (size < 0) this.close();
+    };
+  }
+
+  /* Writes may follow at once. */
+  connect(host, port) {
+    const request = new this.bindings.TCPConnectWrap();
+    request.oncomplete = (status) => {
+      if (this.isClosed || status !== 0 || this.handle.readStart() !== 0) this.close();
+    };
+    if (this.handle.connect(request, host, port) !== 0) this.close();
+  }
+
+  write(text) {
+    if (this.isClosed) return;
+    const request = new this.bindings.WriteWrap();
+    request.oncomplete = (status) => { if (status !== 0) this.close(); };
+    if (this.handle.writeUtf8String(request, text) !== 0) this.close();
+  }
+
+  close() {
+    if (!this.isClosed) this.handle.close(this.closed);
+    this.isClosed = true;
+  }
+
+  ref() { if (!this.isClosed) this.handle.ref(); }
+  unref() { if (!this.isClosed) this.handle.unref(); }
 }
 
 /* The beginning of a reply of `size` bytes, or of unknown size (0: not all of its head is
@@ -633,6 +691,7 @@ function main() {
   loadHandler(env.LAMBDA_TASK_ROOT, env._HANDLER).then((handler) => {
     runtime.handler = handler;
     runtime.stream = streamingOf(handler);
+    runtime.api.streams = runtime.stream !== null;
     runtime.api.next(runtime.received);
   }).catch((error) => runtime.die('Uncaught Exception', error, 129));
 }

@@ -99,7 +99,7 @@ fn go_functions(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Error> 
 
 /// Maven takes seconds to find out that it has nothing to do, so it is asked only after a change; and it
 /// looks into its repositories only if it has not got everything from the last time.
-fn java_functions(workspace: &Workspace) -> Result<PathBuf, Error> {
+pub(crate) fn java_functions(workspace: &Workspace) -> Result<PathBuf, Error> {
     let sources = workspace.root().join("tests/java");
     let target = workspace.test_env().join("java");
     let built = target.join("shaded.jar");

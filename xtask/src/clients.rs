@@ -15,7 +15,7 @@ use crate::python::Environment;
 use crate::workspace::Workspace;
 
 /// The interpreter that functions with a runtime of their own find.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The clients, while they are being installed.
 pub(crate) struct Clients {

@@ -58,12 +58,7 @@ pub(crate) fn write_runtime(workspace: &Workspace) -> Result<(), Error> {
 pub(crate) fn build(workspace: &Workspace, python: &Environment) -> Result<DotNet, Error> {
     let folder = workspace.test_env().join("dotnet");
     runtime(workspace, &folder)?;
-    let where_it_is = "import dotnetcore2; print(*dotnetcore2.__path__)";
-    let package = process::text(python.python().args(["-c", where_it_is]))?;
-    let root = Path::new(package.trim()).join("bin");
-    let runtimes = root.join("shared/Microsoft.NETCore.App");
-    let mut versions = fs::read_dir(&runtimes).map_err(|e| Error::file(&runtimes, e))?.flatten();
-    let library = versions.next().map(|entry| entry.path()).unwrap_or(runtimes);
+    let (root, library) = installed(python)?;
 
     let later = folder.join("later");
     fs::create_dir_all(&later).map_err(|e| Error::file(&later, e))?;
@@ -77,6 +72,17 @@ pub(crate) fn build(workspace: &Workspace, python: &Environment) -> Result<DotNe
         process::must(&mut mcs)?;
     }
     Ok(DotNet { root, assemblies: folder })
+}
+
+/// The .NET of the tests: the directory with `dotnet`, and that of the framework, which is called by its version.
+pub(crate) fn installed(python: &Environment) -> Result<(PathBuf, PathBuf), Error> {
+    let where_it_is = "import dotnetcore2; print(*dotnetcore2.__path__)";
+    let package = process::text(python.python().args(["-c", where_it_is]))?;
+    let root = Path::new(package.trim()).join("bin");
+    let runtimes = root.join("shared/Microsoft.NETCore.App");
+    let mut versions = fs::read_dir(&runtimes).map_err(|e| Error::file(&runtimes, e))?.flatten();
+    let library = versions.next().map(|entry| entry.path()).unwrap_or(runtimes);
+    Ok((root, library))
 }
 
 /// Compiles the runtime into a folder.
@@ -101,7 +107,8 @@ fn core(workspace: &Workspace, folder: &Path, options: &[&str]) -> Result<PathBu
     Ok(built)
 }
 
-fn mcs(to: &Path) -> Command {
+/// The compiler, told where to put the assembly.
+pub(crate) fn mcs(to: &Path) -> Command {
     let mut mcs = Command::new("mcs");
     mcs.args(["-optimize+", "-warnaserror"]).arg(format!("-out:{}", to.display()));
     mcs

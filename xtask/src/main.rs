@@ -15,6 +15,7 @@ mod error;
 mod foreign;
 mod generate;
 mod house;
+mod languages;
 mod licences;
 mod markdown;
 mod metadata;
@@ -48,6 +49,8 @@ Tasks:
   bench   measure lambd next to a raw HTTP echo server
             --quick           a short run that shows the shape, not the numbers
             --api-only        nothing but the API of daemons with functions
+            --languages-only  nothing but runtimes without a sandbox, beside bare programs and AWS's clients
+            --markdown        measure nothing: the results of the last run as tables for SPECIFICATION.md
             --json FILE       where to write the results (default: target/bench.json)
 
 Suites: rust, runtimes, conformance, rust-sdk, hostile, vm

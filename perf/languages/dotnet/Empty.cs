@@ -1,0 +1,5 @@
+// Nothing: what .NET needs by itself.
+internal static class Empty
+{
+    private static void Main() { }
+}

@@ -1,0 +1,5 @@
+/** Nothing: what the JVM needs by itself. */
+public final class Empty {
+    public static void main(String[] arguments) {
+    }
+}

@@ -1,0 +1,1 @@
+# Nothing: what the interpreter needs by itself.
