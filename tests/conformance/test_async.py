@@ -147,7 +147,9 @@ def handler(event, context):
     print("ran", event["n"])
     payload = json.dumps({"n": event["n"] + 1}).encode()
     path = f"/2015-03-31/functions/{context.function_name}/invocations"
-    headers = {"X-Amzn-Trace-Id": os.environ["_X_AMZN_TRACE_ID"], "X-Amz-Invocation-Type": event.get("type", "Event")}
+    signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=00"
+    trace = os.environ["_X_AMZN_TRACE_ID"]
+    headers = {"X-Amzn-Trace-Id": trace, "X-Amz-Invocation-Type": "Event", "Authorization": signed}
     urllib.request.urlopen(urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + path, payload, headers)).read()
 """
 
