@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
-from botocore.exceptions import ClientError
 
-from harness.clients import ACCOUNT, REGION, boto
+from harness.clients import ACCOUNT, boto
+from harness.queues import arn, attributes, counts, create, receive, refused
 
 
 @pytest.fixture(scope="session")
@@ -20,38 +20,6 @@ def shared_sqs(shared_daemon):
 def sqs(daemon, shared_sqs):
     """The queues of the shared daemon."""
     return shared_sqs
-
-
-def refused(code, call, **arguments):
-    """Makes a call that must fail with a code; gives the message."""
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response["Error"]
-    assert error["Code"] == code, error
-    return error["Message"]
-
-
-def create(sqs, name, **attributes):
-    return sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-
-
-def attributes(sqs, url, *names):
-    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names or ["All"])).get("Attributes", {})
-
-
-def arn(name, account=ACCOUNT):
-    return f"arn:aws:sqs:{REGION}:{account}:{name}"
-
-
-def receive(sqs, url, **arguments):
-    return sqs.receive_message(QueueUrl=url, **arguments).get("Messages", [])
-
-
-def counts(sqs, url):
-    """Visible, in flight, delayed."""
-    found = attributes(sqs, url)
-    names = ("", "NotVisible", "Delayed")
-    return tuple(int(found[f"ApproximateNumberOfMessages{name}"]) for name in names)
 
 
 def test_a_message_goes_round(sqs, name):

@@ -5,14 +5,9 @@ use lambd_types::{AccountId, Partition, Region, Scope};
 use crate::error::{Kind, SqsError};
 
 /// What names of FIFO queues end with.
-pub(crate) const FIFO: &str = ".fifo";
+const FIFO: &str = ".fifo";
 
 const LONGEST: usize = 80;
-
-/// Whether the name is one of a FIFO queue.
-pub(crate) fn is_fifo(name: &str) -> bool {
-    name.ends_with(FIFO)
-}
 
 /// A name for a queue of that kind, checked.
 pub(crate) fn check(name: &str, fifo: bool) -> Result<(), SqsError> {

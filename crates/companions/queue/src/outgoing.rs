@@ -36,8 +36,9 @@ impl Outgoing {
     /// Bytes that count for the size of a batch.
     pub(crate) fn size(&self) -> usize {
         let value = |value: &WireValue| {
-            let texts = [&value.data_type, &value.string_value, &value.binary_value];
-            texts.into_iter().flatten().map(String::len).sum::<usize>()
+            let texts = [&value.data_type, &value.string_value];
+            let binary = value.binary_value.as_deref().unwrap_or_default().trim_end_matches('=');
+            texts.into_iter().flatten().map(String::len).sum::<usize>() + binary.len() * 3 / 4
         };
         let attributes = self.message_attributes.iter().map(|(name, v)| name.len() + value(v)).sum::<usize>();
         self.message_body.as_ref().map_or(0, String::len) + attributes

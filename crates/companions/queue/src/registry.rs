@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lambd_store::StoreError;
@@ -27,6 +27,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 pub(crate) struct Signs {
     arrivals: Arc<Notify>,
+    /// Receivers that wait, or are about to.
+    waiting: AtomicUsize,
     /// At least so many messages are in flight as far as was counted; never fewer than there are.
     in_flight: AtomicI64,
 }
@@ -64,6 +66,26 @@ impl Signs {
 
     pub(crate) fn set_in_flight(&self, counted: i64) {
         self.in_flight.store(counted, Ordering::Relaxed);
+    }
+}
+
+/// A receiver that waits. One that goes, for whatever reason, wakes the next, which then learns when something becomes
+/// visible: of those that wait one always knows.
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<Signs>);
+
+impl Waiting {
+    pub(crate) fn at(queue: &Queue) -> Self {
+        queue.signs.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(queue.signs.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.0.waiting.fetch_sub(1, Ordering::SeqCst) > 1 {
+            self.0.arrivals.notify_one();
+        }
     }
 }
 

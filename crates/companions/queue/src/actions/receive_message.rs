@@ -15,7 +15,7 @@ use crate::error::{Kind, SqsError};
 use crate::message::{Details, ValueOut, Wanted};
 use crate::outgoing::{check_fifo_id, sequence_number};
 use crate::receipt;
-use crate::registry::Queue;
+use crate::registry::{Queue, Waiting};
 use crate::service::Context;
 use crate::sweeper::expired_at;
 
@@ -81,6 +81,7 @@ pub(crate) async fn run(cx: &Context<'_>, input: Input) -> Result<Output, SqsErr
     let until = UnixMillis(cx.now().0 + wait);
     let really = tokio::time::Instant::now() + Duration::from_millis(wait as u64);
     let mut closing = cx.shared.closing.clone();
+    let _waiting = Waiting::at(&queue);
     loop {
         let queue = cx.queue(url.as_deref())?;
         let mut arrival = pin!(queue.signs.arrivals().notified_owned());
