@@ -430,9 +430,9 @@ async function loadModule(root, directory, name) {
     const file = path.resolve(root, directory, name);
     if (fs.existsSync(file)) return require(file);
     if (fs.existsSync(file + '.js')) {
-      return isModuleScope(path.dirname(file)) ? await import(file + '.js') : require(file + '.js');
+      return isModuleScope(path.dirname(file)) ? await require('./imports.cjs').importFile(file + '.js') : require(file + '.js');
     }
-    if (fs.existsSync(file + '.mjs')) return await import(file + '.mjs');
+    if (fs.existsSync(file + '.mjs')) return await require('./imports.cjs').importFile(file + '.mjs');
     if (fs.existsSync(file + '.cjs')) return require(file + '.cjs');
     return require(require.resolve(name, { paths: [root, directory] }));
   } catch (error) {

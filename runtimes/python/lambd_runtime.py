@@ -1,22 +1,19 @@
 """The managed Python runtime: loads one handler and serves its events.
 
 Contract
-    Environment  AWS_LAMBDA_RUNTIME_API (host:port), _HANDLER, LAMBDA_TASK_ROOT and
-                 the AWS_LAMBDA_* variables that the context shows. LAMBDA_RUNTIME_DIR
-                 only tells the default of PYTHONPATH from the user's.
+    Environment  AWS_LAMBDA_RUNTIME_API (host:port), _HANDLER, LAMBDA_TASK_ROOT and what the
+                 context shows. LAMBDA_RUNTIME_DIR tells the default of PYTHONPATH from the user's.
     Requests     GET next, POST response, POST error, POST init/error of version
                  2018-06-01, on one kept connection. A POST for an event carries the
                  GET of the next event behind it in the same send, so a warm event
                  costs one send; the server must take pipelined requests.
-    Output       what the code prints, verbatim; root logger records and one line per
-                 failed event on stdout. Both streams are flushed before a reply.
-    Exit         status 1 after an initialization error was posted. SystemExit of user
-                 code is not caught: the process ends and the service reports it.
+    Output       what the code prints; root logger records and one line per failed
+                 event on stdout. Both streams are flushed before a reply.
+    Exit         status 1 after an initialization error was posted. SystemExit is not caught.
 
-Runs on CPython 3.6 and later. Start time decides what is imported here: `re`,
-`json`, `socket`, `logging` and `traceback` cost more than the interpreter itself, so
-the C parts below `json` and `socket` are used directly and the others are imported by
-the first one who needs them.
+Runs on CPython 3.6 and later. Start time decides what is imported here: `re`, `json`, `socket`,
+`logging` and `traceback` cost more than the interpreter itself, so the C parts below `json` and
+`socket` are used directly and the others are imported by the first one who needs them.
 """
 import io
 import os
@@ -594,16 +591,16 @@ class _LoggingLoader:
 
 # ---------------------------------------------------------------- loading and serving
 
-def _prepare_path(opt):
+def _prepare_path(opt, *sdk):
     """Module search as on AWS: the code, then the layers, unless the user's own
-    PYTHONPATH replaces the layers; `.pth` files count in all of these."""
+    PYTHONPATH replaces the layers; `.pth` files count in all of these. The SDK comes last."""
     python = opt + "/python"
     layers = [python + "/lib/python%d.%d/site-packages" % sys.version_info[:2], python]
     runtime = os.environ.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
     if os.environ.setdefault("PYTHONPATH", runtime) != runtime:
         layers = []
     directories = [os.environ["LAMBDA_TASK_ROOT"]] + layers
-    sys.path[:0] = directories
+    sys.argv[1:], sys.path[:] = [], directories + sys.path + list(sdk)
     for directory in directories:
         try:
             found = any(name.endswith(".pth") for name in os.listdir(directory))
@@ -688,10 +685,13 @@ def main():
     json = Json()
     logging_import = _LoggingImport()
     logging_import.watch()
-    # Where layers are is an argument; functions see none, as on AWS.
-    _prepare_path(sys.argv.pop(1) if len(sys.argv) > 1 else "/opt")
+    # Where layers and the AWS SDK are is in arguments; functions see none, as on AWS.
+    _prepare_path(*sys.argv[1:] or ["/opt"])
     try:
         handler = _load(os.environ["_HANDLER"])
+        if "snapshot_restore_py" in sys.modules:
+            import lambd_snapstart
+            lambd_snapstart.run_hooks()
     except Exception as error:
         _report(api, "init/error", error, json, "", then_next=False)
         sys.exit(1)

@@ -300,7 +300,6 @@ SETTINGS = [
     ("API-503 API-523", {"LoggingConfig": {"LogFormat": "Text", "LogGroup": "/g"}}, shown(LoggingConfig={"LogFormat": "Text", "LogGroup": "/g"})),
     ("API-503 API-523", {"SnapStart": {"ApplyOn": "None"}}, shown(SnapStart={"ApplyOn": "None", "OptimizationStatus": "Off"})),
     ("API-503 API-523", {"SnapStart": {"ApplyOn": "Always"}}, bad("snapStart.applyOn")),
-    ("API-503 API-523", {"SnapStart": {"ApplyOn": "PublishedVersions"}}, ("InvalidParameterValueException", "lambd does not support SnapStart yet")),
     ("API-503 API-523", {"FileSystemConfigs": [{"Arn": "a", "LocalMountPath": "/mnt/x"}]}, ("InvalidParameterValueException", "FileSystemConfigs")),
     ("API-503 API-523", {"ImageConfig": {"Command": ["c"]}}, ("InvalidParameterValueException", "ImageConfig")),
 ]  # fmt: skip

@@ -244,6 +244,14 @@ def test_context(java):
     assert "\na line by the logger\na line on stderr\nEND RequestId: " in result.log
 
 
+def test_hooks_of_snapstart(java, functions):
+    """`org.crac`, as AWS's documentation shows it: both hooks run in published versions, none in `$LATEST`."""
+    latest = java("example.Hooks::handle", {}, runtime="java21", SnapStart={"ApplyOn": "PublishedVersions"})
+    assert latest.good() == ["init"]
+    version = functions.client.publish_version(FunctionName=latest.name)["Version"]
+    assert functions.invoke(latest.name, Qualifier=version).good() == ["init", "before", "after"]
+
+
 def test_log4j2_in_one_jar(java, java_daemon):
     """LANG1-145, LANG1-146, LANG1-157, LANG1-158, LANG2-001: the shaded jar that Maven makes is the package."""
     result = java("example.HandlerLog4j", {}, code=(built() / "shaded.jar").read_bytes())

@@ -262,7 +262,7 @@ def test_environment_by_path(place, probe):
     assert os.path.isfile(f"{found['LAMBDA_RUNTIME_DIR']}/bootstrap.py")
     assert found["PYTHONPATH"] == found["LAMBDA_RUNTIME_DIR"]
     assert found["LD_LIBRARY_PATH"].split(":").count(root) == 1
-    assert found["TMPDIR"] == found["TMP"] == found["TEMP"] == found["tmp"] != "/tmp"
+    assert found["TMPDIR"] == found["TMP"] == found["TEMP"] == found["HOME"] == found["tmp"] != "/tmp"
     assert found["TMPDIR"].startswith(f"{place.shared}/tmp/") and root.startswith(f"{place.shared}/code/")
 
 

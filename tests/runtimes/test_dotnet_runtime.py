@@ -163,7 +163,8 @@ def test_remaining_time_passes(start):
 
 def test_members_of_later_libraries(start, tmp_path):
     """Those of AWS's library for .NET 8: the context's, and the logger's with levels."""
-    function = start("Later::Later.Function::Handle", assemblies=["later/Later.dll", "later/" + CORE], runtime="dotnet8")
+    env = {"AWS_LAMBDA_HANDLER_LOG_FORMAT": "Unformatted"}
+    function = start("Later::Later.Function::Handle", assemblies=["later/Later.dll", "later/" + CORE], runtime="dotnet8", env=env)
     post = function.invoke(Lambda_Runtime_Aws_Tenant_Id="blue")
     assert post.body.decode() == TRACE + " blue"
     assert function.log == (
@@ -177,6 +178,24 @@ def test_output_is_verbatim_and_in_order(start):
     function = start("About::Log")
     function.invoke()
     assert function.log == "console \u00e9\nerror\nlibrary\nline\nno end\n"
+
+
+def test_lines_since_net_6(start):
+    """Time, request id and level before each line, the console's too."""
+    function = start("About::Log", runtime="dotnet6")
+    function.invoke()
+    lines = [line.split("\t") for line in function.log.splitlines()]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line[0]) for line in lines), lines
+    assert {line[1] for line in lines} == {function.request_id}
+    assert [line[2:] for line in lines] == [
+        ["info", "console \u00e9"], ["fail", "error"], ["info", "library"], ["info", "line"], ["info", "no end"]
+    ]  # fmt: skip
+    later = start("Later::Later.Function::Handle", assemblies=["later/Later.dll", "later/" + CORE], runtime="dotnet8")
+    later.invoke()
+    told = [line.split("\t")[2:] for line in later.log.splitlines()]
+    assert told == [
+        ["warn", "context \u00e9 has 007 of {x}"], ["dbug", "plain {Name}"], ["fail", "library True"], [], ["info", "text"]
+    ]  # fmt: skip
 
 
 def test_records_in_json(start):

@@ -37,6 +37,10 @@ pub(crate) struct Artefacts {
     pub(crate) rust_echo: PathBuf,
     /// A layer with an extension on the `lambda-extension` crate.
     pub(crate) rust_extension: PathBuf,
+    /// A program that is the `bootstrap` of the function on the `lambda_http` crate.
+    pub(crate) rust_http: PathBuf,
+    /// The test function in C++, a program.
+    pub(crate) cpp_function: PathBuf,
     /// The test functions in Go, a program.
     pub(crate) go_functions: PathBuf,
     /// What Maven makes of `tests/java`: the test functions in Java, their libraries, and the client that runs them.
@@ -58,6 +62,10 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts
         "rust-echo",
         "--bin",
         "rust-extension",
+        "--package",
+        "lambd-rust-http",
+        "--bin",
+        "rust-http",
     ]);
     if matches!(profile, Profile::Release) {
         cargo.arg("--release");
@@ -71,10 +79,12 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Artefacts
     let _without_strip_the_package_is_only_larger = process::quietly(Command::new("strip").arg(&bootstrap));
     let rust_echo = package(&folder.join("rust-echo.zip"), &bootstrap)?;
     let rust_extension = rust_extension(workspace, profile, &folder)?;
+    let rust_http = workspace.program(profile.folder(), "rust-http");
+    let cpp_function = cpp_function(workspace, &folder)?;
     let go_functions = go_functions(workspace, &folder)?;
     let java_functions = java_functions(workspace)?;
     let lambd = workspace.program(profile.folder(), "lambd");
-    Ok(Artefacts { lambd, rust_echo, rust_extension, go_functions, java_functions })
+    Ok(Artefacts { lambd, rust_echo, rust_extension, rust_http, cpp_function, go_functions, java_functions })
 }
 
 /// Layers have their extensions in a folder.
@@ -86,6 +96,22 @@ fn rust_extension(workspace: &Workspace, profile: Profile, folder: &Path) -> Res
     fs::copy(&built, &program).map_err(|e| Error::file(&built, e))?;
     let _without_strip_the_layer_is_only_larger = process::quietly(Command::new("strip").arg(&program));
     package(&folder.join("rust-extension.zip"), &extensions)
+}
+
+fn cpp_function(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Error> {
+    let program = folder.join("cpp-function");
+    let source = workspace.root().join("tests/functions/cpp/main.cpp");
+    let is_newer = |meta: &fs::Metadata, than: &fs::Metadata| meta.modified().ok() > than.modified().ok();
+    let about = fs::metadata(&source).map_err(|e| Error::file(&source, e))?;
+    if !fs::metadata(&program).is_ok_and(|built| is_newer(&built, &about)) {
+        let mut compiler = Command::new("g++");
+        compiler
+            .args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-s", "-o"])
+            .arg(&program)
+            .arg(&source);
+        process::must(&mut compiler)?;
+    }
+    Ok(program)
 }
 
 fn go_functions(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Error> {

@@ -1,7 +1,9 @@
-//! The official runtime interface clients, unmodified, which tests run inside lambd as custom runtimes.
+//! The official runtime interface clients, unmodified, which tests run inside lambd as custom runtimes; and the Lambda
+//! Web Adapter, an extension that is one too.
 //!
-//! Both have native parts. Python's comes in wheels; Node.js's is compiled when it is installed (curl and
-//! aws-lambda-cpp, about a minute on two cores), so it is kept in the build directory and made while cargo builds.
+//! Both clients have native parts. Python's comes in wheels; Node.js's is compiled when it is installed (curl and
+//! aws-lambda-cpp, about a minute on two cores), so it is kept in the build directory and made while cargo builds;
+//! so is the adapter. Its crate needs other versions of its dependencies than the functions of the tests, so it is built apart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,10 +19,13 @@ use crate::workspace::Workspace;
 /// The interpreter that functions with a runtime of their own find.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
-/// The clients, while they are being installed.
+/// The version of the crate `lambda_web_adapter`.
+const ADAPTER: &str = "1.0.0-rc1";
+
+/// The clients and the adapter, while they are being installed.
 pub(crate) struct Clients {
     folder: PathBuf,
-    node: JoinHandle<Result<(), Error>>,
+    others: Vec<JoinHandle<Result<(), Error>>>,
 }
 
 impl Clients {
@@ -31,19 +36,21 @@ impl Clients {
         let (python, pins) = (folder.join("python"), sources.join("python.txt"));
         installed(&python, &[&pins, environment.stamp()], || python_client(&python, &pins, environment))?;
         let node = folder.join("node");
+        let files = ["package.json", "package-lock.json"].map(|file| sources.join(file));
         let node = std::thread::spawn(move || {
-            let files = ["package.json", "package-lock.json"].map(|file| sources.join(file));
             installed(&node, &[&files[0], &files[1]], || node_client(&node, &files))
         });
-        Ok(Self { folder, node })
+        let adapter = folder.join("adapter");
+        let adapter = std::thread::spawn(move || web_adapter(&adapter));
+        Ok(Self { folder, others: vec![node, adapter] })
     }
 
     /// Waits until all are there: in the folders `python` and `node` of this one.
     pub(crate) fn ready(self) -> Result<PathBuf, Error> {
-        match self.node.join() {
-            Ok(done) => done.map(|()| self.folder),
-            Err(panic) => std::panic::resume_unwind(panic),
+        for other in self.others {
+            other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
+        Ok(self.folder)
     }
 }
 
@@ -70,4 +77,29 @@ fn node_client(folder: &Path, files: &[PathBuf]) -> Result<(), Error> {
         npm.env("npm_config_nodedir", prefix);
     }
     process::must(&mut npm)
+}
+
+/// Builds the adapter as its users do who take it from crates.io, with the dependencies that its makers locked.
+fn web_adapter(folder: &Path) -> Result<(), Error> {
+    let program = folder.join("bin/lambda-adapter");
+    let listed = fs::read_to_string(folder.join(".crates.toml")).unwrap_or_default();
+    if listed.contains(&format!("lambda_web_adapter {ADAPTER} ")) && program.is_file() {
+        return Ok(());
+    }
+    println!("building the Lambda Web Adapter in {}", folder.display());
+    let build = folder.join("build");
+    let mut cargo = process::cargo();
+    cargo.args([
+        "install",
+        "lambda_web_adapter",
+        "--version",
+        ADAPTER,
+        "--locked",
+        "--debug",
+        "--quiet",
+        "--force",
+    ]);
+    cargo.arg("--root").arg(folder).arg("--target-dir").arg(&build);
+    process::must(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+    fs::remove_dir_all(&build).map_err(|e| Error::file(&build, e))
 }

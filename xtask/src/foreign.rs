@@ -16,32 +16,43 @@ pub(crate) struct Libraries {
     pub(crate) python: PathBuf,
     /// Of Node.js: a `node_modules`.
     pub(crate) node: PathBuf,
+    /// AWS SDKs that functions do not package, in folders `python` and `node`.
+    pub(crate) sdks: PathBuf,
 }
 
 /// Installs what `tests/foreign` pins, unless it is there already.
 pub(crate) fn ensure(workspace: &Workspace, environment: &Environment) -> Result<Libraries, Error> {
     let from = workspace.root().join("tests/foreign");
     let to = workspace.test_env().join("foreign");
-    let python = to.join("python");
-    let pins = from.join("python/requirements.txt");
-    installed(&python, &[&pins, environment.stamp()], || {
+    let (python, node, sdks) = (to.join("python"), to.join("node"), to.join("sdks"));
+    of_python(&from.join("python"), &python, environment)?;
+    of_python(&from.join("sdk-python"), &sdks.join("python"), environment)?;
+    of_node(&from.join("node"), &node)?;
+    of_node(&from.join("sdk-node"), &sdks.join("node"))?;
+    Ok(Libraries { python, node: node.join("node_modules"), sdks })
+}
+
+fn of_python(from: &Path, to: &Path, environment: &Environment) -> Result<(), Error> {
+    let pins = from.join("requirements.txt");
+    installed(to, &[&pins, environment.stamp()], || {
         let mut pip = environment.python();
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
-        pip.args(["--only-binary", ":all:", "--requirement"]).arg(&pins).arg("--target").arg(&python);
+        pip.args(["--only-binary", ":all:", "--requirement"]).arg(&pins).arg("--target").arg(to);
         process::must(&mut pip)
-    })?;
-    let node = to.join("node");
-    let files = ["package.json", "package-lock.json"].map(|file| from.join("node").join(file));
-    installed(&node, &[&files[0], &files[1]], || {
+    })
+}
+
+fn of_node(from: &Path, to: &Path) -> Result<(), Error> {
+    let files = ["package.json", "package-lock.json"].map(|file| from.join(file));
+    installed(to, &[&files[0], &files[1]], || {
         for file in &files {
-            let copy = node.join(file.file_name().unwrap_or_default());
+            let copy = to.join(file.file_name().unwrap_or_default());
             fs::copy(file, copy).map_err(|e| Error::file(file, e))?;
         }
         let mut npm = Command::new("npm");
-        npm.current_dir(&node).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev"]);
+        npm.current_dir(to).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev"]);
         process::must(&mut npm)
-    })?;
-    Ok(Libraries { python, node: node.join("node_modules") })
+    })
 }
 
 /// Fills an empty folder, unless it was filled from the same files before.

@@ -214,12 +214,15 @@ impl Runner<'_> {
         if let Some(artefacts) = self.artefacts {
             command.env("LAMBD_BIN", &artefacts.lambd).env("LAMBD_RUST_ECHO_ZIP", &artefacts.rust_echo);
             command.env("LAMBD_RUST_EXTENSION_ZIP", &artefacts.rust_extension);
+            command.env("LAMBD_RUST_HTTP", &artefacts.rust_http);
+            command.env("LAMBD_CPP_FUNCTION", &artefacts.cpp_function);
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
             command.env("LAMBD_JAVA_FUNCTIONS", &artefacts.java_functions);
         }
         if let Some(libraries) = self.libraries {
             command.env("LAMBD_PYTHON_LIBRARIES", &libraries.python);
             command.env("LAMBD_NODE_LIBRARIES", &libraries.node);
+            command.env("LAMBD_SDKS", &libraries.sdks);
         }
         if let Some(dotnet) = self.dotnet {
             // The daemon finds it there as well.

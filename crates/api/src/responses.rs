@@ -124,9 +124,9 @@ pub struct EphemeralStorageResponse {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SnapStartResponse {
-    /// `None`.
+    /// `PublishedVersions` or `None`.
     pub apply_on: &'static str,
-    /// `Off`.
+    /// `On` for a published version that has it, else `Off`.
     pub optimization_status: &'static str,
 }
 

@@ -65,6 +65,8 @@ pub struct AddRuntime {
     pub pypi_index: Option<String>,
     /// URL of the Maven repository, if it is chosen.
     pub maven_repository: Option<String>,
+    /// Packages of an SDK, if they are chosen.
+    pub packages: Vec<String>,
 }
 
 /// How far an installation is.

@@ -117,6 +117,8 @@ pub struct RuntimeStatus {
     pub root: Option<RootStatus>,
     /// The name of the installed toolchain that runs it, if one does.
     pub toolchain: Option<String>,
+    /// The name of the installed AWS SDK that its functions have without packaging it, if there is one.
+    pub sdk: Option<String>,
     /// The day on which AWS deprecated it or will, `YYYY-MM-DD`, if that is announced.
     pub deprecation: Option<String>,
     /// Whether that day has come.

@@ -193,6 +193,11 @@ pub(crate) fn as_it_is(row: &FunctionRow) -> InForce {
     }
 }
 
+/// Only published versions have it, `$LATEST` never.
+fn has_snap_start(version: Version, configuration: &lambd_store::functions::Configuration) -> bool {
+    configuration.snap_start && version != Version::Latest
+}
+
 /// What the engine needs of a row and what runs of it. Stored numbers were checked when they were stored; should
 /// a limit have been lowered since, the default stands in.
 pub(crate) fn snapshot(
@@ -219,6 +224,7 @@ pub(crate) fn snapshot(
         timeout: Timeout::new(configuration.timeout.into()).unwrap_or_default(),
         ephemeral_storage: EphemeralStorage::new(configuration.ephemeral_storage.into()).unwrap_or_default(),
         network,
+        snap_start: has_snap_start(row.key.version, configuration),
         environment: environment.into_iter().collect::<Vec<_>>().into(),
         code: running.code,
         code_dir,
@@ -275,7 +281,10 @@ pub(crate) fn describe(row: &FunctionRow, named: Named<'_>) -> FunctionConfigura
         package_type: "Zip",
         architectures: [c.architecture.clone()],
         ephemeral_storage: EphemeralStorageResponse { size: c.ephemeral_storage },
-        snap_start: SnapStartResponse { apply_on: "None", optimization_status: "Off" },
+        snap_start: SnapStartResponse {
+            apply_on: if c.snap_start { "PublishedVersions" } else { "None" },
+            optimization_status: if has_snap_start(row.key.version, c) { "On" } else { "Off" },
+        },
         logging_config: logging::describe(c),
         layers: c.layers.iter().map(|l| Layer { arn: l.arn.clone(), code_size: l.code_size }).collect(),
         dead_letter_config: c.dead_letter.clone().map(|target_arn| DeadLetterConfigResponse { target_arn }),

@@ -76,6 +76,7 @@ mod tests {
                 memory_size: 128,
                 timeout: 3,
                 ephemeral_storage: 512,
+                snap_start: false,
                 environment: None,
                 log_group: "g".into(),
                 json_log: None,

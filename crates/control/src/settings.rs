@@ -259,6 +259,15 @@ pub(crate) fn apply(s: &Settings, to: &mut Configuration) -> Result<(), ApiError
         // The whole map is replaced (CORE-162); an empty one clears it.
         to.environment = environment.variables.clone().filter(|v| !v.is_empty());
     }
+    if let Some(mode) = s.snap_start.as_ref().and_then(|snap_start| snap_start.apply_on.as_deref()) {
+        to.snap_start = mode == "PublishedVersions";
+    }
+    if to.snap_start && !offers_snap_start(&to.runtime) {
+        return Err(ApiError::InvalidParameterValue(format!(
+            "{} is not supported for SnapStart enabled functions.",
+            to.runtime
+        )));
+    }
     s.logging_config.as_ref().map_or(Ok(()), |config| logging::apply(config, to))
 }
 
@@ -276,6 +285,18 @@ fn dead_letter(arn: &str) -> Result<Option<String>, ApiError> {
     Err(ApiError::InvalidParameterValue(format!(
         "The DeadLetterConfig target {arn} is neither a standard SQS queue nor a standard SNS topic"
     )))
+}
+
+/// The runtimes whose functions can have SnapStart: Java from 11, Python from 3.12, .NET from 8.
+fn offers_snap_start(runtime: &str) -> bool {
+    let number = |text: &str| text.parse().unwrap_or(0);
+    if let Some(version) = runtime.strip_prefix("java") {
+        return number(version) >= 11;
+    }
+    if let Some(minor) = runtime.strip_prefix("python3.") {
+        return number(minor) >= 12;
+    }
+    runtime.strip_prefix("dotnet").is_some_and(|version| number(version) >= 8)
 }
 
 /// `arn:aws:iam::123456789012:role/name` (API-058).

@@ -154,6 +154,7 @@ mod tests {
             memory: MemorySize::default(),
             timeout: Timeout::default(),
             ephemeral_storage: EphemeralStorage::default(),
+            snap_start: false,
             network: None,
             environment: Arc::default(),
             code: Sha256Digest::of(b""),

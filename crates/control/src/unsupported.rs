@@ -9,14 +9,12 @@ use lambd_store::functions::machine_architecture;
 /// Refuses the settings of a version that have no effect here.
 pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
     let tracing = s.tracing_config.as_ref().and_then(|t| t.mode.as_deref());
-    let snap_start = s.snap_start.as_ref().and_then(|t| t.apply_on.as_deref());
     let vpc = s.vpc_config.as_ref().is_some_and(|v| {
         !v.subnet_ids.is_empty() || !v.security_group_ids.is_empty() || v.ipv6_allowed_for_dual_stack
     });
     let some = |text: &Option<String>| text.as_deref().is_some_and(|t| !t.is_empty());
     first_of([
         (tracing.is_some_and(|m| m != "PassThrough"), "active tracing (TracingConfig)"),
-        (snap_start.is_some_and(|a| a != "None"), "SnapStart"),
         (vpc, "VpcConfig"),
         (some(&s.kms_key_arn), "KMSKeyArn"),
         (s.file_system_configs.as_ref().is_some_and(|f| !f.is_empty()), "FileSystemConfigs"),

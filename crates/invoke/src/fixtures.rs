@@ -34,6 +34,7 @@ pub(crate) fn function(key: FunctionKey) -> Arc<FunctionSnapshot> {
         memory: MemorySize::default(),
         timeout: Timeout::default(),
         ephemeral_storage: EphemeralStorage::default(),
+        snap_start: false,
         network: None,
         environment: Vec::new().into(),
         code: Sha256Digest::of(b""),

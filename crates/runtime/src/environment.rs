@@ -24,11 +24,16 @@ pub(crate) fn variables(
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
     ];
     all.extend(platform.map(|(name, value)| (name.to_owned(), value)));
-    for name in ["TMPDIR", "TMP", "TEMP"] {
+    // Without mounts a function's user has no entry in the list of users, so nothing else says where its home is.
+    for name in ["TMPDIR", "TMP", "TEMP", "HOME"] {
         all.extend(layout.tmp.iter().map(|path| (name.to_owned(), path.clone())));
     }
     all.extend(language.iter().cloned());
     all.extend(function.environment.iter().cloned());
+    let kind = match initialization {
+        InitializationType::OnDemand if function.snap_start => "snap-start",
+        other => other.as_str(),
+    };
     let reserved = [
         ("_HANDLER", function.handler.clone()),
         ("AWS_REGION", region.to_owned()),
@@ -39,7 +44,7 @@ pub(crate) fn variables(
         ("AWS_LAMBDA_FUNCTION_VERSION", key.version.to_string()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", function.log_group.clone()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream.to_owned()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.as_str().to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", kind.to_owned()),
         // An account number is an access key of its own account: SDK calls from inside land in the
         // function's account. The secret means nothing to lambd, and is fresh all the same.
         ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),

@@ -315,6 +315,7 @@ impl Bench {
             memory: MemorySize::default(),
             timeout: Timeout::new(1).unwrap(),
             ephemeral_storage: EphemeralStorage::default(),
+            snap_start: false,
             network: None,
             environment: Vec::new().into(),
             code: Sha256Digest::of(b""),

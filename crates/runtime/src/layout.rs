@@ -27,6 +27,8 @@ pub(crate) struct Layout {
     pub(crate) lang_dir: String,
     /// Layers.
     pub(crate) opt: String,
+    /// The AWS SDK that the function need not package, if there is one.
+    pub(crate) sdk: Option<String>,
     /// For temporary files, where it is not `/tmp`: where the files are the host's.
     pub(crate) tmp: Option<String>,
 }
@@ -44,6 +46,9 @@ impl Layout {
                 bound.or(linked).map_or_else(|| inside.to_owned(), |path| path.display().to_string())
             }
         };
+        let below = Path::new(RUNTIME_DIR);
+        let sdk = binds.iter().find(|(_, target)| target.parent() == Some(below));
+        let sdk = sdk.and_then(|(_, target)| target.to_str()).map(place);
         let tmp = match view {
             View::OwnRoot => None,
             View::Host { tmp } => Some(tmp.display().to_string()),
@@ -53,6 +58,7 @@ impl Layout {
             runtime_dir: place(RUNTIME_DIR),
             lang_dir: place(LANG_DIR),
             opt: place(OPT),
+            sdk,
             tmp,
         }
     }
@@ -155,6 +161,7 @@ mod tests {
             runtime_dir: "/data/python".into(),
             lang_dir: "/home/me/python".into(),
             opt: "/data/layers/1".into(),
+            sdk: None,
             tmp: Some("/data/tmp/1".into()),
         };
         assert_eq!(host, expected);

@@ -25,7 +25,7 @@ mod wrapper;
 
 pub use catalogue::{
     Bootstraps, Catalogue, DotNet, Family, Found, LanguageVersion, LaunchPlan, Launcher, LiveCatalogue,
-    Provision, RootError, RootOrigin, RuntimeRoot, Selector, Substitution, Support, Unavailable,
+    Provision, RootError, RootOrigin, RuntimeRoot, Sdk, Selector, Substitution, Support, Unavailable,
     UnknownRuntime, java,
 };
 pub use debugging::Debuggers;

@@ -13,7 +13,7 @@ use futures_util::stream::BoxStream;
 use lambd_types::invocation::LogEvent;
 use lambd_types::{FunctionKey, NetworkPolicy, Scope};
 
-use crate::catalogue::{Found, java};
+use crate::catalogue::{Found, Sdk, java};
 
 /// Toolchains beside the machine's own interpreters, of which more may come at any time.
 pub trait Toolchains: Send + Sync {
@@ -23,6 +23,11 @@ pub trait Toolchains: Send + Sync {
     /// What makes JVMs run functions, if it is there.
     fn java_client(&self) -> Option<java::Client> {
         None
+    }
+
+    /// AWS SDKs for functions that package none.
+    fn sdks(&self) -> Vec<Sdk> {
+        Vec::new()
     }
 
     /// Those that are there, the first of a version goes before others.

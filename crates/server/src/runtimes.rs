@@ -176,7 +176,7 @@ pub(crate) async fn listed(query: RuntimesQuery) -> Result<Vec<RuntimeStatus>, S
     let installed = Toolchains::at(&query.toolchains).list();
     let java = query.java_runtime_client.unwrap_or_else(|| query.toolchains.join(java::TOOLCHAIN));
     catalogue = catalogue.with_toolchains(toolchains::found(&installed));
-    catalogue = catalogue.with_java_client(java::Client::find(&java));
+    catalogue = catalogue.with_java_client(java::Client::find(&java)).with_sdks(toolchains::sdks(&installed));
     let mut chosen = query.runtime_roots;
     chosen.extend(toolchains::roots(&installed, &chosen));
     if !chosen.is_empty() {
@@ -219,21 +219,19 @@ fn of_rule(rule: RuntimeSubstitution) -> Substitution {
     }
 }
 
-/// Names the toolchain that runs a runtime, or that waits for a lambd that can run it.
+/// Names the toolchain that runs a runtime, or that does not without something else.
 fn with_toolchain(status: RuntimeStatus, installed: &[Installed]) -> RuntimeStatus {
     let program = match &status.runs {
         Some(RuntimeProgram::Interpreter { path }) => Some(path),
         _ => None,
     };
     let runs = installed.iter().find(|one| one.program().is_some() && one.program().as_ref() == program);
-    let waits = installed.iter().find(|one| one.program().is_some() && one.manifest.runtime == status.id);
-    match (status.state, waits) {
-        (RuntimeState::Missing, Some(waits)) => {
+    let lacks = installed.iter().find(|one| one.program().is_some() && one.manifest.runtime == status.id);
+    match (status.state, lacks) {
+        (RuntimeState::Missing, Some(lacks)) => {
             let otherwise = status.remedy.unwrap_or_default();
-            let name = waits.name();
-            let remedy = Some(format!(
-                "toolchain {name} waits for a lambd that has a runtime for it; else {otherwise}"
-            ));
+            let name = lacks.name();
+            let remedy = Some(format!("toolchain {name} is installed, and does not do alone: {otherwise}"));
             RuntimeStatus { toolchain: Some(name), remedy, ..status }
         }
         _ => RuntimeStatus { toolchain: runs.map(Installed::name), ..status },
@@ -251,6 +249,7 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
         runs: Some(runs),
         root: Some(root.map_or(RootStatus::Host, |root| root_status(&root.origin))),
         toolchain: None,
+        sdk: found.and_then(|found| catalogue.sdk_of(&id, found)).map(|sdk| sdk.name.clone()),
         deprecation: deprecation.clone(),
         deprecated,
         remedy: None,
@@ -273,6 +272,7 @@ fn status(catalogue: &Catalogue, id: String) -> RuntimeStatus {
             runs: None,
             root: None,
             toolchain: None,
+            sdk: None,
             deprecation,
             deprecated,
             remedy: Some(match error {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambd_cli::{AddProgress, AddRuntime, AddedRuntime, BoxFuture, InstallError, Installer, RuntimeRoot};
-use lambd_runtime::{Family, Found, java};
+use lambd_runtime::{Family, Found, LanguageVersion, Sdk, java};
 use lambd_sandbox::images::{ImageLimits, ImageStore, RootSource};
 use lambd_toolchains::{
-    Added, Images, Installed, Jar, JarSource, Library, Registries, Request, Step, ToolchainError, Toolchains,
-    add_jars,
+    Added, Images, Installed, Jar, JarSource, Library, Place, Registries, Request, SdkRequest, Step,
+    ToolchainError, Toolchains, add_jars, add_sdk, is_sdk,
 };
 
 use crate::doctor::Doctor;
@@ -25,6 +25,9 @@ impl Installer for Doctor {
             let toolchains = Toolchains::at(&request.toolchains);
             if request.id == java::FAMILY {
                 return add_java_client(request, progress).await;
+            }
+            if is_sdk(&request.id) {
+                return add_an_sdk(request, progress).await;
             }
             let registries = Registries::find(request.npm_registry, request.pypi_index);
             let request = Request { runtime: request.id, from: request.from, registries };
@@ -64,6 +67,17 @@ async fn add_java_client(
     let toolchains = Toolchains::at(&request.toolchains);
     let added = add_jars(&toolchains, &library, &source, &|step| progress(told(step))).await;
     added.map(|added| described(request.id, added)).map_err(install_error)
+}
+
+/// An AWS SDK.
+async fn add_an_sdk(
+    request: AddRuntime,
+    progress: &(dyn Fn(AddProgress) + Send + Sync),
+) -> Result<AddedRuntime, InstallError> {
+    let AddRuntime { toolchains, id, from, npm_registry, pypi_index, packages, .. } = request;
+    let wanted = SdkRequest { id, packages, from: from.map(PathBuf::from), npm_registry, pypi_index };
+    let added = add_sdk(&Toolchains::at(&toolchains), &wanted, &|step| progress(told(step))).await;
+    added.map(|added| described(wanted.id, added)).map_err(install_error)
 }
 
 fn described(id: String, added: Added) -> AddedRuntime {
@@ -176,6 +190,10 @@ impl lambd_runtime::ports::Toolchains for Live {
         java::Client::find(&self.java_client)
     }
 
+    fn sdks(&self) -> Vec<Sdk> {
+        sdks(&self.reachable(self.toolchains.list()))
+    }
+
     fn installed(&self) -> Vec<Found> {
         let installed = self.reachable(self.toolchains.list());
         found(&installed).into_iter().filter(|found| self.interpreters.are_usable(found)).collect()
@@ -225,12 +243,43 @@ pub(crate) fn found(installed: &[Installed]) -> Vec<Found> {
             Some(Found { family, version, exact: Some(one.manifest.version.clone()), program, prefix })
         })
         .collect();
-    let numbers = |found: &Found| -> Vec<u64> {
-        let exact = found.exact.as_deref().unwrap_or_default();
-        exact.split(['.', '_', '+', '-']).map_while(|part| part.parse().ok()).collect()
-    };
-    found.sort_by_key(|found| std::cmp::Reverse(numbers(found)));
+    found.sort_by_key(|found| std::cmp::Reverse(numbers(found.exact.as_deref().unwrap_or_default())));
     found
+}
+
+/// A version, to be compared.
+fn numbers(version: &str) -> Vec<u64> {
+    version.split(['.', '_', '+', '-']).map_while(|part| part.parse().ok()).collect()
+}
+
+/// The AWS SDKs among the toolchains.
+pub(crate) fn sdks(installed: &[Installed]) -> Vec<Sdk> {
+    let sdk = |one: &Installed| {
+        let Place::Sdk { directory, since } = &one.manifest.place else { return None };
+        let runtime = one.manifest.runtime.strip_suffix("-sdk").and_then(|id| Some((id, Family::of(id)?.0)));
+        let family = match (runtime, one.manifest.family.as_str()) {
+            (Some((_, family)), _) => family,
+            (None, "python") => Family::Python,
+            (None, "nodejs") => Family::NodeJs,
+            (None, "ruby") => Family::Ruby,
+            (None, _) => return None,
+        };
+        // For Node.js only the major version counts.
+        let minor = if family == Family::NodeJs { 0 } else { number(since, 1) };
+        Some(Sdk {
+            name: one.name(),
+            family,
+            runtime: runtime.map(|(id, _)| id.to_owned()),
+            since: LanguageVersion(number(since, 0), minor),
+            version: numbers(&one.manifest.version),
+            directory: one.directory.join(directory),
+        })
+    };
+    installed.iter().filter_map(sdk).collect()
+}
+
+fn number(version: &[u64], at: usize) -> u32 {
+    version.get(at).and_then(|number| u32::try_from(*number).ok()).unwrap_or_default()
 }
 
 /// The root file systems among the toolchains, for runtimes that no option chooses one for.

@@ -51,6 +51,9 @@ pub struct Configuration {
     /// Processor architecture, as the API names it.
     #[serde(default = "machine_architecture")]
     pub architecture: String,
+    /// Whether published versions have SnapStart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub snap_start: bool,
     /// Layers, in the order in which they are laid over each other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<UsedLayer>,

@@ -147,6 +147,14 @@ pub enum ToolchainError {
         /// What it says.
         reason: String,
     },
+    /// A language's package manager did not get what it was to get.
+    #[error("{manager} cannot get the packages: {reason}")]
+    PackageManager {
+        /// pip, npm or gem.
+        manager: &'static str,
+        /// What it says.
+        reason: String,
+    },
     /// Nothing of that name is installed.
     #[error("no toolchain {id} is installed{}", if .installed.is_empty() { String::new() } else { format!("; there is {}", .installed.join(", ")) })]
     NotInstalled {
@@ -184,6 +192,10 @@ impl ToolchainError {
                 "give the address of a Maven repository with --maven-repository URL, or a folder that has the jars with --from DIR"
                     .into()
             }
+            Self::PackageManager { manager, .. } => {
+                format!("check what {manager} is told of its registry, or give a folder or an archive that has the SDK: --from PATH")
+            }
+            Self::NoProgram { program } if program.contains("SDK") => "give the folder that has its packages in it".into(),
             Self::NoProgram { .. } => "give the archive or the folder that has bin/ in it".into(),
             Self::Broken { .. } => {
                 "check that it is for this machine's processor and C library; `ldd` tells what it lacks".into()

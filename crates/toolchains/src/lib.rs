@@ -20,6 +20,8 @@
 //! | `pypi`     | the index of Python packages                                 |
 //! | `download` | a file with its checksum                                     |
 //! | `jars`     | jars of a Maven repository                                   |
+//! | `sdk`      | AWS SDKs, by the package managers of their languages         |
+//! | `sdk_files` | what such an SDK looks like on disk                         |
 //! | `local`    | archives and folders of this machine                         |
 //! | `settle`   | what must hold of the files of a toolchain                   |
 //! | `trial`    | whether it runs, and what version it says it has             |
@@ -36,6 +38,8 @@ mod manifest;
 mod npm;
 mod pypi;
 mod recipe;
+mod sdk;
+mod sdk_files;
 mod settings;
 mod settle;
 mod store;
@@ -48,5 +52,6 @@ pub use error::ToolchainError;
 pub use jars::{Jar, JarSource, Library, add_jars};
 pub use manifest::{Manifest, Place};
 pub use recipe::can_be_added;
+pub use sdk::{SdkRequest, add_sdk, is_sdk};
 pub use settings::Registries;
 pub use store::{Installed, Toolchains};

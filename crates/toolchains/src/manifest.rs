@@ -48,6 +48,13 @@ pub enum Place {
     },
     /// Jars.
     Jars {},
+    /// An AWS SDK.
+    Sdk {
+        /// What its language looks into, below the directory.
+        directory: PathBuf,
+        /// The first version of the language that it runs on; nothing if it does not say.
+        since: Vec<u64>,
+    },
 }
 
 impl Manifest {
@@ -56,7 +63,9 @@ impl Manifest {
         let text = std::fs::read(directory.join(FILE)).ok()?;
         let manifest: Self = serde_json::from_slice(&text).ok()?;
         let inside = match &manifest.place {
-            Place::Prefix { program: path } | Place::Root { root: path } => path.as_path(),
+            Place::Prefix { program: path }
+            | Place::Root { root: path }
+            | Place::Sdk { directory: path, .. } => path.as_path(),
             Place::Jars {} => Path::new(""),
         };
         let plain = inside.components().all(|part| matches!(part, std::path::Component::Normal(_)));

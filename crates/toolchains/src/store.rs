@@ -35,7 +35,7 @@ impl Installed {
     pub fn program(&self) -> Option<PathBuf> {
         match &self.manifest.place {
             Place::Prefix { program } => Some(self.directory.join(program)),
-            Place::Root { .. } | Place::Jars {} => None,
+            Place::Root { .. } | Place::Jars {} | Place::Sdk { .. } => None,
         }
     }
 
@@ -43,7 +43,7 @@ impl Installed {
     pub fn root(&self) -> Option<PathBuf> {
         match &self.manifest.place {
             Place::Root { root } => Some(self.directory.join(root)),
-            Place::Prefix { .. } | Place::Jars {} => None,
+            Place::Prefix { .. } | Place::Jars {} | Place::Sdk { .. } => None,
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct FunctionSnapshot {
     pub ephemeral_storage: EphemeralStorage,
     /// The network that it asks for; `None` when it takes what the operator gives to all.
     pub network: Option<NetworkPolicy>,
+    /// Whether it is initialised as if from a snapshot (SnapStart).
+    pub snap_start: bool,
     /// The user's environment variables.
     pub environment: Arc<Vec<(String, String)>>,
     /// Digest of the package.

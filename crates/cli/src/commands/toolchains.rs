@@ -23,6 +23,7 @@ pub(crate) async fn add(
         npm_registry: args.npm_registry,
         pypi_index: args.pypi_index,
         maven_repository: args.maven_repository,
+        packages: args.packages,
     };
     let shown = Mutex::new(String::new());
     let progress = |progress: AddProgress| {

@@ -128,6 +128,7 @@ fn defaults(target: &Target) -> Configuration {
         memory_size: MemorySize::default().get(),
         timeout: Timeout::default().get(),
         ephemeral_storage: EphemeralStorage::default().get(),
+        snap_start: false,
         environment: None,
         log_group: format!("/aws/lambda/{}", target.name),
         json_log: None,

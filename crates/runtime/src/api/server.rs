@@ -114,11 +114,15 @@ async fn answer(
     if path == "invocation/next" && method == Method::GET {
         return event(&*mailbox.next().await);
     }
+    // Of functions with SnapStart: there is no snapshot, so they are restored at once.
+    if path == "restore/next" && method == Method::GET {
+        return Response::new(Full::default());
+    }
     if method != Method::POST {
         return not_found();
     }
     let (answering, is_response) = match path.split('/').collect::<Vec<_>>()[..] {
-        ["init", "error"] => (mailbox.fail_init(), false),
+        ["init" | "restore", "error"] => (mailbox.fail_init(), false),
         ["invocation", id, "response"] => (mailbox.answer(id), true),
         ["invocation", id, "error"] => (mailbox.answer(id), false),
         _ => return not_found(),

@@ -34,9 +34,12 @@ macro_rules! bootstrap {
 const FILES: &[(Family, &str, &[u8])] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
+    bootstrap!(Family::Python, "python", "lambd_snapstart.py"),
+    bootstrap!(Family::Python, "python", "snapshot_restore_py.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),
     bootstrap!(Family::NodeJs, "nodejs", "streaming.cjs"),
     bootstrap!(Family::NodeJs, "nodejs", "debug.cjs"),
+    bootstrap!(Family::NodeJs, "nodejs", "imports.cjs"),
     bootstrap!(Family::Ruby, "ruby", "bootstrap.rb"),
     bootstrap!(Family::Ruby, "ruby", "debug.rb"),
     bootstrap!(Family::Ruby, "ruby", "gems.rb"),
@@ -61,6 +64,9 @@ impl Bootstraps {
         for (family, file, content) in FILES {
             let dir = bootstraps.directory(*family);
             std::fs::create_dir_all(&dir)?;
+            if let Some(place) = super::sdk_place(*family) {
+                std::fs::create_dir_all(dir.join(place))?;
+            }
             let path = dir.join(file);
             if std::fs::read(&path).ok().as_deref() != Some(*content) {
                 write_new(&path, content)?;

@@ -35,7 +35,9 @@ impl LiveCatalogue {
             return seen.catalogue.clone();
         }
         let catalogue = self.machine.with_toolchains(self.toolchains.installed());
-        let catalogue = Arc::new(catalogue.with_java_client(self.toolchains.java_client()));
+        let catalogue = Arc::new(
+            catalogue.with_java_client(self.toolchains.java_client()).with_sdks(self.toolchains.sdks()),
+        );
         if let Err(error) = catalogue.install_java() {
             tracing::error!(%error, "cannot copy the runtime interface client for Java to where functions see it");
         }

@@ -13,6 +13,7 @@
 //! | `executable` | functions that are programs by themselves                             |
 //! | [`java`]     | JVMs, and AWS's runtime interface client on them                      |
 //! | `live`       | toolchains that are installed while a daemon runs                     |
+//! | `sdk`        | AWS SDKs that functions need not package                              |
 //! | `plan`       | how a function's process is started                                   |
 
 mod bootstraps;
@@ -24,6 +25,7 @@ mod live;
 mod plan;
 mod rooted;
 mod roots;
+mod sdk;
 mod selector;
 mod trial;
 mod versions;
@@ -42,6 +44,8 @@ pub use live::LiveCatalogue;
 pub(crate) use plan::Start;
 pub use plan::{LaunchPlan, Launcher};
 pub use roots::{RootError, RootOrigin, RuntimeRoot};
+pub use sdk::Sdk;
+pub(crate) use sdk::place as sdk_place;
 pub use selector::{Selector, UnknownRuntime};
 
 /// A language with managed runtimes that lambd can start from an interpreter of the host.
@@ -264,6 +268,7 @@ pub struct Catalogue {
     substitutions: Vec<(Selector, Substitution)>,
     bootstraps: Bootstraps,
     java: Option<java::Client>,
+    sdks: Vec<Sdk>,
 }
 
 impl Catalogue {
@@ -281,7 +286,8 @@ impl Catalogue {
 
     /// A catalogue of given interpreters.
     pub fn new(found: Vec<Found>, substitution: Substitution, bootstraps: Bootstraps) -> Self {
-        Self { found, roots: Vec::new(), substitution, substitutions: Vec::new(), bootstraps, java: None }
+        let (roots, substitutions, java, sdks) = Default::default();
+        Self { found, roots, substitution, substitutions, bootstraps, java, sdks }
     }
 
     /// The same, with rules of their own for some runtimes. One for a runtime goes before that for its family.
@@ -435,6 +441,7 @@ impl Catalogue {
                 }
                 let asked = Family::of(runtime).map_or(interpreter.version, |(_, version)| version);
                 LaunchPlan::managed(interpreter, asked, &bootstraps, root, notice)
+                    .with_sdk(self.sdk_of(runtime, interpreter))
             }
         })
     }
@@ -534,6 +541,7 @@ mod tests {
             memory: MemorySize::default(),
             timeout: Timeout::default(),
             ephemeral_storage: EphemeralStorage::default(),
+            snap_start: false,
             network: None,
             environment: Vec::new().into(),
             code: Sha256Digest::of(b""),

@@ -257,7 +257,8 @@ fn python(layout: &Layout) -> ArgsAndEnv {
     let Layout { runtime_dir, opt, .. } = layout;
     // Without the user's own site directory, which is not inside; with everything else that users of
     // Python rely on.
-    let args = vec!["-s".to_owned(), format!("{runtime_dir}/bootstrap.py"), opt.clone()];
+    let mut args = vec!["-s".to_owned(), format!("{runtime_dir}/bootstrap.py"), opt.clone()];
+    args.extend(layout.sdk.clone());
     (args, vec![("PYTHONPATH".to_owned(), runtime_dir.clone())])
 }
 
@@ -266,7 +267,8 @@ fn nodejs(versions: &[LanguageVersion], layout: &Layout) -> ArgsAndEnv {
     let args = vec![format!("{runtime_dir}/bootstrap.cjs")];
     let of_version = |version: &LanguageVersion| format!("{opt}/nodejs/node{}/node_modules", version.0);
     let mut path: Vec<String> = versions.iter().map(of_version).collect();
-    path.push(format!("{opt}/nodejs/node_modules:{runtime_dir}/node_modules:{runtime_dir}:{task_root}"));
+    let sdk = layout.sdk.clone().unwrap_or_else(|| format!("{runtime_dir}/node_modules"));
+    path.push(format!("{opt}/nodejs/node_modules:{sdk}:{runtime_dir}:{task_root}"));
     (args, vec![("NODE_PATH".to_owned(), path.join(":"))])
 }
 
@@ -276,7 +278,7 @@ fn ruby(versions: &[LanguageVersion], layout: &Layout) -> ArgsAndEnv {
     let of_version = |LanguageVersion(major, minor): &LanguageVersion| {
         format!("{task_root}/vendor/bundle/ruby/{major}.{minor}.0:{opt}/ruby/gems/{major}.{minor}.0")
     };
-    let gems: Vec<String> = versions.iter().map(of_version).collect();
+    let gems: Vec<String> = versions.iter().map(of_version).chain(layout.sdk.clone()).collect();
     let libraries = format!("{task_root}:{runtime_dir}/lib:{opt}/ruby/lib");
     let env = vec![("GEM_PATH".to_owned(), gems.join(":")), ("RUBYLIB".to_owned(), libraries)];
     (vec![format!("{runtime_dir}/bootstrap.rb")], env)

@@ -26,6 +26,7 @@ fn row(name: &str) -> FunctionRow {
             memory_size: 128,
             timeout: 3,
             ephemeral_storage: 512,
+            snap_start: false,
             environment: None,
             log_group: format!("/aws/lambda/{name}"),
             json_log: None,

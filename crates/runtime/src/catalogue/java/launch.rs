@@ -18,6 +18,9 @@ const MAIN: &str = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda";
 /// Says where the client's native part is.
 const NATIVE_PROPERTY: &str = "com.amazonaws.services.lambda.runtime.api.client.runtimeapi.NativeClient.JNI";
 
+/// Has the library `org.crac`, which functions register hooks of SnapStart with, find the client's own, as on AWS.
+const SNAP_START_HOOKS: &str = "-Dorg.crac.Core.Compat=com.amazonaws.services.lambda.crac";
+
 /// JVMs since this version warn of native code, unless they are told that it is wanted.
 const WARNS_OF_NATIVE_CODE: u32 = 24;
 
@@ -108,6 +111,7 @@ impl Jvm {
             args.push(format!("-D{NATIVE_PROPERTY}={runtime_dir}/{LIBRARY}"));
         }
         let mut path = class_path(&self.jars, layout);
+        args.push(SNAP_START_HOOKS.to_owned());
         // The client looks for layers in no other place.
         if layout.opt != OPT {
             path = format!("{path}:{}/java/lib/*", layout.opt);
@@ -207,6 +211,7 @@ mod tests {
             "-Duser.country=US",
             "-Dfile.encoding=UTF-8",
             &native,
+            SNAP_START_HOOKS,
             "-classpath",
             jars,
             MAIN,
