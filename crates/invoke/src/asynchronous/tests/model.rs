@@ -128,7 +128,7 @@ impl History {
                 match next {
                     Some(next) => assert!(next.at - this.at >= wait, "tried too early: {tried:?}"),
                     None => {
-                        assert!(failed.contains(id), "given up, or forgotten, without a trace: {tried:?}")
+                        assert!(failed.contains(id), "given up, or forgotten, without a trace: {tried:?}");
                     }
                 }
             }
