@@ -30,6 +30,7 @@ mod tags;
 mod unsupported;
 mod uploads;
 
+pub use actions::capacity::ProvisionedCapacity;
 pub use context::{Control, LookupError};
 pub use download::DownloadService;
 pub use event_settings::EventSettings;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::concurrency::{Concurrency, Permit};
 use crate::machine::pool::Pools;
-use crate::machine::provisioned::{Allocation, Wanted};
+use crate::machine::provisioned::{Allocation, Usage, Wanted};
 use crate::ports::{Delivery, Instance, Instances};
 use crate::provisioning::{Lease, Provisioning};
 use crate::retiring::Retiring;
@@ -97,6 +97,12 @@ impl Invoker {
     /// The provisioned instances that a version has; `None` when it is to have none.
     pub fn provisioned(&self, key: &FunctionKey) -> Option<Allocation> {
         self.inner.provisioning.allocation(key)
+    }
+
+    /// How much a version's provisioned instances are used, and were since this was asked last: one caller alone can
+    /// ask. `None` when it is to have none.
+    pub fn take_provisioned_usage(&self, key: &FunctionKey) -> Option<Usage> {
+        self.inner.provisioning.take_usage(key)
     }
 
     /// `function` is the new state of its version: idle instances of the one before are stopped, busy

@@ -24,6 +24,6 @@ mod turns;
 pub use asynchronous::{AsyncParts, AsyncQueue, Counters, Measured, QueueError, QueueReport, QueuedReport};
 pub use error::InvokeError;
 pub use invoker::Invoker;
-pub use machine::provisioned::{Allocation, Failure, Wanted};
+pub use machine::provisioned::{Allocation, Failure, Usage, Wanted};
 pub use machine::retry::{Attempt, RetryPolicy};
 pub use options::InvokeOptions;

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::InvokeOptions;
-use crate::machine::provisioned::{Allocation, Failure, Provisioned, Start, Wanted};
+use crate::machine::provisioned::{Allocation, Failure, Provisioned, Start, Usage, Wanted};
 use crate::ports::{Instance, Instances};
 use crate::retiring::Retiring;
 
@@ -67,6 +67,11 @@ impl Provisioning {
     /// See [`Provisioned::allocation`].
     pub(crate) fn allocation(&self, key: &FunctionKey) -> Option<Allocation> {
         self.inner.machine().allocation(key)
+    }
+
+    /// See [`Provisioned::take_usage`].
+    pub(crate) fn take_usage(&self, key: &FunctionKey) -> Option<Usage> {
+        self.inner.machine().take_usage(key)
     }
 
     /// An idle instance for an event.

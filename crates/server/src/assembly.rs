@@ -18,6 +18,7 @@ use lambd_outbound::{Client, Credentials};
 use lambd_queue::{QueueHandle, QueueOptions, Queues};
 use lambd_runtime::{Bootstraps, Catalogue, Debuggers, Instances, InstancesOptions, LiveCatalogue};
 use lambd_sandbox::{Base, BaseRoot, CpuLimits, Isolation, ScratchOptions, Spawner, SpawnerOptions};
+use lambd_scaling::{Scaling, ScalingHandle};
 use lambd_store::packages::UnpackLimits;
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_toolchains::Toolchains;
@@ -163,6 +164,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
 
     let waiting_clock = ChosenClock::new(args.clock);
     let (counters, queue_shown) = (Arc::new(Counters::default()), Arc::new(OnceLock::new()));
+    let capacities = Arc::new(wiring::capacities::ProvisionedCapacities::new(control.clone()));
+    let scaling = Scaling::new(store.clone(), waiting_clock.shared(), capacities.clone());
     let (queue_service, queues) =
         Queues::start(store.clone(), waiting_clock.shared(), QueueOptions::default()).await.map_err(part)?;
     let services: Vec<Arc<dyn AwsService>> = vec![
@@ -170,6 +173,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         logs_service,
         Arc::new(IamService::new(store.clone(), clock.clone())),
         Arc::new(StsService::new()),
+        scaling.service(),
         queue_service,
         Arc::new(DownloadService::new(control.clone())),
         Arc::new(HealthService { catalogue: live.clone() }),
@@ -222,6 +226,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));
 
     control.provision_all().await.map_err(part)?;
+    capacities.attach(invoker.clone());
+    let scaling = scaling.start();
     let left = control.resume().await.map_err(part)?;
     if left > 0 {
         tracing::info!(versions = left, "going on with what was left to do");
@@ -239,6 +245,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         stop_serving,
         serving,
         queue,
+        scaling,
         queues,
         invoker,
         observe,
@@ -315,6 +322,7 @@ struct Parts {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     queue: Arc<AsyncQueue>,
+    scaling: ScalingHandle,
     queues: QueueHandle,
     invoker: Invoker,
     observe: ObserveHandle,
@@ -333,6 +341,7 @@ impl Parts {
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
         }
+        self.scaling.shutdown().await;
         self.invoker.shutdown().await;
         self.watch.abort();
         // The last instances go with the spawner, and their last lines into the log.

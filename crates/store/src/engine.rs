@@ -90,6 +90,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0005.sql"),
     include_str!("../migrations/main/0006.sql"),
     include_str!("../migrations/main/0007.sql"),
+    include_str!("../migrations/main/0008.sql"),
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
 const EVENTS_MIGRATIONS: &[&str] = &[include_str!("../migrations/events/0001.sql")];

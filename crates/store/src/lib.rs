@@ -22,6 +22,7 @@ pub mod logs;
 pub mod mappings;
 pub mod packages;
 pub mod queues;
+pub mod scaling;
 
 pub use datadir::{DataDir, DataDirError};
 pub use engine::{Store, StoreError};

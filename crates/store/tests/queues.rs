@@ -163,6 +163,7 @@ async fn wide_steps(database: &mut SqliteConnection, requests: &[(&str, Vec<Exec
                 let scans = step.starts_with("SCAN")
                     && !step.contains("VIRTUAL TABLE")
                     && !step.contains("CONSTANT ROW")
+                    && !step.contains("VALUES CLAUSE")
                     // One row; and what a statement has named itself.
                     && step != "SCAN sequence";
                 let wide =

@@ -1,6 +1,7 @@
 //! One file per API action: its validation, its effect and its answer.
 
 mod aliasing;
+pub(crate) mod capacity;
 mod event_invoking;
 mod layering;
 mod lookup;

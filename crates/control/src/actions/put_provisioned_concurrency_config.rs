@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use lambd_api::requests::{self, attached::PutProvisionedConcurrency};
+use lambd_api::responses::attached as responses;
 use lambd_api::{ApiError, Route, Violations};
 use lambd_http::{AwsRequest, AwsResponse};
 use lambd_store::attached::{ProvisionedConcurrency, ReservedConcurrency};
@@ -27,6 +28,15 @@ pub(crate) async fn call(
     }
     let target = provisioning::target(&request.head, route, violations)?;
     let asked = body.provisioned_concurrent_executions.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+    success(StatusCode::ACCEPTED, &put(control, &target, asked).await?)
+}
+
+/// Gives a version or an alias its provisioned concurrency.
+pub(super) async fn put(
+    control: &Control,
+    target: &Target,
+    asked: u32,
+) -> Result<responses::ProvisionedConcurrency, ApiError> {
     let Some(qualifier) = &target.qualifier else {
         return Err(ApiError::Service("a request without a qualifier passed the checks".to_owned()));
     };
@@ -36,20 +46,20 @@ pub(crate) async fn call(
     control.engine()?;
 
     let _changes = control.changes().await;
-    let place = Place::of(control, &target).await?;
+    let place = Place::of(control, target).await?;
     let key = &place.row.key;
     crate::provisioning::check_published(key.version)?;
     place.check_weights()?;
-    provisioning::check_alone(control, &target, qualifier, key.version).await?;
+    provisioning::check_alone(control, target, qualifier, key.version).await?;
     if functions::running(&place.row).is_none() {
         return Err(condition::not_ready(place.row.condition.state));
     }
-    let others = provisioning::total(control, &target, Some(qualifier)).await?;
-    check_limits(control, &target, others + u64::from(asked)).await?;
+    let others = provisioning::total(control, target, Some(qualifier)).await?;
+    check_limits(control, target, others + u64::from(asked)).await?;
     let config = ProvisionedConcurrency { executions: asked, last_modified: control.clock().now().0 };
     control.store().attach(&target.holder(), &config).await.map_err(store_error)?;
     control.publish_provisioned(&target.scope, &target.name).await;
-    success(StatusCode::ACCEPTED, &provisioning::describe(control, config, key)?)
+    provisioning::describe(control, config, key)
 }
 
 /// Provisioned executions are part of the function's reservation, or else taken from what all functions share.

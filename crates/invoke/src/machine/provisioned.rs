@@ -39,6 +39,15 @@ pub struct Allocation {
     pub failure: Option<Failure>,
 }
 
+/// How much a version's provisioned instances are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Most that had events at once since this was asked last.
+    pub peak: usize,
+    /// Those that have events now.
+    pub busy: usize,
+}
+
 /// Why an instance could not be provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -73,6 +82,8 @@ struct Version<T> {
     /// The most recently used last.
     idle: Vec<Idle<T>>,
     busy: Vec<Busy>,
+    /// Most that were busy at once since [`Provisioned::take_usage`].
+    peak: usize,
     failures: u32,
     failure: Option<Failure>,
     /// Nothing is started before.
@@ -219,6 +230,7 @@ impl<T: Clone> Provisioned<T> {
         }
         let Idle { serial, instance, .. } = version.idle.pop()?;
         version.busy.push(Busy { serial, ended: false });
+        version.peak = version.peak.max(version.busy.len());
         Some((serial, instance))
     }
 
@@ -268,6 +280,13 @@ impl<T: Clone> Provisioned<T> {
         Some(Allocation { allocated: idle + busy, available: idle, failure })
     }
 
+    /// How much a version's instances are used, and were since this was asked last.
+    pub(crate) fn take_usage(&mut self, key: &FunctionKey) -> Option<Usage> {
+        let version = self.versions.get_mut(key)?;
+        let busy = version.busy.len();
+        Some(Usage { peak: std::mem::replace(&mut version.peak, busy), busy })
+    }
+
     /// Empties everything.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.versions.drain().flat_map(|(_, version)| version.into_instances()).collect()
@@ -286,6 +305,7 @@ impl<T> Version<T> {
             starting: Vec::new(),
             idle: Vec::new(),
             busy: Vec::new(),
+            peak: 0,
             failures: 0,
             failure: None,
             pause_until: None,

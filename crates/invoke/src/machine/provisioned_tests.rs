@@ -214,3 +214,21 @@ async fn idle_instances_are_frozen_once() {
     bench.put(1);
     assert_eq!(bench.machine.freeze(bench.now + grace, grace), (vec![1], None));
 }
+
+/// CORE-181: the most that were in use at once counts, however short that was, until it is asked for.
+#[tokio::test(start_paused = true)]
+async fn the_highest_use_is_kept_until_it_is_asked_for() {
+    let mut bench = Bench::new();
+    let key = bench.function.key.clone();
+    assert_eq!(bench.machine.take_usage(&key), None);
+    bench.want(3);
+    bench.fill();
+    assert_eq!(bench.machine.take_usage(&key), Some(Usage { peak: 0, busy: 0 }));
+    let (first, second) = (bench.take().unwrap(), bench.take().unwrap());
+    bench.put(second);
+    assert_eq!(bench.machine.take_usage(&key), Some(Usage { peak: 2, busy: 1 }));
+    assert_eq!(bench.machine.take_usage(&key), Some(Usage { peak: 1, busy: 1 }));
+    bench.put(first);
+    assert_eq!(bench.machine.take_usage(&key), Some(Usage { peak: 1, busy: 0 }));
+    assert_eq!(bench.machine.take_usage(&key), Some(Usage { peak: 0, busy: 0 }));
+}

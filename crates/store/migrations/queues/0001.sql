@@ -69,7 +69,7 @@ CREATE TABLE lane (
     name     TEXT NOT NULL,
     ready_at INTEGER NOT NULL,
     PRIMARY KEY (queue, name)
-) WITHOUT ROWID;
+);
 CREATE INDEX lane_by_readiness ON lane (queue, ready_at);
 
 -- What was sent a moment ago and is not to be taken twice.
@@ -80,7 +80,7 @@ CREATE TABLE dedup (
     uuid    TEXT NOT NULL,
     message INTEGER NOT NULL,
     PRIMARY KEY (queue, key)
-) WITHOUT ROWID;
+);
 CREATE INDEX dedup_by_end ON dedup (until);
 
 -- Messages on their way from one queue to others, on a user's order.

@@ -128,8 +128,9 @@ impl Batch<'_> {
             sqlx::query(sql).bind(Value::from(ready).to_string()).execute(&mut *self.connection).await?;
         }
         if !empty.is_empty() {
-            let sql = "DELETE FROM lane WHERE (queue, name) IN
-                       (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+            let sql =
+                "DELETE FROM lane WHERE rowid IN (SELECT lane.rowid FROM json_each(?) AS j CROSS JOIN lane
+                         ON lane.queue = j.value ->> 0 AND lane.name = j.value ->> 1)";
             sqlx::query(sql).bind(Value::from(empty).to_string()).execute(&mut *self.connection).await?;
         }
         Ok(())

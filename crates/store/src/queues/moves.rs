@@ -76,7 +76,8 @@ impl Queues<'_> {
         limit: u32,
     ) -> Result<Vec<Peeked>, StoreError> {
         let sql = if fifo {
-            "SELECT id, origin FROM message WHERE queue = ? AND lane IS NOT NULL AND visible_at <= ?
+            "SELECT id, origin FROM message INDEXED BY message_by_lane
+             WHERE queue = ? AND lane IS NOT NULL AND visible_at <= ?
              ORDER BY lane, id LIMIT ?"
         } else {
             "SELECT id, origin FROM message WHERE queue = ? AND visible_at <= ?

@@ -97,8 +97,8 @@ pub(super) async fn apply(batch: &mut Batch<'_>, sweep: Sweep) -> Result<u64, St
         }
         Sweep::Removed => removed(batch).await,
         Sweep::Forgotten { now, names, tasks } => {
-            let sql = "DELETE FROM dedup WHERE (queue, key) IN
-                       (SELECT queue, key FROM dedup WHERE until <= ? ORDER BY until LIMIT ?)";
+            let sql = "DELETE FROM dedup WHERE rowid IN
+                       (SELECT rowid FROM dedup WHERE until <= ? ORDER BY until LIMIT ?)";
             let keys = sqlx::query(sql).bind(now.0).bind(STEP).execute(&mut *batch.connection).await?;
             let sql = "DELETE FROM deleted_queue WHERE at <= ?";
             sqlx::query(sql).bind(names.0).execute(&mut *batch.connection).await?;
@@ -116,8 +116,8 @@ async fn removed(batch: &mut Batch<'_>) -> Result<u64, StoreError> {
     let Some(queue) = queue else { return Ok(0) };
     for sql in [
         "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE queue = ? ORDER BY sent_at LIMIT ?)",
-        "DELETE FROM lane WHERE (queue, name) IN (SELECT queue, name FROM lane WHERE queue = ? LIMIT ?)",
-        "DELETE FROM dedup WHERE (queue, key) IN (SELECT queue, key FROM dedup WHERE queue = ? LIMIT ?)",
+        "DELETE FROM lane WHERE rowid IN (SELECT rowid FROM lane WHERE queue = ? LIMIT ?)",
+        "DELETE FROM dedup WHERE rowid IN (SELECT rowid FROM dedup WHERE queue = ? LIMIT ?)",
     ] {
         let done = sqlx::query(sql).bind(queue).bind(STEP).execute(&mut *batch.connection).await?;
         if done.rows_affected() >= STEP as u64 {

@@ -161,12 +161,10 @@ async fn a_deleted_queue_takes_nothing_and_is_swept() {
     fixture.queues().delete(queue.id, UnixMillis(50)).await.unwrap();
     assert_eq!(fixture.queues().put(put(vec![message(60, None, "late")])).await.unwrap(), None);
     assert!(fixture.queues().take(wish(&queue, 60)).await.unwrap().is_none());
-    let deleted = |since| async move {
-        let scope = &queue.scope;
-        fixture.queues().deleted_since(scope, "q.fifo", UnixMillis(since)).await.unwrap()
-    };
-    assert_eq!(deleted(49).await, Some(UnixMillis(50)));
-    assert_eq!(deleted(50).await, None);
+    for (since, expected) in [(49, Some(UnixMillis(50))), (50, None)] {
+        let found = fixture.queues().deleted_since(&queue.scope, "q.fifo", UnixMillis(since)).await;
+        assert_eq!(found.unwrap(), expected);
+    }
 
     while fixture.queues().sweep_removed().await.unwrap() {}
     for table in ["message", "lane", "dedup", "removed"] {

@@ -8,22 +8,22 @@ use tracing::{Event, Metadata, Subscriber, span};
 
 /// A statement that was executed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Executed {
+pub(crate) struct Executed {
     /// Its text.
-    pub sql: String,
+    pub(crate) sql: String,
     /// Rows that it returned.
-    pub rows: u64,
+    pub(crate) rows: u64,
 }
 
 static EXECUTED: Mutex<Vec<Executed>> = Mutex::new(Vec::new());
 
 /// What was executed since this was emptied last.
-pub fn executed() -> MutexGuard<'static, Vec<Executed>> {
+pub(crate) fn executed() -> MutexGuard<'static, Vec<Executed>> {
     EXECUTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Begins to collect statements, of all threads.
-pub fn collect() {
+pub(crate) fn collect() {
     tracing::subscriber::set_global_default(Statements).unwrap();
 }
 
