@@ -9,6 +9,7 @@
 //! HTTP stack can do on this machine when nothing happens behind it.
 
 mod api;
+mod asynchronous;
 mod client;
 mod daemon;
 mod error;

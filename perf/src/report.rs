@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::asynchronous::Asynchronous;
 use crate::languages::Languages;
 use crate::sandboxes::Sandboxes;
 use crate::stats::median;
@@ -34,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) sandboxes: Option<Sandboxes>,
     /// The API of a daemon with many functions.
     pub(crate) api: Option<Api>,
+    /// Asynchronous events.
+    pub(crate) asynchronous: Option<Asynchronous>,
     /// Runtimes without a sandbox.
     pub(crate) languages: Option<Languages>,
 }
@@ -75,6 +78,7 @@ impl Report {
             uplinks: Vec::new(),
             streaming: None,
             sandboxes: None,
+            asynchronous: None,
             api: None,
             languages: None,
         }
@@ -89,6 +93,7 @@ impl Report {
         let parts = [
             self.streaming.as_ref().map(Streaming::table),
             self.sandboxes.as_ref().map(Sandboxes::table),
+            self.asynchronous.as_ref().map(Asynchronous::table),
             self.api.as_ref().map(Api::table),
             self.languages.as_ref().map(Languages::table),
         ];
@@ -176,6 +181,7 @@ impl Report {
             "idle_memory_mib": values(&self.memory),
             "idle_uplinks_mib": values(&self.uplinks),
             "streaming": self.streaming.as_ref().map(Streaming::json),
+            "asynchronous": self.asynchronous.as_ref().map(Asynchronous::json),
             "api": self.api.as_ref().map(Api::json),
             "languages": self.languages.as_ref().map(Languages::json),
             "sandboxes": self.sandboxes.as_ref().map(Sandboxes::json),

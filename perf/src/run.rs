@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::api::Api;
+use crate::asynchronous::Asynchronous;
 use crate::client::Client;
 use crate::daemon::Daemon;
 use crate::error::Error;
@@ -54,6 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<Report, Error> {
 
     eprintln!("making functions ...");
     report.api = Some(Api::measure(&options.lambd, plan)?);
+
+    eprintln!("sending events ...");
+    report.asynchronous = Some(Asynchronous::measure(&options.lambd, FUNCTIONS[0], &options.rust, plan)?);
 
     let floor = Floor::start()?;
     let daemon = Daemon::start(&options.lambd)?;

@@ -1,11 +1,16 @@
 """Asynchronous invocation: safe from the 202 on."""
 
+import hashlib
+import json
+import subprocess
+
 import pytest
 
 from harness import packages
 from harness.clients import boto
-from harness.daemon import wait_for
-from harness.functions import ROLE, Functions, python_runtime
+from harness.daemon import program, wait_for
+from harness.events import act, shown
+from harness.functions import ROLE, Functions, arn, python_runtime
 
 NOTE = "def handler(event, context):\n    print('got', event['id'], context.aws_request_id)\n"
 FAIL = "def handler(event, context):\n    print('failing')\n    raise ValueError('no')\n"
@@ -95,3 +100,140 @@ def test_the_payload_limit(functions, wire, name, size, status):
     payload = b'"' + b"x" * (size - 2) + b'"'
     answer = wire.invoke(name, payload, {"X-Amz-Invocation-Type": "Event"})
     assert answer.status == status
+
+
+def test_w34_w35_by_the_cli(cli, functions, lambda_, logs, name):
+    """CORE-252, CORE-269, CORE-270: 202 and an empty answer; age and retries, then a destination beside them."""
+    functions.create(name, packages.package({"app.py": NOTE}), python_runtime())
+    answer = cli.json(
+        "lambda", "invoke", "--function-name", name, "--invocation-type", "Event",
+        "--payload", '{"id": 34}', "response.json",
+    )  # fmt: skip
+    assert answer == {"StatusCode": 202}
+    assert (cli.home / "response.json").read_bytes() == b""
+    wait_for(lambda: "got 34" in "".join(messages(logs, name)), "the event to run")
+    cli.run(
+        "lambda", "put-function-event-invoke-config", "--function-name", name,
+        "--maximum-event-age-in-seconds", "3600", "--maximum-retry-attempts", "0",
+    )  # fmt: skip
+    queue = "arn:aws:sqs:us-east-1:000000000000:destination"
+    changed = cli.json(
+        "lambda", "update-function-event-invoke-config", "--function-name", name,
+        "--destination-config", json.dumps({"OnFailure": {"Destination": queue}}),
+    )  # fmt: skip
+    assert (changed["MaximumEventAgeInSeconds"], changed["MaximumRetryAttempts"]) == (3600, 0)
+    assert changed["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {"Destination": queue}}
+
+
+CONTEXT = "def handler(event, context):\n    print('context', context.client_context.custom['a'], context.invoked_function_arn)\n"
+
+
+def test_an_event_keeps_what_it_came_with(functions, lambda_, logs, name):
+    """Client context and qualifier are those of the request, across the queue."""
+    functions.create(name, packages.package({"app.py": CONTEXT}), python_runtime())
+    version = functions.publish(name)
+    context = "eyJjdXN0b20iOiB7ImEiOiAiYiJ9fQ=="  # {"custom": {"a": "b"}}
+    lambda_.invoke(
+        FunctionName=name, Qualifier=version, InvocationType="Event", ClientContext=context, Payload=b"{}"
+    )
+    line = wait_for(lambda: [m for m in messages(logs, name) if m.startswith("context")], "the event")[0]
+    assert line.split()[1] == "b" and line.split()[2].endswith(f":{name}:{version}")
+
+
+# What an SDK does inside a function: it hands the trace header on.
+SELF = """
+import json, os, urllib.request
+def handler(event, context):
+    print("ran", event["n"])
+    payload = json.dumps({"n": event["n"] + 1}).encode()
+    path = f"/2015-03-31/functions/{context.function_name}/invocations"
+    signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=00"
+    trace = os.environ["_X_AMZN_TRACE_ID"]
+    headers = {"X-Amzn-Trace-Id": trace, "X-Amz-Invocation-Type": "Event", "Authorization": signed}
+    urllib.request.urlopen(urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + path, payload, headers)).read()
+"""
+
+
+def test_a_function_that_invokes_itself_is_stopped(own_daemon, name):
+    """API-418, API-419: after sixteen runs in one chain of requests, unless it may."""
+    client, logs = boto(own_daemon.url, "lambda"), boto(own_daemon.url, "logs")
+    functions = Functions(client)
+    functions.python(name, SELF)
+
+    def ran():
+        return sum(message.startswith("ran ") for message in messages(logs, name))
+
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 1}')
+    found = wait_for(lambda: (s := shown(own_daemon, name)) and s["failed"] == 1 and s, "the loop to be stopped")
+    assert ran() == 16
+    assert found["metrics"]["RecursiveInvocationsDropped"] == 1
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=" + lineage(name, 16)
+    with pytest.raises(client.exceptions.ClientError, match="RecursiveInvocationException"):
+        invoke_with_trace(client, name, trace)
+    client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+    assert act(own_daemon, name, {"action": "replay"})[1]["events"] == 1
+    wait_for(lambda: ran() > 20, "the loop to go on")
+    client.delete_function(FunctionName=name)
+
+
+def lineage(name, count):
+    """The field of the trace header, as documented in docs/async.md."""
+    return f"{hashlib.sha256(arn(name).encode()).hexdigest()[:8]}:{count}"
+
+
+def invoke_with_trace(client, name, trace):
+    def add(request, **_):
+        request.headers["X-Amzn-Trace-Id"] = trace
+
+    client.meta.events.register("before-sign.lambda.Invoke", add)
+    try:
+        return client.invoke(FunctionName=name, Payload=b'{"n": 1}')
+    finally:
+        client.meta.events.unregister("before-sign.lambda.Invoke", add)
+
+
+def test_an_operator_sees_and_steers_a_queue(own_daemon, name):
+    """`lambd events`: what waits, runs again and has failed; pause over a restart, purge, replay."""
+    functions = Functions(boto(own_daemon.url, "lambda"))
+    functions.python(name, FAIL)
+
+    def events(*arguments):
+        command = [program(), "events", *arguments, "--endpoint", own_daemon.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def send():
+        functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+
+    send()
+    wait_for(lambda: "retrying" in events(name), "the retry to be told")
+    told = json.loads(events(name, "--json"))
+    assert (told["queued"], told["events"][0]["lastError"], told["events"][0]["functionErrors"]) == (1, "no", 1)
+    assert told["metrics"]["AsyncEventsReceived"] == 1
+    events("pause", name)
+    send()
+    own_daemon.restart_after_kill()
+    told = json.loads(events(name, "-o", "json"))
+    assert told["paused"] and told["queued"] == 2 and told["inFlight"] == 0
+    assert "2 events removed" in events("purge", name)
+    functions.client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    events("resume", name)
+    send()
+    wait_for(lambda: json.loads(events(name, "--json"))["failed"] == 1, "the event to fail")
+    functions.recode(name, packages.package({"app.py": "def handler(event, context):\n    print('good')\n"}))
+    failed = json.loads(events(name, "--json"))["events"][0]["requestId"]
+    assert "1 events begun again" in events("replay", name, "--request-id", failed)
+    logs = boto(own_daemon.url, "logs")
+    wait_for(lambda: "good\n" in messages(logs, name), "the event to run again")
+    assert name in events()
+
+
+@pytest.mark.parametrize(
+    "action, content_type",
+    [({"action": "explode"}, "application/json"), ({"action": "purge"}, "text/plain"), ({"action": "pause", "x": 1}, "application/json")],
+)
+def test_other_actions_are_refused(daemon, name, action, content_type):
+    status, answer = act(daemon, name, action, content_type)
+    assert status == 400 and "expected" in answer["message"]

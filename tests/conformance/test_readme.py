@@ -6,10 +6,12 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from harness.clients import Cli
 from harness.daemon import environment, program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,3 +42,19 @@ def test_a_command_for_each_language(command, tmp_path):
     answer = re.search(r"\{.*Hello, Ada!.*\}", done.stdout)
     assert answer, done.stdout
     assert set(json.loads(answer[0])) == {"message", "from"}
+
+
+def test_a_failure_arrives_in_a_queue(own_daemon, tmp_path):
+    """CORE-263: the commands of the section, one after the other."""
+    section = README.split("## A failure that is not lost")[1]
+    script = re.search(r"```sh\n(.*?)```", section, re.DOTALL)[1]
+    settings = Cli(own_daemon.url, tmp_path).environment()
+    settings["PATH"] = f"{Path(sys.executable).parent}:{settings['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], capture_output=True, text=True, env=settings, cwd=tmp_path, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    messages = json.JSONDecoder().raw_decode(done.stdout[done.stdout.rindex('{\n    "Messages"') :])[0]["Messages"]
+    record = json.loads(messages[0]["Body"])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["responsePayload"]["errorMessage"] == "out of paper"

@@ -109,6 +109,9 @@ pub enum ApiError {
     /// A limit on concurrency or rate was reached.
     #[error("{0}")]
     TooManyRequests(Throttling),
+    /// The function has caused itself too often.
+    #[error("{0}")]
+    RecursiveInvocation(String),
     /// The machine cannot run the function's runtime.
     #[error("{0}")]
     InvalidRuntime(String),
@@ -192,6 +195,7 @@ impl ApiError {
                 ("UnsupportedMediaTypeException", StatusCode::UNSUPPORTED_MEDIA_TYPE, Lower)
             }
             Self::TooManyRequests(_) => ("TooManyRequestsException", StatusCode::TOO_MANY_REQUESTS, Lower),
+            Self::RecursiveInvocation(_) => ("RecursiveInvocationException", StatusCode::BAD_REQUEST, Upper),
             Self::InvalidRuntime(_) => ("InvalidRuntimeException", StatusCode::BAD_GATEWAY, Upper),
             Self::InvalidZipFile(_) => ("InvalidZipFileException", StatusCode::BAD_GATEWAY, Upper),
             Self::MissingAuthenticationToken => {

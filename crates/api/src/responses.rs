@@ -60,6 +60,17 @@ pub struct FunctionConfiguration {
     /// Layers, left out when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<layers::Layer>,
+    /// Dead letter queue or topic, left out when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter_config: Option<DeadLetterConfigResponse>,
+}
+
+/// Where asynchronous events go that failed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeadLetterConfigResponse {
+    /// Queue or topic.
+    pub target_arn: String,
 }
 
 /// The state of a version (API-081..084).

@@ -50,15 +50,15 @@ mod terminal;
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, ClockArgs, ClockChoice, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, FunctionsArgs,
-    InvokeArgs, IsolationChoice, LogLevel, LogsArgs, NetworkChoice, Output, RuntimeDeprecation,
-    RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
+    Cli, ClockArgs, ClockChoice, Command, CompletionsArgs, CpuShare, DevArgs, DoctorArgs, EventsArgs,
+    FunctionsArgs, InvokeArgs, IsolationChoice, LogLevel, LogsArgs, NetworkChoice, Output,
+    RuntimeDeprecation, RuntimeSubstitution, RuntimesArgs, ServeFlags, parse,
 };
 pub use console::{Captured, Console};
 pub use ports::{
-    AccountLimits, AddProgress, AddRuntime, AddedRuntime, BoxFuture, Daemon, Inspector, InstallError,
-    Installer, InstanceLimits, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimeSubstitutions, RuntimesQuery,
-    ServeArgs, StartError,
+    AccountLimits, AddProgress, AddRuntime, AddedRuntime, BoxFuture, Daemon, EventChoices, Inspector,
+    InstallError, Installer, InstanceLimits, RunningDaemon, RuntimeFound, RuntimeRoot, RuntimeSubstitutions,
+    RuntimesQuery, ServeArgs, StartError,
 };
 pub use report::{
     Check, DoctorReport, IsolationLevel, IsolationStatus, RootStatus, RuntimeMissing, RuntimeProgram,
@@ -94,6 +94,7 @@ pub async fn run_in(
         Command::Dev(args) => Box::pin(dev::run(args, daemon, &console, stop)).await,
         Command::Invoke(args) => commands::invoke::run(args, &console).await,
         Command::Logs(args) => commands::logs::run(args, &console).await,
+        Command::Events(args) => commands::events::run(args, &console).await,
         Command::Functions(args) => commands::functions::run(args, &console).await,
         Command::Runtimes(args) => commands::runtimes::run(args, inspector, &console).await,
         Command::Clock(args) => commands::clock::run(args, &console).await,

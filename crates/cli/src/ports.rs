@@ -151,10 +151,10 @@ pub struct ServeArgs {
     pub denied_networks: Vec<Cidr>,
     /// Where code in S3 is read: a URL, in which `{region}` may stand for the region.
     pub s3_endpoint: Option<String>,
-    /// Where queues are: a URL like that of objects; `None` for the daemon itself.
-    pub sqs_endpoint: Option<String>,
     /// Where trace segments are handed on to.
     pub xray_daemon: Option<SocketAddr>,
+    /// How asynchronous events are treated.
+    pub events: EventChoices,
     /// What each account may have in each region.
     pub limits: AccountLimits,
     /// How many instances there may be, how fast they become more, and how long they live.
@@ -194,6 +194,25 @@ pub struct InstanceLimits {
     pub idle_timeout: Duration,
     /// How long one is used; `None`: for ever.
     pub recycle_after: Option<Duration>,
+}
+
+/// How asynchronous events are treated. Endpoints are URLs, in which `{region}` may stand for the region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventChoices {
+    /// Waits before the attempts after a function error.
+    pub retry_delays: Vec<Duration>,
+    /// First wait after throttling or a fault.
+    pub backoff: Duration,
+    /// Longest such wait.
+    pub backoff_max: Duration,
+    /// Age at which an event is given up.
+    pub max_age: Duration,
+    /// Where queues are; `None` for the daemon itself.
+    pub sqs_endpoint: Option<String>,
+    /// Where topics are; `None` for the daemon itself.
+    pub sns_endpoint: Option<String>,
+    /// Where event buses are, if anywhere.
+    pub eventbridge_endpoint: Option<String>,
 }
 
 /// Limits of an account in a region. Sizes are in bytes.

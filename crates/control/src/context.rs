@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use lambd_api::ApiError;
 use lambd_store::aliases::{AliasKey, AliasRow};
-use lambd_store::attached::{EventInvoke, Holder};
 use lambd_store::functions::FunctionRow;
 use lambd_store::packages::PackageError;
 use lambd_store::{Store, StoreError};
@@ -12,6 +11,7 @@ use lambd_types::{Clock, FunctionKey, FunctionName, FunctionTarget, Qualifier, S
 
 use tokio::sync::Semaphore;
 
+use crate::event_settings::Remembered;
 use crate::ports::Engine;
 use crate::routing::Route;
 use crate::snapshots::{Found, Snapshots, Unsure};
@@ -45,6 +45,7 @@ struct Inner {
     options: ControlOptions,
     engine: OnceLock<Arc<dyn Engine>>,
     snapshots: Snapshots,
+    event_settings: Remembered,
     /// Held from the commit of a change to its publication, so that changes are published in the order
     /// in which they were committed.
     changes: tokio::sync::Mutex<()>,
@@ -63,6 +64,7 @@ impl Control {
             options,
             engine: OnceLock::new(),
             snapshots: Snapshots::default(),
+            event_settings: Remembered::default(),
             unpacking: Semaphore::new(UNPACKING),
             changes: tokio::sync::Mutex::default(),
             link_secret: random::bytes(),
@@ -191,11 +193,13 @@ impl Control {
     /// An alias is gone. The caller holds [`Self::changes`].
     pub(crate) fn publish_alias_removal(&self, key: &AliasKey) {
         self.inner.snapshots.change_alias(key.clone(), None);
+        self.publish_event_settings();
     }
 
     /// A version is gone. The caller holds [`Self::changes`].
     pub(crate) fn publish_version_removal(&self, key: &FunctionKey) {
         self.inner.snapshots.change_versions(vec![(key.clone(), None)]);
+        self.publish_event_settings();
         if let Some(engine) = self.inner.engine.get() {
             engine.remove_version(key);
         }
@@ -209,16 +213,20 @@ impl Control {
         }
     }
 
-    /// How asynchronous events for a target are treated, when it has settings of its own for that.
-    pub async fn event_invoke(&self, target: &FunctionTarget) -> Result<Option<EventInvoke>, StoreError> {
-        let FunctionTarget { scope, name, qualifier } = target.clone();
-        self.store().attached(&Holder { scope, name, qualifier: Some(qualifier) }).await
+    pub(crate) fn remembered_event_settings(&self) -> &Remembered {
+        &self.inner.event_settings
+    }
+
+    /// How asynchronous events are treated has changed somewhere. The caller holds [`Self::changes`].
+    pub(crate) fn publish_event_settings(&self) {
+        self.inner.event_settings.forget();
     }
 
     /// A function is gone, or has changed in all its versions: nothing of it is remembered, its instances end.
     /// The caller holds [`Self::changes`].
     pub(crate) fn publish_removal(&self, scope: &Scope, name: &FunctionName) {
         self.inner.snapshots.forget(scope, name);
+        self.publish_event_settings();
         if let Some(engine) = self.inner.engine.get() {
             engine.remove(scope, name);
         }

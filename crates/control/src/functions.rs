@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use lambd_api::responses::layers::Layer;
 use lambd_api::responses::{
-    EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration, FunctionState, SnapStartResponse,
-    TracingConfigResponse,
+    DeadLetterConfigResponse, EnvironmentResponse, EphemeralStorageResponse, FunctionConfiguration,
+    FunctionState, SnapStartResponse, TracingConfigResponse,
 };
 use lambd_api::{ApiError, Violations, patterns};
 use lambd_http::RequestHead;
@@ -231,6 +231,7 @@ pub(crate) fn snapshot(
         layers_dir,
         log_group: configuration.log_group.clone(),
         log_format: logging::format(configuration),
+        dead_letter: configuration.dead_letter.clone(),
     }
 }
 
@@ -286,6 +287,7 @@ pub(crate) fn describe(row: &FunctionRow, named: Named<'_>) -> FunctionConfigura
         },
         logging_config: logging::describe(c),
         layers: c.layers.iter().map(|l| Layer { arn: l.arn.clone(), code_size: l.code_size }).collect(),
+        dead_letter_config: c.dead_letter.clone().map(|target_arn| DeadLetterConfigResponse { target_arn }),
     }
 }
 

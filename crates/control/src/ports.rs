@@ -80,8 +80,13 @@ pub trait Engine: Send + Sync + 'static {
         event: Event,
         wants: Wants,
     ) -> BoxFuture<'_, Result<Outcome, EngineError>>;
-    /// Accepts an event to be processed later; it is on disk when this resolves.
-    fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>>;
+    /// Accepts an event to be processed later; it is on disk when this resolves. `caller` says who sent it.
+    fn enqueue(
+        &self,
+        target: FunctionTarget,
+        event: Event,
+        caller: String,
+    ) -> BoxFuture<'_, Result<(), EngineError>>;
     /// `function` is the new state of its version.
     fn supersede(&self, function: &FunctionSnapshot);
     /// The function has this many executions of its own from now on, and no more; `None`: it shares those of the

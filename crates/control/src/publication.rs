@@ -82,6 +82,7 @@ mod tests {
                 json_log: None,
                 architecture: machine_architecture(),
                 layers: Vec::new(),
+                dead_letter: None,
             },
             published_description: None,
             condition: Condition::active(),

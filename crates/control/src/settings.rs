@@ -252,6 +252,9 @@ pub(crate) fn apply(s: &Settings, to: &mut Configuration) -> Result<(), ApiError
     text(s.handler.as_ref(), &mut to.handler);
     text(s.runtime.as_ref(), &mut to.runtime);
     text(s.description.as_ref(), &mut to.description);
+    if let Some(target) = s.dead_letter_config.as_ref().map(|config| config.target_arn.as_deref()) {
+        to.dead_letter = dead_letter(target.unwrap_or_default())?;
+    }
     if let Some(environment) = &s.environment {
         // The whole map is replaced (CORE-162); an empty one clears it.
         to.environment = environment.variables.clone().filter(|v| !v.is_empty());
@@ -266,6 +269,22 @@ pub(crate) fn apply(s: &Settings, to: &mut Configuration) -> Result<(), ApiError
         )));
     }
     s.logging_config.as_ref().map_or(Ok(()), |config| logging::apply(config, to))
+}
+
+/// A standard queue or topic; nothing clears it (API-206, CORE-274).
+fn dead_letter(arn: &str) -> Result<Option<String>, ApiError> {
+    if arn.is_empty() {
+        return Ok(None);
+    }
+    let fields: Vec<&str> = arn.split(':').collect();
+    let known = matches!(fields[..], ["arn", _, "sqs" | "sns", region, account, name]
+        if ![region, account, name].contains(&"") && !name.ends_with(".fifo"));
+    if known {
+        return Ok(Some(arn.to_owned()));
+    }
+    Err(ApiError::InvalidParameterValue(format!(
+        "The DeadLetterConfig target {arn} is neither a standard SQS queue nor a standard SNS topic"
+    )))
 }
 
 /// The runtimes whose functions can have SnapStart: Java from 11, Python from 3.12, .NET from 8.
@@ -308,6 +327,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    /// API-206, CORE-274.
+    #[test]
+    fn dead_letters_go_to_standard_queues_and_topics() {
+        for good in ["arn:aws:sqs:us-east-2:123456789012:q", "arn:aws:sns:us-east-2:123456789012:my-topic"] {
+            assert_eq!(dead_letter(good).unwrap().as_deref(), Some(good));
+        }
+        assert_eq!(dead_letter("").unwrap(), None);
+        for bad in [
+            "arn:aws:sqs:us-east-2:123456789012:q.fifo",
+            "arn:aws:sqs:::q",
+            "arn:aws:sns:us-east-2:123456789012:t:subscription",
+            "arn:aws:lambda:us-east-2:123456789012:f",
+        ] {
+            assert!(dead_letter(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn role_arns() {

@@ -162,6 +162,7 @@ mod tests {
             layers_dir: None,
             log_group: String::new(),
             log_format: LogFormat::Text,
+            dead_letter: None,
         }));
         snapshots.change_versions(vec![(key.clone(), Some(found.clone()))]);
         assert!(snapshots.version(&key).is_ok());

@@ -16,7 +16,6 @@ pub(crate) fn settings(s: &Settings) -> Result<(), ApiError> {
     first_of([
         (tracing.is_some_and(|m| m != "PassThrough"), "active tracing (TracingConfig)"),
         (vpc, "VpcConfig"),
-        (s.dead_letter_config.as_ref().is_some_and(|d| some(&d.target_arn)), "DeadLetterConfig"),
         (some(&s.kms_key_arn), "KMSKeyArn"),
         (s.file_system_configs.as_ref().is_some_and(|f| !f.is_empty()), "FileSystemConfigs"),
         (s.image_config.is_some(), "ImageConfig"),

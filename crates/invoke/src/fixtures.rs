@@ -42,6 +42,7 @@ pub(crate) fn function(key: FunctionKey) -> Arc<FunctionSnapshot> {
         layers_dir: None,
         log_group: String::new(),
         log_format: LogFormat::Text,
+        dead_letter: None,
     })
 }
 

@@ -8,7 +8,7 @@
 //!
 //! It must not know what an instance is made of, how functions are stored, or anything of HTTP.
 
-mod async_queue;
+mod asynchronous;
 mod concurrency;
 mod error;
 #[cfg(test)]
@@ -23,7 +23,7 @@ mod retiring;
 mod shelf;
 mod turns;
 
-pub use async_queue::{AsyncQueue, QueueError};
+pub use asynchronous::{AsyncParts, AsyncQueue, Counters, Measured, QueueError, QueueReport, QueuedReport};
 pub use error::InvokeError;
 pub use invoker::Invoker;
 pub use machine::provisioned::{Allocation, Failure, Usage, Wanted};

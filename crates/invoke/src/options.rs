@@ -51,6 +51,12 @@ pub struct InvokeOptions {
     pub async_in_flight: usize,
     /// The same of one function, so that a slow one leaves room for others.
     pub async_in_flight_per_function: usize,
+    /// Milliseconds for which an outcome is tried to be delivered.
+    pub delivery_age: i64,
+    /// Milliseconds for which events that have failed are kept for an operator.
+    pub failed_events_age: i64,
+    /// Most of them of one function.
+    pub failed_events_kept: usize,
     /// Functions of which one event at a time is processed; others wait for it. For debugging: whoever follows one
     /// event does not want the next beside it.
     pub one_at_a_time: Vec<FunctionName>,
@@ -75,6 +81,9 @@ impl Default for InvokeOptions {
             retry: RetryPolicy::default(),
             async_in_flight: 64,
             async_in_flight_per_function: 16,
+            delivery_age: 6 * 3600 * 1000,
+            failed_events_age: 7 * 24 * 3600 * 1000,
+            failed_events_kept: 1_000,
             one_at_a_time: Vec::new(),
         }
     }

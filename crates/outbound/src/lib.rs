@@ -11,8 +11,10 @@
 //! | `client`      | HTTP and HTTPS connections                              |
 //! | `fetch`       | getting what is published, unsigned, through proxies    |
 //! | `service`     | what services answer when they do not do what is asked  |
-//! | [`s3`]        | reading objects                                         |
+//! | [`s3`]        | reading and writing objects                             |
 //! | [`sqs`]       | sending messages to queues                              |
+//! | [`sns`]       | publishing to topics                                    |
+//! | [`events`]    | putting events on buses                                 |
 //! | [`lambda`]    | handing events to functions                             |
 //!
 //! HTTPS is rustls with ring and the machine's own certificates: what the operator's other programs trust, so does
@@ -21,10 +23,12 @@
 mod client;
 mod credentials;
 mod endpoint;
+pub mod events;
 mod fetch;
 pub mod lambda;
 pub mod s3;
 mod service;
+pub mod sns;
 pub mod sqs;
 
 pub use client::{Client, OutboundError};

@@ -1,4 +1,4 @@
-//! Reading objects from S3 or a store with its interface.
+//! Reading and writing objects of S3 or a store with its interface.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -7,7 +7,8 @@ use hyper::body::Incoming;
 use lambd_types::{Region, UnixMillis};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::{Client, Credentials, Endpoint, OutboundError};
+use crate::service::impossible;
+use crate::{Client, Credentials, Endpoint, OutboundError, ServiceError};
 
 /// What stays as it is in a path, as Signature Version 4 has it.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -104,6 +105,35 @@ impl Objects {
         }
         Ok(Object { body: response.into_body(), left: limit, limit })
     }
+
+    /// Writes a whole object of JSON (`PutObject`).
+    ///
+    /// # Errors
+    /// [`ServiceError::is_transient`] tells whether to try again.
+    pub async fn put_json(
+        &self,
+        location: &Location,
+        document: String,
+        region: &Region,
+        credentials: &Credentials,
+        at: UnixMillis,
+    ) -> Result<(), ServiceError> {
+        let Location { bucket, key, version: _ } = location;
+        let path = format!("/{}/{}", utf8_percent_encode(bucket, VALUE), utf8_percent_encode(key, PATH));
+        let request = Request::put(self.endpoint.url(region, &path).map_err(impossible)?)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Bytes::from(document))
+            .map_err(impossible)?;
+        let response = self.client.send(request, "s3", region, credentials, at).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        match refusal(response).await {
+            ObjectError::Refused { code, message } => Err(ServiceError::Refused { status, code, message }),
+            other => Err(impossible(other)),
+        }
+    }
 }
 
 /// An object that is being read.
@@ -146,7 +176,7 @@ async fn refusal(response: Response<Incoming>) -> ObjectError {
 }
 
 /// The text of the first element with this name. S3's error documents are flat and have no attributes.
-fn element(xml: &str, name: &str) -> Option<String> {
+pub(crate) fn element(xml: &str, name: &str) -> Option<String> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     let entities =

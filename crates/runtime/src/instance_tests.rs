@@ -323,6 +323,7 @@ impl Bench {
             layers_dir: None,
             log_group: String::new(),
             log_format: LogFormat::Text,
+            dead_letter: None,
         });
         Self { instances, sandboxes, lines, function, _code: code }
     }

@@ -2,15 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, CpuShare, Daemon, RunningDaemon, RuntimeDeprecation, ServeArgs, StartError};
+use lambd_cli::{
+    BoxFuture, CpuShare, Daemon, EventChoices, RunningDaemon, RuntimeDeprecation, ServeArgs, StartError,
+};
 use lambd_control::{Control, ControlOptions, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
 use lambd_invoke::ports::Memory as _;
-use lambd_invoke::{AsyncQueue, InvokeOptions, Invoker};
+use lambd_invoke::{AsyncParts, AsyncQueue, Counters, InvokeOptions, Invoker, RetryPolicy};
 use lambd_observe::{Observe, ObserveHandle, Traces};
 use lambd_outbound::lambda::Functions;
 use lambd_outbound::s3::Objects;
@@ -30,6 +32,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock::{ChosenClock, ClockService};
+use crate::events::EventsService;
 use crate::health::HealthService;
 use crate::instances::InstancesService;
 use crate::runtimes::{self, Others};
@@ -135,9 +138,23 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
     let traces = Traces::start(args.xray_daemon).await.map_err(part)?;
+    let objects = objects(args.s3_endpoint)?;
+    let credentials = Credentials::from_env(|name| std::env::var(name).ok());
+    let outcomes = wiring::destinations::OutboundDestinations::new(
+        endpoint,
+        wiring::destinations::Elsewhere {
+            sqs: args.events.sqs_endpoint.clone(),
+            sns: args.events.sns_endpoint.clone(),
+            eventbridge: args.events.eventbridge_endpoint.clone(),
+            objects: objects.clone(),
+        },
+        credentials.clone(),
+        clock.clone(),
+    )
+    .map_err(part)?;
     let options = ControlOptions {
-        objects: objects(args.s3_endpoint)?,
-        objects_credentials: Credentials::from_env(|name| std::env::var(name).ok()),
+        objects,
+        objects_credentials: credentials,
         network: network.rules.clone(),
         runtime_deprecation: match args.runtime_deprecation {
             RuntimeDeprecation::Off => lambd_control::RuntimeDeprecation::Off,
@@ -152,11 +169,12 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let control = Control::new(store.clone(), clock.clone(), options);
 
     let waiting_clock = ChosenClock::new(args.clock);
+    let (counters, queue_shown) = (Arc::new(Counters::default()), Arc::new(OnceLock::new()));
     let capacities = Arc::new(wiring::capacities::ProvisionedCapacities::new(control.clone()));
     let scaling = Scaling::new(store.clone(), waiting_clock.shared(), capacities.clone());
     let (queue_service, queues) =
         Queues::start(store.clone(), waiting_clock.shared(), QueueOptions::default()).await.map_err(part)?;
-    let destinations = topic_destinations(endpoint, args.sqs_endpoint)?;
+    let destinations = topic_destinations(endpoint, args.events.sqs_endpoint.clone())?;
     let (topic_service, topics) =
         lambd_topic::start(store.clone(), waiting_clock.shared(), destinations, endpoint);
     let instances_service = Arc::<InstancesService>::default();
@@ -172,6 +190,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         Arc::new(HealthService { catalogue: live.clone() }),
         instances_service.clone(),
         Arc::new(ClockService(waiting_clock.clone())),
+        Arc::new(EventsService { queue: queue_shown.clone(), counters: counters.clone() }),
     ];
     let defaults = CallerDefaults { account: args.account, region: args.region, confined: false };
     let server = Server::new(Router::new(services), defaults);
@@ -208,6 +227,8 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         idle_timeout,
         recycle_after,
         one_at_a_time,
+        retry: retry_policy(&args.events),
+        delivery_age: millis(args.events.max_age),
         ..InvokeOptions::default()
     };
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
@@ -223,13 +244,16 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
     for (scope, name, reserved) in store.reservations().await.map_err(part)? {
         invoker.reserve(&scope, &name, Some(reserved.0 as usize));
     }
-    let queue = Arc::new(AsyncQueue::start(
-        Arc::new(wiring::events::StoredEvents { store: store.clone(), logs: log_writer.clone() }),
-        Arc::new(wiring::events::ControlFunctions(control.clone())),
-        invoker.clone(),
-        waiting_clock.shared(),
-        options,
-    ));
+    let queue = AsyncParts {
+        store: Arc::new(wiring::events::StoredEvents { store: store.clone(), logs: log_writer.clone() }),
+        functions: Arc::new(wiring::events::ControlFunctions(control.clone())),
+        invoker: invoker.clone(),
+        destinations: Arc::new(outcomes),
+        metrics: counters,
+        clock: waiting_clock.shared(),
+    };
+    let queue = Arc::new(AsyncQueue::start(queue, options).await.map_err(part)?);
+    let _ = queue_shown.set(queue.clone());
     control.attach(Arc::new(wiring::engine::InvokeEngine { invoker: invoker.clone(), queue: queue.clone() }));
 
     control.provision_all().await.map_err(part)?;
@@ -272,6 +296,19 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
+}
+
+fn retry_policy(events: &EventChoices) -> RetryPolicy {
+    RetryPolicy {
+        after_function_error: events.retry_delays.iter().copied().map(millis).collect(),
+        backoff_first: millis(events.backoff),
+        backoff_max: millis(events.backoff_max),
+        max_age: millis(events.max_age),
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Listens for those who debug functions.

@@ -3,6 +3,7 @@
 mod assembly;
 mod clock;
 mod doctor;
+mod events;
 mod health;
 mod instances;
 mod isolation;

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
 
 use crate::DataDir;
 use crate::datadir::prepare_database;
-use crate::events::EventWrite;
+use crate::events::{self, Events};
 use crate::group_commit::GroupCommit;
 use crate::packages::Packages;
 use crate::queues::QueueWrite;
@@ -77,7 +77,7 @@ pub struct Store {
     pub(crate) main: SqlitePool,
     pub(crate) logs: SqlitePool,
     pub(crate) topics: SqlitePool,
-    pub(crate) events: GroupCommit<EventWrite>,
+    pub(crate) events: Events,
     pub(crate) queues: SqlitePool,
     pub(crate) queue_writes: GroupCommit<QueueWrite>,
     pub(crate) outbox: GroupCommit<OutboxWrite>,
@@ -96,6 +96,7 @@ const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0008.sql"),
 ];
 const LOGS_MIGRATIONS: &[&str] = &[include_str!("../migrations/logs/0001.sql")];
+const EVENTS_MIGRATIONS: &[&str] = &[include_str!("../migrations/events/0001.sql")];
 const QUEUES_MIGRATIONS: &[&str] = &[include_str!("../migrations/queues/0001.sql")];
 const TOPICS_MIGRATIONS: &[&str] = &[include_str!("../migrations/topics/0001.sql")];
 
@@ -108,8 +109,11 @@ impl Store {
             open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
         let topics =
             open_database(&dir.path().join("topics.db"), SqliteSynchronous::Full, TOPICS_MIGRATIONS).await?;
+        let events =
+            open_database(&dir.path().join("events.db"), SqliteSynchronous::Full, EVENTS_MIGRATIONS).await?;
+        events::adopt(&main, &events).await?;
+        let events = Events::start(events).await?;
         let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
-        let events = GroupCommit::start(main.clone());
         let queues =
             open_database(&dir.path().join("queues.db"), SqliteSynchronous::Full, QUEUES_MIGRATIONS).await?;
         let queue_writes = GroupCommit::start(queues.clone());
@@ -131,6 +135,7 @@ impl Store {
     pub async fn close(&self) {
         self.main.close().await;
         self.logs.close().await;
+        self.events.pool.close().await;
         self.queues.close().await;
         self.topics.close().await;
     }

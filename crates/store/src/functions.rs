@@ -57,6 +57,9 @@ pub struct Configuration {
     /// Layers, in the order in which they are laid over each other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<UsedLayer>,
+    /// ARN of the queue or topic for asynchronous events that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<String>,
 }
 
 /// The least important levels that a log in JSON keeps, as the API names them.

@@ -44,6 +44,7 @@ fn row(name: &str, version: Version) -> FunctionRow {
             json_log: None,
             architecture: machine_architecture(),
             layers: Vec::new(),
+            dead_letter: None,
         },
         published_description: None,
         condition: Condition::active(),

@@ -14,6 +14,7 @@ mod ids;
 pub mod invocation;
 mod layers;
 pub mod limits;
+pub mod lineage;
 mod logging;
 mod names;
 mod network;

@@ -66,4 +66,6 @@ pub struct FunctionSnapshot {
     pub log_group: String,
     /// What the log has, and in which form.
     pub log_format: LogFormat,
+    /// ARN of the queue or topic that gets its asynchronous events that failed.
+    pub dead_letter: Option<String>,
 }

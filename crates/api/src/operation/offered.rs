@@ -170,11 +170,11 @@ operations! {
     /// API-138.
     PutFunctionConcurrency: Change PUT "/2017-10-31/functions/{FunctionName}/concurrency", "reserved concurrency is in force at once";
     /// API-139.
-    PutFunctionEventInvokeConfig: Change PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config", "retries and age are in force; destinations are kept, not delivered yet";
+    PutFunctionEventInvokeConfig: Change PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config", "yes; see [Asynchronous events](async.md)";
     /// API-140.
     PutProvisionedConcurrencyConfig: Change PUT "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", "real instances on versions and aliases; see below";
     /// API-419.
-    PutFunctionRecursionConfig: Change PUT "/2024-08-31/functions/{FunctionName}/recursion-config", "kept; recursive loops are not detected yet";
+    PutFunctionRecursionConfig: Change PUT "/2024-08-31/functions/{FunctionName}/recursion-config", "yes";
     /// API-417.
     PutRuntimeManagementConfig: Change PUT "/2021-07-20/functions/{FunctionName}/runtime-management-config", "kept; runtimes are those of the machine, whose updates lambd does not control";
     /// API-142.

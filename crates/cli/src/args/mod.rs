@@ -1,6 +1,7 @@
 //! The commands, their options and their help.
 
 mod calls;
+mod events;
 mod instances;
 mod isolation;
 mod limits;
@@ -13,6 +14,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 pub(crate) use calls::ClientFlags;
 pub(crate) use calls::ClockAction;
 pub use calls::{ClockArgs, CompletionsArgs, DoctorArgs, FunctionsArgs, InvokeArgs, LogsArgs};
+pub(crate) use events::EventsAction;
+pub use events::EventsArgs;
 pub use runtimes::RuntimesArgs;
 pub(crate) use runtimes::{AddArgs, RemoveArgs, RuntimesAction};
 pub(crate) use serve::{DEFAULT_LISTEN, default_data_dir};
@@ -59,6 +62,8 @@ pub enum Command {
     Invoke(InvokeArgs),
     /// Print what a function wrote to its log
     Logs(LogsArgs),
+    /// Show asynchronous events: queued, running, retrying, failed; purge, replay or pause them
+    Events(EventsArgs),
     /// List the functions
     Functions(FunctionsArgs),
     /// List the runtimes: what runs each, in which version, or what to do to get it; install or remove one

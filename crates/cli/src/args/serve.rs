@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use lambd_types::{AccountId, Cidr, Region};
 
+use super::events::EventFlags;
 use super::instances::InstanceFlags;
 use super::isolation::IsolationFlags;
 use super::limits::LimitFlags;
@@ -83,15 +84,12 @@ pub struct ServeFlags {
     #[arg(long, value_name = "URL", env = "LAMBD_S3_ENDPOINT", value_parser = base_url)]
     pub(crate) s3_endpoint: Option<String>,
 
-    /// Where queues are to which messages of topics are sent [default: this daemon]
-    ///
-    /// For example https://sqs.{region}.amazonaws.com. Requests are signed as those of --s3-endpoint.
-    #[arg(long, value_name = "URL", env = "LAMBD_SQS_ENDPOINT", value_parser = base_url)]
-    pub(crate) sqs_endpoint: Option<String>,
-
     /// X-Ray daemon, or a collector with its interface, to which functions' trace segments are handed on
     #[arg(long, value_name = "ADDR", env = "LAMBD_XRAY_DAEMON")]
     pub(crate) xray_daemon: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) events: EventFlags,
 
     #[command(flatten)]
     pub(crate) limits: LimitFlags,
@@ -285,8 +283,8 @@ impl ServeFlags {
             allow_host_network: self.allow_host_network,
             denied_networks: self.denied_networks.clone(),
             s3_endpoint: self.s3_endpoint.clone(),
-            sqs_endpoint: self.sqs_endpoint.clone(),
             xray_daemon: self.xray_daemon,
+            events: self.events.choices(),
             limits: self.limits.limits(),
             instances: self.instances.limits(false),
             runtime_substitution: self.runtimes.substitutions(),

@@ -5,6 +5,7 @@
 
 mod clock;
 mod error;
+mod events;
 mod lambda;
 mod logs;
 mod sign;

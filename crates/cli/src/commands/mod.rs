@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod functions;
 pub(crate) mod invoke;
 pub(crate) mod logs;

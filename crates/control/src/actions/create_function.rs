@@ -134,6 +134,7 @@ fn defaults(target: &Target) -> Configuration {
         json_log: None,
         architecture: machine_architecture(),
         layers: Vec::new(),
+        dead_letter: None,
     }
 }
 

@@ -16,7 +16,9 @@ pub(crate) async fn call(
 ) -> Result<AwsResponse, ApiError> {
     let target = event_invoking::target(head, route)?;
     let _changes = control.changes().await;
-    match control.store().detach::<EventInvoke>(&target.holder()).await.map_err(store_error)? {
+    let detached = control.store().detach::<EventInvoke>(&target.holder()).await.map_err(store_error)?;
+    control.publish_event_settings();
+    match detached {
         true => Ok(empty(StatusCode::NO_CONTENT)),
         false => Err(event_invoking::not_configured(&target)),
     }

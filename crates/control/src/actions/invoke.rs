@@ -10,9 +10,9 @@ use http::{Response, StatusCode};
 use lambd_api::{ApiError, Route, ThrottleReason, Throttling, Violations};
 use lambd_http::{AwsRequest, AwsResponse, RequestHead, ResponseBody, empty};
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionSnapshot, FunctionTarget, Version, limits, random};
+use lambd_types::{FunctionSnapshot, FunctionTarget, Version, function_arn, limits, lineage, random};
 
-use crate::context::service_error;
+use crate::context::{service_error, store_error};
 use crate::functions::Target;
 use crate::ports::{EngineError, Limit};
 use crate::{Control, Found, condition, unsupported};
@@ -33,6 +33,8 @@ pub(super) struct Asked {
     /// What it is now.
     pub(super) function: Arc<FunctionSnapshot>,
     pub(super) event: Event,
+    /// Who asks: the access key.
+    pub(super) caller: String,
 }
 
 /// Whether a request asks for asynchronous processing, which has a limit of its own.
@@ -46,13 +48,13 @@ pub(crate) async fn call(
     request: AwsRequest,
 ) -> Result<AwsResponse, ApiError> {
     let asked = read(control, route, request, &["Event", "DryRun", "RequestResponse"]).await?;
-    let Asked { invocation_type, log_type, target, function, event } = asked;
+    let Asked { invocation_type, log_type, target, function, event, caller } = asked;
     let version = function.key.version;
     let engine = control.engine()?;
     match invocation_type {
         InvocationType::DryRun => Ok(executed(empty(StatusCode::NO_CONTENT), version)),
         InvocationType::Event => {
-            engine.enqueue(target, event).await.map_err(engine_error)?;
+            engine.enqueue(target, event, caller).await.map_err(engine_error)?;
             Ok(empty(StatusCode::ACCEPTED))
         }
         InvocationType::RequestResponse => {
@@ -78,15 +80,21 @@ pub(super) async fn read(
     check_json(&body)?;
 
     let function = ready(control, &target).await?;
+    let trace_id = match invocation_type {
+        InvocationType::RequestResponse => entered(control, &target.function(), &trace_id(&head)).await?,
+        // The queue looks at it with each attempt.
+        InvocationType::Event | InvocationType::DryRun => trace_id(&head),
+    };
     let event = Event {
         request_id: head.request_id.clone(),
         // A function called without a payload gets an empty object.
         payload: if body.is_empty() { Bytes::from_static(b"{}") } else { body },
         invoked_arn: target.arn(),
-        trace_id: trace_id(&head),
-        client_context: client_context.filter(|_| invocation_type == InvocationType::RequestResponse),
+        trace_id,
+        client_context,
     };
-    Ok(Asked { invocation_type, log_type, target: target.function(), function, event })
+    let caller = head.caller.access_key;
+    Ok(Asked { invocation_type, log_type, target: target.function(), function, event, caller })
 }
 
 /// What an event for the target runs on.
@@ -202,6 +210,22 @@ pub(super) fn trace_id(head: &RequestHead) -> String {
             format!("Root=1-{now:08x}-{};Parent={};Sampled=0", &id[..24], &id[24..40])
         }
     }
+}
+
+/// The trace header that the function gets.
+///
+/// # Errors
+/// It is part of a chain of requests in which the function ran too often.
+async fn entered(control: &Control, target: &FunctionTarget, trace: &str) -> Result<String, ApiError> {
+    let (header, before) = lineage::entered(trace, &function_arn(&target.scope, &target.name));
+    if before >= lineage::RECURSION_LIMIT
+        && !control.event_settings(target).await.map_err(store_error)?.may_recurse
+    {
+        return Err(ApiError::RecursiveInvocation(format!(
+            "The function has run {before} times in this chain of requests: a recursive loop"
+        )));
+    }
+    Ok(header)
 }
 
 pub(super) fn executed(mut response: AwsResponse, version: Version) -> AwsResponse {

@@ -31,7 +31,8 @@ pub(crate) async fn call(
         trace_id: invoke::trace_id(&head),
         client_context: None,
     };
-    control.engine()?.enqueue(target.function(), event).await.map_err(invoke::engine_error)?;
+    let enqueued = control.engine()?.enqueue(target.function(), event, head.caller.access_key).await;
+    enqueued.map_err(invoke::engine_error)?;
     let status = StatusCode::ACCEPTED;
     success(status, &InvokeAsync { status: status.as_u16() })
 }

@@ -29,5 +29,6 @@ pub(crate) async fn call(
     lookup::exists(control, &target).await?;
     let document = Recursion(recursive_loop.clone());
     control.store().attach(&target.unqualified_holder(), &document).await.map_err(store_error)?;
+    control.publish_event_settings();
     success(StatusCode::OK, &RecursionConfig { recursive_loop })
 }

@@ -24,5 +24,6 @@ pub(crate) async fn call(
     event_invoking::apply(&body, &mut settings, control.clock().now().0);
     let holder = target.holder();
     control.store().attach(&holder, &settings).await.map_err(store_error)?;
+    control.publish_event_settings();
     success(StatusCode::OK, &event_invoking::describe(&holder, &settings))
 }

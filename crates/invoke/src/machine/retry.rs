@@ -2,7 +2,7 @@
 
 use lambd_types::UnixMillis;
 
-use crate::ports::EventLimits;
+use crate::ports::EventSettings;
 
 /// How often and when an event is tried again.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub(crate) enum Next {
 
 impl RetryPolicy {
     /// The policy with limits that somebody else has set; it never tries longer or more often than by itself.
-    pub(crate) fn within(&self, limits: EventLimits) -> Self {
+    pub(crate) fn within(&self, limits: &EventSettings) -> Self {
         let retries = limits.retries.map_or(usize::MAX, |retries| retries as usize);
         Self {
             after_function_error: self.after_function_error.iter().copied().take(retries).collect(),
@@ -66,7 +66,7 @@ impl RetryPolicy {
 
     /// Whether an event has waited too long to be tried at all.
     pub(crate) fn is_too_old(&self, accepted_at: UnixMillis, now: UnixMillis) -> bool {
-        now.0 - accepted_at.0 > self.max_age
+        now.0.saturating_sub(accepted_at.0) > self.max_age
     }
 
     /// Decides. The counts are of earlier attempts, without this one.
@@ -84,13 +84,21 @@ impl RetryPolicy {
                 Some(wait) => *wait,
                 None => return Next::GiveUpRetries,
             },
-            Attempt::SystemError => {
-                // 2^32 times any first wait is past every maximum; more would overflow.
-                self.backoff_first.saturating_mul(1_i64 << system_errors.min(32)).min(self.backoff_max)
-            }
+            Attempt::SystemError => self.backoff(system_errors),
         };
-        let at = UnixMillis(now.0 + wait);
-        if at.0 - accepted_at.0 > self.max_age { Next::GiveUpAge } else { Next::RetryAt(at) }
+        let at = UnixMillis(now.0.saturating_add(wait));
+        if self.is_too_old(accepted_at, at) { Next::GiveUpAge } else { Next::RetryAt(at) }
+    }
+
+    /// The wait after a fault that was not the first.
+    pub(crate) fn backoff(&self, faults_before: u32) -> i64 {
+        // 2^32 times any first wait is past every maximum; more would overflow.
+        self.backoff_first.saturating_mul(1_i64 << faults_before.min(32)).min(self.backoff_max)
+    }
+
+    /// The longest wait that it orders.
+    pub(crate) fn longest_wait(&self) -> i64 {
+        self.after_function_error.iter().copied().chain([self.backoff_max]).max().unwrap_or_default()
     }
 }
 
@@ -115,7 +123,8 @@ mod tests {
     #[test]
     fn limits_of_a_function_are_kept() {
         let policy = RetryPolicy::default();
-        let within = |retries, max_age| policy.within(EventLimits { retries, max_age });
+        let within =
+            |retries, max_age| policy.within(&EventSettings { retries, max_age, ..EventSettings::default() });
         let first =
             |p: RetryPolicy, now| p.next(Attempt::FunctionError, 0, 0, UnixMillis(0), UnixMillis(now));
         assert_eq!(first(within(Some(0), None), 0), Next::GiveUpRetries);

@@ -549,6 +549,7 @@ mod tests {
             layers_dir: None,
             log_group: String::new(),
             log_format: LogFormat::Text,
+            dead_letter: None,
         }
     }
 

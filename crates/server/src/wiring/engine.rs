@@ -23,10 +23,18 @@ impl Engine for InvokeEngine {
         Box::pin(async move { self.invoker.invoke(function, event, wants).await.map_err(translate) })
     }
 
-    fn enqueue(&self, target: FunctionTarget, event: Event) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn enqueue(
+        &self,
+        target: FunctionTarget,
+        event: Event,
+        caller: String,
+    ) -> BoxFuture<'_, Result<(), EngineError>> {
         Box::pin(async move {
             self.invoker.accept(&target.scope).map_err(translate)?;
-            self.queue.push(target, event).await.map_err(|error| EngineError::Fault(error.to_string()))
+            self.queue
+                .push(target, event, caller)
+                .await
+                .map_err(|error| EngineError::Fault(error.to_string()))
         })
     }
 

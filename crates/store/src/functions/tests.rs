@@ -32,6 +32,7 @@ fn row(name: &str) -> FunctionRow {
             json_log: None,
             architecture: machine_architecture(),
             layers: Vec::new(),
+            dead_letter: None,
         },
         build: RevisionId::random(),
         published_description: None,
