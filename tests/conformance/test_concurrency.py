@@ -5,6 +5,7 @@ import datetime
 
 import pytest
 
+from harness import events
 from harness.clients import ACCOUNT, REGION, boto
 from harness.daemon import wait_for
 from harness.functions import Functions, arn
@@ -285,9 +286,8 @@ def test_attempts_of_an_alias(functions, lambda_, daemon, name):
     event = {"FunctionName": name, "InvocationType": "Event", "Payload": b'{"fail": true}'}
     ids = [lambda_.invoke(**event, **q)["ResponseMetadata"]["RequestId"] for q in ({}, {"Qualifier": "once"})]
 
-    def dropped() -> list:
-        lines = [line for line in daemon.output().splitlines() if "after its last attempt" in line]
-        return [request for request in ids if any(request in line for line in lines)]
+    def states() -> dict:
+        return {event["requestId"]: event["state"] for event in events.shown(daemon, name)["events"]}
 
-    wait_for(dropped, "the event to be given up")
-    assert dropped() == ids[1:]
+    wait_for(lambda: states().get(ids[1]) == "failed", "the event to be given up")
+    wait_for(lambda: states()[ids[0]] == "retrying", "the other to wait for its next attempt")

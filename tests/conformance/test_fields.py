@@ -282,7 +282,7 @@ SETTINGS = [
     ("API-085 API-105.15 API-148.13 API-224", {"TracingConfig": {"Mode": "Active"}}, ("InvalidParameterValueException", "lambd does not support active tracing")),
     ("API-105.2 API-148.2 API-206", {"DeadLetterConfig": {"TargetArn": ""}}, {}),
     ("API-105.2 API-148.2 API-206 API-059", {"DeadLetterConfig": {"TargetArn": "queue"}}, bad("deadLetterConfig.targetArn")),
-    ("API-105.2 API-148.2 API-206", {"DeadLetterConfig": {"TargetArn": QUEUE}}, ("InvalidParameterValueException", "lambd does not support DeadLetterConfig yet")),
+    ("API-105.2 API-148.2 API-206", {"DeadLetterConfig": {"TargetArn": QUEUE}}, {"DeadLetterConfig": {"TargetArn": QUEUE}}),
     ("API-105.16 API-148.14 API-226", {"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}}, {}),
     ("API-105.16 API-148.14 API-226", {"VpcConfig": {"SubnetIds": ["s"] * 17}}, bad("vpcConfig.subnetIds")),
     ("API-105.16 API-148.14 API-226", {"VpcConfig": {"SecurityGroupIds": ["s"] * 6}}, bad("vpcConfig.securityGroupIds")),

@@ -240,6 +240,7 @@ def test_runtimes_are_listed(rooted, chosen, layout, directory, runtime):
         "runs": {"kind": "interpreter", "path": f"/usr/local/bin/{PYTHON}"},
         "root": image,
         "toolchain": None,
+        "sdk": None,
         "remedy": None,
     }
     assert runtimes["java21"]["runs"] == {"kind": "root"}

@@ -27,6 +27,7 @@ const NEEDS: &[Need] = &[
         there: || process::on_path("cc").is_some(),
         package: "build-essential",
     },
+    Need { what: "a C++ compiler (g++)", there: || process::on_path("g++").is_some(), package: "g++" },
     Need {
         what: "Python 3.10 or newer with the venv module (the pinned boto3 needs it)",
         there: || process::quietly(Command::new("python3").args(["-c", PYTHON_CHECK])),
