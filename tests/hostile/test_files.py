@@ -142,6 +142,9 @@ def test_environment_has_nothing_of_the_daemon(stage):
     if stage.level == "oci":
         # The specification has the runtime set it where it is not set, to what the sandbox's own passwd says.
         foreign.remove("HOME")
+    if stage.level == "process":
+        # Nothing says where the home of its user is, so its own directory for temporary files is.
+        assert found.pop("HOME") == found["TMPDIR"]
     assert not foreign & set(found)
     if stage.own_view:
         assert str(stage.folder) not in str(found)
