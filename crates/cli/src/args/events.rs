@@ -40,7 +40,7 @@ pub(crate) struct EventFlags {
     #[arg(long, value_name = "DURATION", env = "LAMBD_ASYNC_MAX_AGE", default_value = "6h", value_parser = duration)]
     async_max_age: Duration,
 
-    /// Where queues are to which failed events and outcomes are sent [default: this daemon]
+    /// Where queues are to which failed events, outcomes and messages of topics are sent [default: this daemon]
     ///
     /// For example https://sqs.{region}.amazonaws.com. Requests are signed as those of --s3-endpoint.
     #[arg(long, value_name = "URL", env = "LAMBD_SQS_ENDPOINT", value_parser = base_url)]

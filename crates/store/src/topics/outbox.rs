@@ -123,13 +123,7 @@ impl Topics<'_> {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let filter = "WHERE d.subscription = ? AND d.due <= ? ORDER BY d.due, d.id LIMIT ?";
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} {filter}")))
-            .bind(subscription)
-            .bind(now.0)
-            .bind(limit as i64)
-            .fetch_all(self.pool)
-            .await?;
-        Ok(rows.iter().map(decode).collect())
+        self.due(filter, subscription, now, limit).await
     }
 
     /// The same of a subscription to a FIFO topic, in the order of publication. Of a group there are none while one of
@@ -143,6 +137,17 @@ impl Topics<'_> {
         let filter = "WHERE d.subscription = ? AND d.lane IS NOT NULL AND NOT EXISTS (\
                       SELECT 1 FROM delivery o WHERE o.subscription = d.subscription AND o.lane = d.lane AND o.due > ?) \
                       ORDER BY d.id LIMIT ?";
+        self.due(filter, subscription, now, limit).await
+    }
+
+    /// `filter` takes a subscription, the time and the limit, in that order.
+    async fn due(
+        &self,
+        filter: &'static str,
+        subscription: i64,
+        now: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} {filter}")))
             .bind(subscription)
             .bind(now.0)

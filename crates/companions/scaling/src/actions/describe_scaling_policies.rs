@@ -1,12 +1,12 @@
 //! `DescribeScalingPolicies`
 
-use lambd_http::protocol::validation::Checks;
-use lambd_store::scaling::{RuleFilter, RuleKind, RuleRow};
+use lambd_store::scaling::{RuleKind, RuleRow};
 use lambd_types::UnixMillis;
 use serde::{Deserialize, Serialize};
 
+use super::describe_rules::{Names, listed};
 use crate::alarms::{Configuration, PolicySettings};
-use crate::checks::{self, Filter, Named, Paging, finish};
+use crate::checks::{Named, Paging};
 use crate::error::ScalingError;
 use crate::resource::{DIMENSION, NAMESPACE, policy_arn};
 use crate::service::Context;
@@ -47,23 +47,8 @@ struct ScalingPolicy {
 }
 
 pub(crate) async fn run(cx: &Context<'_>, input: Input) -> Result<Output, ScalingError> {
-    let mut checks = Checks::new();
-    input.named.filter(&mut checks);
-    input.paging.check(&mut checks);
-    let names = input.policy_names.unwrap_or_default();
-    checks.members("policyNames", names.len(), 0, 50);
-    names.iter().for_each(|name| checks::text(&mut checks, "policyNames", name));
-    finish(checks)?;
-    let filter = input.named.resource()?;
-    let after = input.paging.after::<2>()?;
-    let Filter::Resource(resource) = filter else {
-        return Ok(Output { scaling_policies: Vec::new(), next_token: None });
-    };
-    let filter = RuleFilter { resource, names: &names };
-    let after = after.as_ref().map(|[resource, name]| (resource.as_str(), name.as_str()));
-    let limit = input.paging.limit();
-    let mut rows = cx.store().list_scaling_rules(cx.scope, RuleKind::Policy, filter, after, limit).await?;
-    let next_token = input.paging.cut(&mut rows, |row| [row.resource.clone(), row.name.clone()]);
+    let wanted = Names { field: "policyNames", names: input.policy_names.unwrap_or_default() };
+    let (rows, next_token) = listed(cx, RuleKind::Policy, &input.named, &input.paging, &wanted).await?;
     let mut scaling_policies = Vec::with_capacity(rows.len());
     for row in rows {
         scaling_policies.extend(policy(cx, row).await?);

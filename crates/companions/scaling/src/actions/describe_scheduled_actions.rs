@@ -1,11 +1,11 @@
 //! `DescribeScheduledActions`
 
-use lambd_http::protocol::validation::Checks;
-use lambd_store::scaling::{RuleFilter, RuleKind, RuleRow};
+use lambd_store::scaling::{RuleKind, RuleRow};
 use lambd_types::UnixMillis;
 use serde::{Deserialize, Serialize};
 
-use crate::checks::{self, Filter, Named, Paging, finish};
+use super::describe_rules::{Names, listed};
+use crate::checks::{Named, Paging};
 use crate::error::ScalingError;
 use crate::resource::{DIMENSION, NAMESPACE, action_arn};
 use crate::service::Context;
@@ -51,23 +51,9 @@ struct ScheduledAction {
 }
 
 pub(crate) async fn run(cx: &Context<'_>, input: Input) -> Result<Output, ScalingError> {
-    let mut checks = Checks::new();
-    input.named.filter(&mut checks);
-    input.paging.check(&mut checks);
-    let names = input.scheduled_action_names.unwrap_or_default();
-    checks.members("scheduledActionNames", names.len(), 0, 50);
-    names.iter().for_each(|name| checks::text(&mut checks, "scheduledActionNames", name));
-    finish(checks)?;
-    let filter = input.named.resource()?;
-    let after = input.paging.after::<2>()?;
-    let Filter::Resource(resource) = filter else {
-        return Ok(Output { scheduled_actions: Vec::new(), next_token: None });
-    };
-    let filter = RuleFilter { resource, names: &names };
-    let after = after.as_ref().map(|[resource, name]| (resource.as_str(), name.as_str()));
-    let limit = input.paging.limit();
-    let mut rows = cx.store().list_scaling_rules(cx.scope, RuleKind::Action, filter, after, limit).await?;
-    let next_token = input.paging.cut(&mut rows, |row| [row.resource.clone(), row.name.clone()]);
+    let wanted =
+        Names { field: "scheduledActionNames", names: input.scheduled_action_names.unwrap_or_default() };
+    let (rows, next_token) = listed(cx, RuleKind::Action, &input.named, &input.paging, &wanted).await?;
     let mut scheduled_actions = Vec::with_capacity(rows.len());
     for row in rows {
         scheduled_actions.extend(action(cx, row).await?);

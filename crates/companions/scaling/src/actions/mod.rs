@@ -2,6 +2,7 @@
 
 pub(crate) mod delete_rule;
 pub(crate) mod deregister_scalable_target;
+mod describe_rules;
 pub(crate) mod describe_scalable_targets;
 pub(crate) mod describe_scaling_activities;
 pub(crate) mod describe_scaling_policies;
