@@ -15,13 +15,14 @@
  *                an unhandled rejection, each after it was posted.
  *
  * Runs on Node.js 12.17 and later, so no `?.` and no `??` here. It is CommonJS because a
- * CommonJS start script saves the set-up of the ES module loader, and it uses what is below
- * `net`, whose streams cost more than all of this file.
+ * CommonJS start script saves the set-up of the ES module loader. A process that is started before it
+ * is known for which function waits for that (ahead.cjs); nothing of the environment is read before.
  */
 'use strict';
 
 const fs = require('fs');
 const path = require('path');
+const connection = require('./connection.cjs');
 
 const API = '/2018-06-01/runtime/';
 const env = process.env;
@@ -32,7 +33,7 @@ let requestId; // prints as `undefined` before the first event, as on AWS
 let tenantId;
 let util; // loaded by the first line that is logged
 
-const isJson = (env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
+let isJson;
 
 function log(level, message, ...params) {
   util = util || require('util');
@@ -92,6 +93,7 @@ function writeOut(data) {
 }
 
 function patchConsole() {
+  isJson = (env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
   const levels = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
   const least = levels.indexOf((env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase());
   for (const [index, level] of levels.entries()) {
@@ -268,11 +270,9 @@ class RuntimeApi {
       return true; // goes on reading
     };
     const closed = () => this.closed(socket);
-    const bindings = this.streams || /[^0-9.]/.test(this.host) ? null : netBindings();
-    const socket = bindings ? new Connection(bindings, buffer, received, closed)
-      : streamConnection(this.host, this.port, buffer, received, closed);
+    const open = this.streams ? connection.asStream : connection.open;
+    const socket = open(this.host, this.port, buffer, received, closed);
     this.socket = socket;
-    if (bindings) socket.connect(this.host, this.port);
   }
 
   /* A server may close a kept connection at any time: what has no reply is sent again on
@@ -310,71 +310,6 @@ class RuntimeApi {
       data = data.subarray(stop);
     }
   }
-}
-
-/* A connection as a stream of Node.js, which reads into one buffer. */
-function streamConnection(host, port, buffer, received, closed) {
-  const socket = require('net').connect({ host, port, onread: { buffer, callback: received } });
-  socket.setNoDelay(true);
-  return socket.on('error', () => {}).on('close', closed); // which follows an error
-}
-
-/* What `net` is made of, which is private: null if it is not as expected or is warned of. */
-function netBindings() {
-  if (env.NODE_PENDING_DEPRECATION === '1'
-    || `${env.NODE_OPTIONS} ${process.execArgv}`.includes('pending-deprecation')) return null;
-  try {
-    const { TCP, TCPConnectWrap, constants } = process.binding('tcp_wrap');
-    const { WriteWrap, kReadBytesOrError, streamBaseState } = process.binding('stream_wrap');
-    const isExpected = [TCPConnectWrap, WriteWrap, ...['connect', 'readStart', 'useUserBuffer', 'writeUtf8String',
-      'setNoDelay', 'ref', 'unref', 'close'].map((name) => TCP.prototype[name])].every((f) => typeof f === 'function')
-      && [constants.SOCKET, streamBaseState[kReadBytesOrError]].every((n) => typeof n === 'number');
-    return isExpected ? { TCP, TCPConnectWrap, constants, WriteWrap, kReadBytesOrError, streamBaseState } : null;
-  } catch (_) {
-    return null;
-  }
-}
-
-/* A connection without streams, to an IPv4 address. */
-class Connection {
-  constructor(bindings, buffer, received, closed) {
-    this.bindings = bindings;
-    this.closed = closed;
-    this.isClosed = false;
-    const { kReadBytesOrError, streamBaseState } = bindings;
-    this.handle = new bindings.TCP(bindings.constants.SOCKET);
-    this.handle.setNoDelay(true);
-    this.handle.useUserBuffer(buffer);
-    this.handle.onread = () => {
-      const size = streamBaseState[kReadBytesOrError];
-      if (size > 0) received(size);
-      else if (size < 0) this.close();
-    };
-  }
-
-  /* Writes may follow at once. */
-  connect(host, port) {
-    const request = new this.bindings.TCPConnectWrap();
-    request.oncomplete = (status) => {
-      if (this.isClosed || status !== 0 || this.handle.readStart() !== 0) this.close();
-    };
-    if (this.handle.connect(request, host, port) !== 0) this.close();
-  }
-
-  write(text) {
-    if (this.isClosed) return;
-    const request = new this.bindings.WriteWrap();
-    request.oncomplete = (status) => { if (status !== 0) this.close(); };
-    if (this.handle.writeUtf8String(request, text) !== 0) this.close();
-  }
-
-  close() {
-    if (!this.isClosed) this.handle.close(this.closed);
-    this.isClosed = true;
-  }
-
-  ref() { if (!this.isClosed) this.handle.ref(); }
-  unref() { if (!this.isClosed) this.handle.unref(); }
 }
 
 /* The beginning of a reply of `size` bytes, or of unknown size (0: not all of its head is
@@ -696,4 +631,5 @@ function main() {
   }).catch((error) => runtime.die('Uncaught Exception', error, 129));
 }
 
+if (env._LAMBD_AHEAD) require('./ahead.cjs').wait();
 main();

@@ -319,4 +319,8 @@ module Lambd
   end
 end
 
+if ENV.key?('_LAMBD_AHEAD')
+  require_relative 'ahead'
+  Lambd.wait_for_function
+end
 Lambd::Runtime.new(Lambd::RuntimeApi.new(ENV.fetch('AWS_LAMBDA_RUNTIME_API'))).run

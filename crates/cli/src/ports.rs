@@ -190,6 +190,8 @@ pub struct InstanceLimits {
     pub wait_for_room: Duration,
     /// Bytes of memory that stay free; `None`: a part of it, 0: whatever happens.
     pub min_free_memory: Option<u64>,
+    /// Interpreters that wait at most for a function to run.
+    pub started_ahead: usize,
     /// How long one may be without an event.
     pub idle_timeout: Duration,
     /// How long one is used; `None`: for ever.

@@ -162,6 +162,8 @@ impl Invoker {
     pub fn supersede(&self, function: &FunctionSnapshot) {
         let old = self.inner.shelf.pools().supersede(&function.key, &function.revision);
         self.inner.shelf.retire(old);
+        // Whoever changes a function is about to try it.
+        self.inner.instances.expect(function);
     }
 
     /// The function is gone: its idle instances are stopped, busy ones after their event. Those that are provisioned

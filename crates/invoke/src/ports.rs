@@ -16,6 +16,8 @@ pub trait Instances: Send + Sync + 'static {
         function: Arc<FunctionSnapshot>,
         initialization: InitializationType,
     ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>>;
+    /// A function that is likely to need one soon: what can be done for that now may be done in the background.
+    fn expect(&self, _function: &FunctionSnapshot) {}
 }
 
 /// One instance. Dropping the last handle ends it at once.

@@ -18,7 +18,8 @@ pub(crate) const EXIT_NOT_STARTED: i32 = 127;
 /// What a process has to know to become a program of the sandbox.
 pub(crate) struct Start<'a> {
     pub(crate) role: Role,
-    pub(crate) null: BorrowedFd<'a>,
+    /// Where its input comes from.
+    pub(crate) input: BorrowedFd<'a>,
     /// Where its output goes.
     pub(crate) output: BorrowedFd<'a>,
 }
@@ -68,7 +69,7 @@ fn prepare(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> Result<Progra
     let program = Program::of(&spec.command, &spec.args, &spec.env)?;
     // Out of the spawner's session: no terminal, and no process group shared with anything outside.
     rustix::process::setsid().step("create session")?;
-    fds::replace_stdio(start.null, start.output).step("set standard files")?;
+    fds::replace_stdio(start.input, start.output).step("set standard files")?;
     let level = init.request.level;
     rlimits::apply(spec, level, init.lease)?;
     identity::become_function(level, init.lease)?;

@@ -4,12 +4,14 @@
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
 
+use crate::ahead::Waiting;
 use crate::error::{Step, StepError};
 use crate::filter::Filter;
 use crate::identity::{self, Lease};
@@ -77,18 +79,14 @@ fn start(init: &mut Init<'_>) -> Result<Option<Programs>, StepError> {
     fds::close_all_except(&keep[..3]).step("close cgroup files")?;
     init.phases.end("enter cgroups");
     prepare(init)?;
-    let Some((spec, companion_output)) = await_build(init)? else { return Ok(None) };
+    let Some(Build { spec, companion_output, waiting }) = await_build(init)? else { return Ok(None) };
     init.phases.resume();
-    let Some(built) = build(init, &spec)? else { return Ok(None) };
-    // A container has a filter of its own, which asks nothing.
-    if init.filter.asks() {
-        let flags = SocketFlags::CLOEXEC;
-        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
-        init.questions = Some(pair.step("create socket for the supervisor")?);
-    }
+    let directories = waiting.as_ref().map_or(&[][..], |waiting| &waiting.directories);
+    let Some(built) = build(init, &spec, directories)? else { return Ok(None) };
+    prepare_questions(init)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .step("open /dev/null")?;
-    let programs = Programs::fork(init, &spec, &built, null.as_fd(), companion_output.as_ref())?;
+    let programs = Programs::fork(init, &spec, &built, null.as_fd(), companion_output.as_ref(), waiting)?;
     fds::replace_stdio(null.as_fd(), null.as_fd()).step("replace standard files of init")?;
     Ok(Some(programs))
 }
@@ -129,35 +127,68 @@ fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     protocol::send(init.control, &prepared, &listeners).step("report the empty sandbox")
 }
 
-/// Waits for the order that says what to build, with the output of companions; `None` when it never comes.
-fn await_build(init: &Init<'_>) -> Result<Option<(JailSpec, Option<OwnedFd>)>, StepError> {
+/// The order that says what to build, and what was there before it came.
+struct Build {
+    spec: JailSpec,
+    companion_output: Option<OwnedFd>,
+    waiting: Option<Waiting>,
+}
+
+/// Waits for the order that says what to build; `None` when it never comes. Starts a program ahead of it where that is
+/// ordered.
+fn await_build(init: &mut Init<'_>) -> Result<Option<Build>, StepError> {
+    let mut waiting: Option<Waiting> = None;
     loop {
-        let mut polled = [
-            PollFd::from_borrowed_fd(init.control, PollFlags::IN),
-            PollFd::from_borrowed_fd(init.spawner_alive, PollFlags::IN),
-        ];
+        let files = [init.control, init.spawner_alive].into_iter();
+        let files = files.chain(waiting.iter().map(|waiting| waiting.door.file()));
+        let mut polled: Vec<_> = files.map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)).collect();
         match poll(&mut polled, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(StepError::new("wait for the order to build", error)),
         }
-        if !polled[1].revents().is_empty() {
+        let ready: Vec<_> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
+        if ready[1] {
             return Ok(None);
         }
-        if !polled[0].revents().is_empty() {
-            return match protocol::receive::<Order>(init.control) {
-                Ok(Some((Order::Build(spec), files))) => Ok(Some((*spec, files.into_iter().next()))),
-                // Told to end before it was anything.
-                Ok(_) => Ok(None),
-                Err(error) => Err(StepError::new("receive the order to build", error)),
-            };
+        if let (Some(waiting), Some(true)) = (&mut waiting, ready.get(2)) {
+            waiting.listen(init.control)?;
+        }
+        if !ready[0] {
+            continue;
+        }
+        match protocol::receive::<Order>(init.control) {
+            Ok(Some((Order::Start(spec), _))) if waiting.is_none() => {
+                waiting = Some(Waiting::start(init, &spec)?);
+            }
+            Ok(Some((Order::Build(spec), files))) => {
+                return Ok(Some(Build { spec: *spec, companion_output: files.into_iter().next(), waiting }));
+            }
+            // Told to end before it was anything.
+            Ok(_) => return Ok(None),
+            Err(error) => return Err(StepError::new("receive the order to build", error)),
         }
     }
 }
 
-/// Everything up to the fork. `None` when the spawner has died meanwhile.
-fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<Option<Built>, StepError> {
+/// Makes the socket for what filters ask, once. A container has a filter of its own, which asks nothing.
+pub(crate) fn prepare_questions(init: &mut Init<'_>) -> Result<(), StepError> {
+    if init.filter.asks() && init.questions.is_none() {
+        let flags = SocketFlags::CLOEXEC;
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        init.questions = Some(pair.step("create socket for the supervisor")?);
+    }
+    Ok(())
+}
+
+/// Everything up to the fork; `directories` are those of a program that waits. `None` when the spawner has died
+/// meanwhile.
+fn build(
+    init: &mut Init<'_>,
+    spec: &JailSpec,
+    directories: &[PathBuf],
+) -> Result<Option<Built>, StepError> {
     let built = match init.request.level {
-        Level::Namespaces => namespaces::build(init, spec)?.then_some(Built::Function),
+        Level::Namespaces => namespaces::build(init, spec, directories)?.then_some(Built::Function),
         Level::Process => process::build(init)?.then_some(Built::Function),
         Level::Oci => oci::build(init, spec)?.map(Built::Container),
     };
@@ -232,7 +263,7 @@ fn obey(init: &Init<'_>, programs: &mut Programs) {
         Ok(Some((Order::Socket, _))) => hand_out_socket(init),
         Ok(Some((Order::Stop, _))) => signal_all(init, Signal::STOP),
         Ok(Some((Order::Continue, _))) => signal_all(init, Signal::CONT),
-        Ok(Some((Order::Build(_), _)) | None) | Err(_) => {
+        Ok(Some((Order::Start(_) | Order::Build(_), _)) | None) | Err(_) => {
             end_all(init);
             sys::exit_now(1)
         }

@@ -32,6 +32,7 @@
 //! | `uplink`     | the program that connects a sandbox's network to the daemon's              |
 //! | `phases`     | how long each step takes                                                 |
 //! | `function`   | pid 2: gives up every right, then becomes the function                   |
+//! | `ahead`      | pid 2 before it is known for whom, waiting for its environment           |
 //! | `rlimits`    | resource limits                                                          |
 //! | `filter`     | the seccomp policy as data                                               |
 //! | `calls`      | the lists of system calls in it                                          |
@@ -45,6 +46,7 @@
 //!
 //! Oldest kernel: Linux 5.12, because of `mount_setattr(2)`; 5.9 at the level `process`.
 
+mod ahead;
 mod bpf;
 mod calls;
 mod error;

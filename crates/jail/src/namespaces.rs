@@ -4,6 +4,8 @@
 //! Whatever ends the init ends the sandbox: the kernel kills the rest of a pid namespace with its
 //! pid 1 (pid_namespaces(7)).
 
+use std::path::PathBuf;
+
 use rustix::process::{DumpableBehavior, Signal};
 
 use crate::error::{Step, StepError};
@@ -61,9 +63,14 @@ pub(crate) fn flags(network: &Network) -> u64 {
     }
 }
 
-/// Everything between the order and the fork of the function's process. `false` when the spawner has died
+/// Everything between the order and the fork of the function's process, or before the one goes on that waits;
+/// `directories` are those that it has had until now. `false` when the spawner has died
 /// meanwhile.
-pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepError> {
+pub(crate) fn build(
+    init: &mut Init<'_>,
+    spec: &JailSpec,
+    directories: &[PathBuf],
+) -> Result<bool, StepError> {
     // Before the change of user: sources may lie where only the daemon's user may look.
     let captured = match &spec.root {
         Root::Host => Captured::InHost(mounts::capture_in_host(spec)?),
@@ -75,7 +82,7 @@ pub(crate) fn build(init: &mut Init<'_>, spec: &JailSpec) -> Result<bool, StepEr
     }
     init.phases.end("change identity");
     match captured {
-        Captured::InHost(binds) => mounts::complete(binds, init.request, spec)?,
+        Captured::InHost(binds) => mounts::complete(binds, directories, init.request, spec)?,
         Captured::Directory(view) => mounts::build(view, init.request, spec)?,
     }
     init.phases.end("build root");

@@ -212,7 +212,7 @@ fn prepare(init: &Init<'_>, spec: &JailSpec, stage: &Stage, start: &Start<'_>) -
     let ready = || {
         let program = command_line(runtime(spec)?, &init.request.id, stage)?;
         rustix::process::setsid().step("create session")?;
-        fds::replace_stdio(start.null, start.output).step("set standard files")?;
+        fds::replace_stdio(start.input, start.output).step("set standard files")?;
         rustix::process::chdir("/").step("change directory to /")?;
         sys::reset_signals().step("reset signals")?;
         Ok(program)

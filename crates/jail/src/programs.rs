@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::ahead::{Door, Waiting};
 use crate::error::{Step, StepError};
 use crate::function::{self, Role, Start};
 use crate::init::Init;
@@ -35,8 +36,16 @@ pub(crate) enum Ended {
 pub(crate) struct Programs {
     own: Program,
     companions: Vec<Program>,
-    /// Written to when the sandbox's own program may start.
-    gate: Option<OwnedFd>,
+    /// Closed until the sandbox's own program may start.
+    gate: Option<Gate>,
+}
+
+/// What keeps the sandbox's own program from starting.
+enum Gate {
+    /// It waits for a byte from this pipe.
+    Pipe(OwnedFd),
+    /// It waits for this environment.
+    Ahead(Door, Vec<(String, String)>),
 }
 
 struct Program {
@@ -47,13 +56,14 @@ struct Program {
 }
 
 impl Programs {
-    /// Forks all of them; `companion_output` is for their output.
+    /// Forks all of them but the one that waits already; `companion_output` is for the output of companions.
     pub(crate) fn fork(
         init: &Init<'_>,
         spec: &JailSpec,
         built: &Built,
         null: BorrowedFd<'_>,
         companion_output: Option<&OwnedFd>,
+        waiting: Option<Waiting>,
     ) -> Result<Self, StepError> {
         let mut companions = Vec::new();
         for index in 0..spec.companions.commands.len() {
@@ -61,17 +71,26 @@ impl Programs {
                 .ok_or(rustix::io::Errno::PROTO)
                 .step("receive the order to build: output of companions expected")?;
             let spec = companion(spec, index);
-            let start = Start { role: Role::Companion(index), null, output: output.as_fd() };
+            let start = Start { role: Role::Companion(index), input: null, output: output.as_fd() };
             companions.push(Program::fork(init, &spec, built, &start, None)?);
+        }
+        if let Some(Waiting { pid, door, .. }) = waiting {
+            let own = Program { pid, container: None, has_ended: false };
+            let is_alone = companions.is_empty();
+            let mut programs = Self { own, companions, gate: Some(Gate::Ahead(door, spec.env.clone())) };
+            if is_alone {
+                programs.launch();
+            }
+            return Ok(programs);
         }
         // Made after the companions were forked, which must not have it.
         let gate = match companions.is_empty() {
             true => None,
             false => Some(pipe_with(PipeFlags::CLOEXEC).step("create pipe for the launch")?),
         };
-        let start = Start { role: Role::Function, null, output: init.output };
+        let start = Start { role: Role::Function, input: null, output: init.output };
         let own = Program::fork(init, spec, built, &start, gate.as_ref())?;
-        Ok(Self { own, companions, gate: gate.map(|(_, write)| write) })
+        Ok(Self { own, companions, gate: gate.map(|(_, write)| Gate::Pipe(write)) })
     }
 
     /// How many there are.
@@ -81,13 +100,20 @@ impl Programs {
 
     /// The file that must stay open until the launch.
     pub(crate) fn gate(&self) -> Option<BorrowedFd<'_>> {
-        self.gate.as_ref().map(AsFd::as_fd)
+        self.gate.as_ref().map(|gate| match gate {
+            Gate::Pipe(pipe) => pipe.as_fd(),
+            Gate::Ahead(door, _) => door.file(),
+        })
     }
 
     /// Lets the sandbox's own program start.
     pub(crate) fn launch(&mut self) {
-        if let Some(gate) = self.gate.take() {
-            let _ = rustix::io::write(&gate, &[1]);
+        match self.gate.take() {
+            Some(Gate::Pipe(pipe)) => {
+                let _ = rustix::io::write(&pipe, &[1]);
+            }
+            Some(Gate::Ahead(door, env)) => door.open(&env),
+            None => {}
         }
     }
 

@@ -13,7 +13,8 @@
 //! A sandbox is made in two steps, so that the first, which is the same for all functions, can be
 //! made ahead of demand: [`SpawnRequest`] leads to an empty sandbox ([`Event::Prepared`]), whose init
 //! waits for [`Order::Build`], which leads to [`Event::Ready`]. The order may be sent at once; it
-//! waits in the socket.
+//! waits in the socket. In between, [`Order::Start`] may start its program ahead of demand, which then waits for the
+//! rest as well.
 
 use std::borrow::Cow;
 use std::io;
@@ -119,6 +120,9 @@ pub struct JailSpec {
     pub root: Root,
     /// Read-only views of host directories or files, mounted in this order.
     pub binds: Vec<Bind>,
+    /// For [`Order::Start`]: directories that are there, empty, until the sandbox is built. The dynamic linker looks
+    /// once which of its directories exist (ld.so(8)), so that those must which may have libraries later.
+    pub directories: Vec<PathBuf>,
     /// Symbolic links of the root file system, made before the binds.
     pub symlinks: Vec<Symlink>,
     /// What `/tmp` is. At the level `process` that is [`SpawnRequest::tmp`], and this tells in bytes how large a
@@ -246,7 +250,9 @@ pub enum Event {
         /// How long each step took.
         phases: Vec<Phase>,
     },
-    /// The sandbox is built, and its program is about to be executed.
+    /// The program of [`Order::Start`] waits for its environment.
+    Started,
+    /// The sandbox is built, and its program is about to be executed, or has been given its environment.
     Ready {
         /// How long each step since the order took.
         phases: Vec<Phase>,
@@ -305,7 +311,15 @@ pub struct Phase {
 /// What the daemon asks of a sandbox's init.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Order {
-    /// Build this in the empty sandbox, once.
+    /// At [`Level::Namespaces`] with the host's root: start this program in the empty sandbox, once, before
+    /// [`Order::Build`]. It has the rights of any program of a sandbox, and sees what it names and the host's system.
+    ///
+    /// Its standard input is a socket. It writes one byte when it is ready ([`Event::Started`]), and reads until the
+    /// end: its whole environment, each variable as `NAME=VALUE` with a zero byte behind it. An end without any means
+    /// that it is not needed.
+    Start(Box<JailSpec>),
+    /// Build this in the empty sandbox, once. A program that was started takes the place of the one that is named, and
+    /// gets its environment; binds and links are those that it does not have yet.
     Build(Box<JailSpec>),
     /// Let the program start that waits beside companions.
     Launch,

@@ -17,13 +17,8 @@ pub(crate) fn variables(
 ) -> Vec<(String, String)> {
     let key = &function.key;
     let region = key.scope.region.as_str();
-    let mut all = Vec::from(search_paths(layout));
-    let platform = [
-        ("LANG", "en_US.UTF-8".to_owned()),
-        ("TZ", ":UTC".to_owned()),
-        ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned()),
-    ];
-    all.extend(platform.map(|(name, value)| (name.to_owned(), value)));
+    let mut all = of_system(layout);
+    all.push(("AWS_XRAY_CONTEXT_MISSING".to_owned(), "LOG_ERROR".to_owned()));
     // Without mounts a function's user has no entry in the list of users, so nothing else says where its home is.
     for name in ["TMPDIR", "TMP", "TEMP", "HOME"] {
         all.extend(layout.tmp.iter().map(|path| (name.to_owned(), path.clone())));
@@ -62,6 +57,18 @@ pub(crate) fn variables(
         all.extend(logging.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
     last_of_each(all)
+}
+
+/// What is the same for all functions of a language.
+pub(crate) fn of_language(language: &[(String, String)], layout: &Layout) -> Vec<(String, String)> {
+    last_of_each(of_system(layout).into_iter().chain(language.iter().cloned()).collect())
+}
+
+fn of_system(layout: &Layout) -> Vec<(String, String)> {
+    let mut all = Vec::from(search_paths(layout));
+    let platform = [("LANG", "en_US.UTF-8"), ("TZ", ":UTC")];
+    all.extend(platform.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    all
 }
 
 /// Adds where the endpoints of a sandbox are. The user's own variables stay but for the reserved ones.

@@ -11,15 +11,16 @@ use lambd_types::streaming::ResponseSink;
 use lambd_types::{Clock, FunctionSnapshot, NetworkRules, RequestId, UnixMillis, limits, random};
 use tokio::time::Instant;
 
+use crate::ahead;
 use crate::api::{Dispatch, Reply};
-use crate::catalogue::{LiveCatalogue, Unavailable};
+use crate::catalogue::{LaunchPlan, LiveCatalogue, Unavailable};
 use crate::debugging::Debuggers;
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
 use crate::extensions::{self, Registered, ShutdownReason};
 use crate::layout;
 use crate::log::InstanceLog;
 use crate::log_filter::LogFilter;
-use crate::ports::{EndpointServer, Exit, LogSink, Sandboxes, SpawnError, Traces};
+use crate::ports::{Base, EndpointServer, Exit, LogSink, Sandboxes, SpawnError, Traces};
 use crate::report::{InitPhase, PlatformEvent, Report, Status};
 use crate::running::{Design, Ending, Running};
 use crate::telemetry::Telemetry;
@@ -122,17 +123,28 @@ impl Instances {
         binds.extend(plan.binds);
         // Creation succeeds, the invocation reports what is wrong with it (RT-45).
         let network = o.network.decide(function.network).map_err(|r| StartError::Network(r.to_owned()))?;
-        let design = plan.launcher.map(|launcher| Design {
+        let design = plan.launcher.map(|launcher| {
+            let debugger = o.debuggers.of(&function.key.name).filter(|_| launcher.can_be_debugged());
+            let parts = ahead::Plan {
+                launcher: &launcher,
+                root: plan.root.as_ref(),
+                binds: &binds,
+                symlinks: &plan.symlinks,
+            };
+            let ahead = ahead::of(&function, &parts).filter(|_| debugger.is_none());
+            Design {
             function: function.clone(),
             log_stream: stream_name,
             initialization,
-            debugger: o.debuggers.of(&function.key.name).filter(|_| launcher.can_be_debugged()),
+            debugger,
             launcher,
+            ahead,
             network,
             root: plan.root,
             binds,
             symlinks: plan.symlinks,
             extensions,
+            }
         });
         let instance = Instance {
             options: self.options.clone(),
@@ -155,6 +167,21 @@ impl Instances {
             instance.log.platform(vec![notice]);
         }
         Ok(instance)
+    }
+
+    /// A function that is likely to need an instance soon: what can be started for it now is.
+    pub fn expect(&self, function: &FunctionSnapshot) {
+        let o = &self.options;
+        let Ok(LaunchPlan { launcher: Ok(launcher), root, binds, symlinks, .. }) =
+            o.catalogue.current().plan(function)
+        else {
+            return;
+        };
+        let Ok(network) = o.network.decide(function.network) else { return };
+        let parts = ahead::Plan { launcher: &launcher, root: root.as_ref(), binds: &binds, symlinks: &symlinks };
+        if let Some(ahead) = ahead::of(function, &parts) {
+            o.sandboxes.expect(Base { network, own_root: false }, &ahead);
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Layout {
     }
 }
 
+/// Where the dynamic linker looks for libraries of functions.
+pub(crate) fn libraries(layout: &Layout) -> Vec<PathBuf> {
+    [&layout.task_root, &layout.opt].map(|place| Path::new(place).join("lib")).into()
+}
+
 /// The bind that makes a function's code appear.
 pub(crate) fn code(directory: &Path) -> (PathBuf, PathBuf) {
     (directory.to_owned(), TASK_ROOT.into())

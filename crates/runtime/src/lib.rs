@@ -7,6 +7,7 @@
 //!
 //! It must not know how a sandbox is made, where logs are kept, or which instance an event should go to.
 
+mod ahead;
 mod api;
 mod catalogue;
 mod debugging;

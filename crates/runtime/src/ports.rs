@@ -73,6 +73,26 @@ pub struct Companions {
     pub cwd: PathBuf,
 }
 
+/// A program that can be started before it is known for which function, and what it needs for that.
+///
+/// It writes a byte to its standard input, a socket, when it is ready, and reads its environment from there to the end:
+/// each variable as `NAME=VALUE` with a zero byte behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ahead {
+    /// As in [`Blueprint`], also the following.
+    pub command: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its environment until it gets another.
+    pub env: Vec<(String, String)>,
+    /// Those that are not the function's.
+    pub binds: Vec<(PathBuf, PathBuf)>,
+    /// Links.
+    pub symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Directories that must be there already, empty.
+    pub directories: Vec<PathBuf>,
+}
+
 /// What about a sandbox is decided before it is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
@@ -169,6 +189,12 @@ pub struct SpawnError(pub String);
 pub trait Sandboxes: Send + Sync + 'static {
     /// An empty sandbox, whose endpoints have their addresses already.
     fn prepare(&self, base: Base) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
+    /// The same; where programs can be started ahead, this one may wait in it already.
+    fn prepare_for(&self, base: Base, _ahead: &Ahead) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>> {
+        self.prepare(base)
+    }
+    /// A program that is likely to be needed.
+    fn expect(&self, _base: Base, _ahead: &Ahead) {}
 }
 
 /// An empty sandbox. Dropping it removes it.

@@ -23,7 +23,7 @@ use crate::extensions::{self, Crew, Failure, Invoked, ShutdownReason};
 use crate::instance::{InstancesOptions, StartError};
 use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
-use crate::ports::{Addresses, Base, Blueprint, Exit, Sandbox, View};
+use crate::ports::{Addresses, Ahead, Base, Blueprint, Exit, Sandbox, View};
 use crate::telemetry::{Connect, Telemetry};
 use crate::wrapper;
 
@@ -55,6 +55,8 @@ pub(crate) struct Design {
     pub(crate) log_stream: String,
     pub(crate) initialization: InitializationType,
     pub(crate) launcher: Launcher,
+    /// What of it can be started before it is known for which function.
+    pub(crate) ahead: Option<Ahead>,
     /// Of a function that is to be debugged.
     pub(crate) debugger: Option<Arc<Debugger>>,
     pub(crate) network: NetworkPolicy,
@@ -152,7 +154,10 @@ impl Running {
         let started = Instant::now();
         let id = random::hex(&random::bytes::<16>());
         let base = Base { network: design.network, own_root: design.root.is_some() };
-        let prepared = o.sandboxes.prepare(base).await?;
+        let prepared = match &design.ahead {
+            Some(ahead) => o.sandboxes.prepare_for(base, ahead).await?,
+            None => o.sandboxes.prepare(base).await?,
+        };
         let debugger_port = design.debugger_port();
         let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses(), debugger_port);
         let command = blueprint.command.clone();

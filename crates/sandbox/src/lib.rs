@@ -11,6 +11,7 @@
 //! | `spawner` | starting the spawner process, asking it for sandboxes            |
 //! | `prepared`| an empty sandbox: everything that is the same for all functions  |
 //! | `pool`    | empty sandboxes that wait for demand                             |
+//! | `ahead`   | programs that wait for demand                                    |
 //! | `network` | sandboxes that reach other networks through the daemon's     |
 //! | `sandbox` | a running sandbox: its end, killing it, its memory               |
 //! | `channel` | the sockets to spawner and sandboxes in the event loop           |
@@ -28,6 +29,7 @@
 //!
 //! What it deliberately does not know: Lambda, runtimes, HTTP, what a function is.
 
+mod ahead;
 mod cgroups;
 mod channel;
 mod cleaner;
@@ -50,6 +52,7 @@ mod spawner;
 mod spec;
 mod tmp;
 
+pub use ahead::Ahead;
 pub use cgroups::{CgroupMode, CpuLimits};
 pub use companions::CompanionEnd;
 pub use error::SandboxError;

@@ -98,7 +98,8 @@ impl Pool {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn make(&self, base: Base) -> Result<Prepared, SandboxError> {
+    /// A new one.
+    pub(crate) async fn make(&self, base: Base) -> Result<Prepared, SandboxError> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         self.maker.prepare(&number.to_string(), base).await
     }

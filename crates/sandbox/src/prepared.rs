@@ -10,6 +10,7 @@ use std::time::Duration;
 use lambd_jail::protocol::{self, Event, Order, Phase, SpawnRequest, Transport};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::ahead::Ahead;
 use crate::cgroups::{CgroupSet, Cgroups};
 use crate::channel::{self, Control, Requests};
 use crate::cleaner::Cleaner;
@@ -20,7 +21,7 @@ use crate::network::{self, Nat, Plan};
 use crate::oci::OciRuntime;
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::scratch::{Lease, Scratch};
-use crate::spec::{Base, BaseRoot, Network, SandboxSpec};
+use crate::spec::{self, Base, BaseRoot, Network, SandboxSpec};
 use crate::tmp::{TmpDirectories, TmpDirectory};
 
 /// Each step of making a sandbox takes milliseconds; one that is not done after this has a sick machine
@@ -66,6 +67,8 @@ pub struct Prepared {
     base: Base,
     /// At level `oci`.
     runtime: Option<protocol::OciRuntime>,
+    /// The program that waits in it.
+    ahead: Option<Arc<Ahead>>,
 }
 
 /// `RLIMIT_DATA` counts private writable memory from when it is mapped, whether it is ever touched or
@@ -160,6 +163,7 @@ impl Maker {
             scratch: Arc::clone(&self.scratch),
             base,
             runtime: self.isolation.runtime().map(OciRuntime::to_jail),
+            ahead: None,
         })
     }
 
@@ -245,8 +249,18 @@ impl Prepared {
         self.parts.tree.is_alive()
     }
 
+    /// Starts a program in it, and waits until that is ready for its environment.
+    pub(crate) async fn started(mut self, ahead: &Arc<Ahead>) -> Result<Self, SandboxError> {
+        let _ = self.parts.control.send(&Order::Start(Box::new(spec::ahead(ahead)))).await;
+        match in_time(next(&self.parts.control)).await? {
+            (Event::Started, _) => self.ahead = Some(Arc::clone(ahead)),
+            (other, _) => return Err(failure(other)),
+        }
+        Ok(self)
+    }
+
     /// Builds what was asked for and starts the program, which is about to be executed when this
-    /// returns; should that fail, [`Sandbox::exited`] tells.
+    /// returns; should that fail, [`Sandbox::exited`] tells. A program that waits in it gets its environment instead.
     ///
     /// When the future is dropped, whatever exists of the sandbox is killed and removed.
     ///
@@ -263,6 +277,9 @@ impl Prepared {
         let data_limit = self.limits_data.then_some(spec.memory_bytes.saturating_add(DATA_ALLOWANCE_BYTES));
         let mut jail = spec.to_jail(tmp.tmp(), data_limit);
         jail.runtime = self.runtime;
+        if let Some(ahead) = &self.ahead {
+            spec::without(&mut jail, ahead)?;
+        }
         let order = Order::Build(Box::new(jail));
         let output = (!spec.companions.commands.is_empty()).then(output_pipe).transpose();
         let step = "create output pipe of companions";

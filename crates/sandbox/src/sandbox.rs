@@ -530,6 +530,7 @@ fn reported(shared: &Shared, event: Event) -> Option<ExitStatus> {
     match event {
         Event::Spawned { .. }
         | Event::Prepared { .. }
+        | Event::Started
         | Event::Ready { .. }
         | Event::CompanionNotStarted { .. }
         | Event::CompanionEnded { .. }

@@ -12,12 +12,13 @@ use lambd_jail::protocol::Listener;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
+use crate::ahead::{Ahead, Started};
 use crate::cgroups::{CgroupMode, Cgroups, CpuLimits};
 use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
-use crate::limits::LimitsInForce;
+use crate::limits::{EnforcedBy, LimitsInForce};
 use crate::network::{Nat, NatOptions};
 use crate::pool::Pool;
 use crate::prepared::{Maker, Prepared};
@@ -59,6 +60,9 @@ pub struct SpawnerOptions {
     pub prepared: usize,
     /// What those are made with.
     pub prepared_base: Base,
+    /// How many programs that are started ahead of demand wait at most, see [`Ahead`]; none at other levels than
+    /// [`Isolation::Namespaces`].
+    pub started_ahead: usize,
     /// Where `/tmp` is, at other levels than [`Isolation::Process`].
     pub scratch: ScratchOptions,
 }
@@ -76,6 +80,7 @@ impl Default for SpawnerOptions {
             nat: None,
             prepared: 0,
             prepared_base: Base::default(),
+            started_ahead: 0,
             scratch: ScratchOptions::default(),
         }
     }
@@ -88,6 +93,7 @@ pub struct Spawner(Arc<Inner>);
 
 struct Inner {
     pool: Arc<Pool>,
+    started: Arc<Started>,
     process: Mutex<Child>,
     pid: u32,
 }
@@ -158,6 +164,9 @@ impl Spawner {
             .stdin(Stdio::from(theirs))
             .spawn()
             .map_err(failed("execute the binary"))?;
+        // A limit of memory must hold for what waits already.
+        let is_limited = matches!(options.isolation, Isolation::Namespaces)
+            && cgroups.limits(scratch.in_force()).memory != EnforcedBy::Rlimit;
         let maker = Maker {
             isolation: options.isolation,
             scratch,
@@ -171,7 +180,9 @@ impl Spawner {
         tracing::debug!(pid = process.id(), limits = %maker.limits(), cgroups = %maker.cgroups, "spawner started");
         let pool = Pool::new(maker);
         pool.keep_ready(options.prepared_base, options.prepared);
-        Ok(Self(Arc::new(Inner { pid: process.id().unwrap_or(0), process: Mutex::new(process), pool })))
+        let started = Started::new(if is_limited { options.started_ahead } else { 0 });
+        started.run(&pool);
+        Ok(Self(Arc::new(Inner { pid: process.id().unwrap_or(0), process: Mutex::new(process), pool, started })))
     }
 
     /// Keeps so many empty sandboxes of this kind ready from now on, as
@@ -186,6 +197,22 @@ impl Spawner {
     /// When a resource cannot be had, or the kernel refuses a step.
     pub async fn prepare(&self, base: Base) -> Result<Prepared, SandboxError> {
         self.0.pool.take(base).await
+    }
+
+    /// The same for a program that may have been started in it ahead of demand.
+    ///
+    /// # Errors
+    /// As for [`Self::prepare`].
+    pub async fn prepare_for(&self, base: Base, ahead: &Arc<Ahead>) -> Result<Prepared, SandboxError> {
+        match self.0.started.take(base, ahead) {
+            Some(prepared) => Ok(prepared),
+            None => self.prepare(base).await,
+        }
+    }
+
+    /// Has a program started ahead of demand that is likely to be asked for.
+    pub fn expect(&self, base: Base, ahead: &Arc<Ahead>) {
+        self.0.started.expect(base, ahead);
     }
 
     /// Makes a sandbox: [`Self::prepare`] and [`Prepared::build`] in one.
@@ -207,6 +234,7 @@ impl Spawner {
 
     /// Ends the spawner process and thereby every sandbox, waits for it, and removes all cgroups.
     pub async fn shutdown(&self) {
+        self.0.started.close();
         self.0.pool.close();
         if let Err(error) = self.0.process.lock().await.wait().await {
             tracing::warn!(%error, "cannot wait for the spawner");

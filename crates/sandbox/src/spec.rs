@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lambd_jail::protocol;
 
+use crate::ahead::Ahead;
 use crate::error::SandboxError;
 
 /// What a sandbox is asked to be.
@@ -89,7 +90,7 @@ pub enum BaseRoot {
 }
 
 /// A read-only view of a host directory or file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Bind {
     /// Absolute path on the host; must exist.
     pub source: PathBuf,
@@ -150,11 +151,6 @@ impl SandboxSpec {
     }
 
     pub(crate) fn to_jail(&self, tmp: protocol::Tmp, data_limit_bytes: Option<u64>) -> protocol::JailSpec {
-        let bind = |bind: &Bind| protocol::Bind { source: bind.source.clone(), target: bind.target.clone() };
-        let link = |(link, target): &(PathBuf, PathBuf)| protocol::Symlink {
-            link: link.clone(),
-            target: target.clone(),
-        };
         protocol::JailSpec {
             command: self.command.clone(),
             args: self.args.clone(),
@@ -166,6 +162,7 @@ impl SandboxSpec {
             },
             binds: self.binds.iter().map(bind).collect(),
             symlinks: self.symlinks.iter().map(link).collect(),
+            directories: Vec::new(),
             tmp,
             data_limit_bytes,
             runtime: None,
@@ -176,6 +173,42 @@ impl SandboxSpec {
             },
         }
     }
+}
+
+/// What the jail is told of a program that is started ahead of demand.
+pub(crate) fn ahead(ahead: &Ahead) -> protocol::JailSpec {
+    protocol::JailSpec {
+        command: ahead.command.clone(),
+        args: ahead.args.clone(),
+        env: ahead.env.clone(),
+        cwd: "/".into(),
+        binds: ahead.binds.iter().map(bind).collect(),
+        symlinks: ahead.symlinks.iter().map(link).collect(),
+        directories: ahead.directories.clone(),
+        ..protocol::JailSpec::default()
+    }
+}
+
+/// Takes out what a program that was started ahead has already.
+pub(crate) fn without(jail: &mut protocol::JailSpec, ahead: &Ahead) -> Result<(), SandboxError> {
+    let (binds, links) = (jail.binds.len(), jail.symlinks.len());
+    jail.binds.retain(|shown| !ahead.binds.iter().any(|has| bind(has) == *shown));
+    jail.symlinks.retain(|made| !ahead.symlinks.iter().any(|has| link(has) == *made));
+    let has_all = jail.binds.len() + ahead.binds.len() == binds
+        && jail.symlinks.len() + ahead.symlinks.len() == links;
+    if (&jail.command, &jail.args) != (&ahead.command, &ahead.args) || !has_all {
+        let reason = format!("{} was started for another", ahead.command.display());
+        return Err(invalid("command", reason));
+    }
+    Ok(())
+}
+
+fn bind(bind: &Bind) -> protocol::Bind {
+    protocol::Bind { source: bind.source.clone(), target: bind.target.clone() }
+}
+
+fn link((link, target): &(PathBuf, PathBuf)) -> protocol::Symlink {
+    protocol::Symlink { link: link.clone(), target: target.clone() }
 }
 
 fn absolute(field: &'static str, path: &Path) -> Result<(), SandboxError> {

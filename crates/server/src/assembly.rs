@@ -84,6 +84,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
             CpuShare::Unlimited => CpuLimits::Unlimited,
         },
         listeners: wiring::sandboxes::listeners(),
+        started_ahead: args.instances.started_ahead,
         nat: nat.as_ref().ok().cloned(),
         scratch: ScratchOptions {
             directory: Some(scratch_directory(&data)),

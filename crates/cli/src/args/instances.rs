@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use lambd_types::{ScalingRule, limits};
 
 use super::limits::total_size;
@@ -46,6 +46,13 @@ pub(crate) struct InstanceFlags {
     #[arg(long, value_name = "SIZE", env = "LAMBD_MIN_FREE_MEMORY", value_parser = memory)]
     min_free_memory: Option<u64>,
 
+    /// Interpreters that are started ahead of demand, for functions that get an instance soon, at most; 0: none
+    ///
+    /// As many wait of each kind (Python 3.12, Node.js 22, ...) as were needed in the last seconds, one at least for ten
+    /// minutes, none when memory is short.
+    #[arg(long, value_name = "NUMBER", env = "LAMBD_STARTED_AHEAD", default_value_t = 4, value_parser = value_parser!(u32).range(..=1000))]
+    started_ahead: u32,
+
     /// How long an instance may be without an event until it is ended
     #[arg(long, value_name = "TIME", env = "LAMBD_IDLE_TIMEOUT", default_value = "10m", value_parser = time)]
     idle_timeout: Duration,
@@ -77,6 +84,7 @@ impl InstanceFlags {
             max_instances_per_function: self.max_instances_per_function.map(|n| n as usize),
             wait_for_room: self.wait_for_room,
             min_free_memory: self.min_free_memory,
+            started_ahead: self.started_ahead as usize,
             idle_timeout: self.idle_timeout,
             recycle_after: self.recycle_after.0,
         }
@@ -137,7 +145,7 @@ mod tests {
     #[test]
     fn numbers_sizes_and_times_are_checked() {
         let line = "lambd serve --scaling off --requests-per-execution off --max-instances 7 --max-instances-per-function 3 --wait-for-room 0s \
-                    --min-free-memory 1GB --idle-timeout 1s --recycle-after never";
+                    --min-free-memory 1GB --started-ahead 0 --idle-timeout 1s --recycle-after never";
         let expected = InstanceLimits {
             scaling: ScalingRule::Off,
             requests_per_execution: None,
@@ -145,6 +153,7 @@ mod tests {
             max_instances_per_function: Some(3),
             wait_for_room: Duration::ZERO,
             min_free_memory: Some(1 << 30),
+            started_ahead: 0,
             idle_timeout: Duration::from_secs(1),
             recycle_after: None,
         };
@@ -157,6 +166,7 @@ mod tests {
             "--requests-per-execution=0",
             "--max-instances=0",
             "--min-free-memory=much",
+            "--started-ahead=1001",
             "--idle-timeout=0s",
             "--recycle-after=0h",
         ] {

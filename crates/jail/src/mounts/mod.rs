@@ -15,7 +15,8 @@
 //! - **the host's system**, which is the same for all functions, is made ahead of demand: [`prepare`] is
 //!   called in a child of the init that has taken the init's user, and what it does to the mount namespace
 //!   holds for both. The host's root stays mounted at [`HOST`], where no function runs yet, until
-//!   [`complete`] has attached what was asked for and unmounts it. Until then it follows what the host
+//!   [`complete`] has attached what was asked for and unmounts it. A program that is started ahead gets what it
+//!   needs in between ([`show`]). Until then it follows what the host
 //!   mounts and unmounts (mount_namespaces(7)), so that one that waits for long sees the new and does not
 //!   hold the old;
 //! - **a directory** is captured and built when it is asked for ([`capture`], [`build`]).
@@ -181,14 +182,29 @@ pub(crate) fn capture_in_host(spec: &JailSpec) -> Result<Vec<Captured>, StepErro
     Ok(binds)
 }
 
-/// Completes the prepared root. As the init's user.
+/// Puts into the prepared root what a program needs that is started ahead. As the init's user.
+pub(crate) fn show(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
+    for link in &spec.symlinks {
+        files::make_link(&link.link, &link.target)?;
+    }
+    // A rule of Landlock names it.
+    files::make_directory(Path::new(TMP))?;
+    spec.directories.iter().try_for_each(|directory| files::make_directory(directory))?;
+    binds.into_iter().try_for_each(Captured::attach)
+}
+
+/// Completes the prepared root; `directories` are those made by [`show`]. As the init's user.
 pub(crate) fn complete(
     binds: Vec<Captured>,
+    directories: &[PathBuf],
     request: &SpawnRequest,
     spec: &JailSpec,
 ) -> Result<(), StepError> {
     unmount(HOST, UnmountFlags::DETACH).step("detach the host's root")?;
     std::fs::remove_dir(HOST).step("remove the place of the host's root")?;
+    for directory in directories {
+        std::fs::remove_dir(directory).step_with(|| format!("remove {}", directory.display()))?;
+    }
     for link in &spec.symlinks {
         files::make_link(&link.link, &link.target)?;
     }

@@ -166,6 +166,12 @@ impl Launcher {
         matches!(self, Self::Managed { .. } | Self::Java(_) | Self::DotNet(_))
     }
 
+    /// Whether the runtime can be started before it is known for which function, and waits for that.
+    pub(crate) fn waits(&self) -> bool {
+        let Self::Managed { interpreter, .. } = self else { return false };
+        matches!(interpreter.family, Family::Python | Family::NodeJs | Family::Ruby)
+    }
+
     /// Whether the runtime can be started under a debugger. Custom runtimes start themselves.
     pub(crate) fn can_be_debugged(&self) -> bool {
         matches!(self, Self::Managed { .. } | Self::Java(_))

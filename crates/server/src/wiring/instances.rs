@@ -22,6 +22,10 @@ impl Instances for RuntimeInstances {
             Ok(Arc::new(RuntimeInstance(instance)) as Arc<dyn Instance>)
         })
     }
+
+    fn expect(&self, function: &FunctionSnapshot) {
+        self.0.expect(function);
+    }
 }
 
 struct RuntimeInstance(lambd_runtime::Instance);

@@ -3,13 +3,15 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, Gate, SpawnError, View};
 use lambd_sandbox::{
-    Base, BaseRoot, Bind, CompanionEnd, Companions, ExecError, ExitStatus, Listener, ListenerSocket, Network,
+    Ahead, Base, BaseRoot, Bind, CompanionEnd, Companions, ExecError, ExitStatus, Listener, ListenerSocket, Network,
     SandboxError, SandboxSpec, Spawner, Transport,
 };
 use tokio::net::TcpStream;
@@ -31,18 +33,48 @@ pub(crate) fn listeners() -> Vec<Listener> {
 }
 
 impl ports::Sandboxes for Sandboxes {
-    fn prepare(&self, base: ports::Base) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
-        let root = if base.own_root { BaseRoot::Directory } else { BaseRoot::Host };
-        let base = Base { network: network::of_sandbox(base.network), root };
-        Box::pin(async move {
-            let prepared = self.0.prepare(base).await.map_err(spawn_error)?;
-            let &[runtime_api, aws, xray_udp, xray_tcp] = prepared.addresses() else {
-                return Err(SpawnError("the sandbox lacks a listener".into()));
-            };
-            let addresses = Addresses { runtime_api, aws, xray_udp, xray_tcp };
-            Ok(Box::new(Prepared { prepared, addresses }) as Box<dyn ports::Prepared>)
-        })
+    fn prepare(&self, wanted: ports::Base) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
+        Box::pin(async move { prepared(self.0.prepare(base(wanted)).await) })
     }
+
+    fn prepare_for(
+        &self,
+        wanted: ports::Base,
+        program: &ports::Ahead,
+    ) -> BoxFuture<'_, Result<Box<dyn ports::Prepared>, SpawnError>> {
+        let program = ahead(program);
+        Box::pin(async move { prepared(self.0.prepare_for(base(wanted), &program).await) })
+    }
+
+    fn expect(&self, wanted: ports::Base, program: &ports::Ahead) {
+        self.0.expect(base(wanted), &ahead(program));
+    }
+}
+
+fn base(base: ports::Base) -> Base {
+    let root = if base.own_root { BaseRoot::Directory } else { BaseRoot::Host };
+    Base { network: network::of_sandbox(base.network), root }
+}
+
+fn ahead(program: &ports::Ahead) -> Arc<Ahead> {
+    let ports::Ahead { command, args, env, binds, symlinks, directories } = program.clone();
+    let binds = binds.into_iter().map(bind).collect();
+    Arc::new(Ahead { command, args, env, binds, symlinks, directories })
+}
+
+fn bind((source, target): (PathBuf, PathBuf)) -> Bind {
+    Bind { source, target }
+}
+
+fn prepared(
+    made: Result<lambd_sandbox::Prepared, SandboxError>,
+) -> Result<Box<dyn ports::Prepared>, SpawnError> {
+    let prepared = made.map_err(spawn_error)?;
+    let &[runtime_api, aws, xray_udp, xray_tcp] = prepared.addresses() else {
+        return Err(SpawnError("the sandbox lacks a listener".into()));
+    };
+    let addresses = Addresses { runtime_api, aws, xray_udp, xray_tcp };
+    Ok(Box::new(Prepared { prepared, addresses }))
 }
 
 struct Prepared {
@@ -102,7 +134,7 @@ fn spec(blueprint: Blueprint, network: Network) -> SandboxSpec {
         tmp_bytes,
         companions: ports::Companions { commands, env: companion_env, cwd: companion_cwd },
     } = blueprint;
-    let binds = binds.into_iter().map(|(source, target)| Bind { source, target }).collect();
+    let binds = binds.into_iter().map(bind).collect();
     let companions = Companions { commands, env: companion_env, cwd: companion_cwd };
     SandboxSpec {
         id,

@@ -1,0 +1,234 @@
+//! Programs that are started ahead of demand, each in a sandbox of its own that becomes that of a function when one
+//! needs it.
+//!
+//! Such a program has run nothing of anybody's yet, and serves one function only. How many wait follows demand
+//! (`demand`) and what memory is free; both cost only time when they are wrong, because who finds none starts the
+//! program itself.
+
+mod demand;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::demand::Demand;
+use crate::error::SandboxError;
+use crate::memory::{MachineMemory, MemoryNow};
+use crate::pool::Pool;
+use crate::prepared::Prepared;
+use crate::spec::{Base, BaseRoot, Bind};
+
+/// A program that was taken is replaced after this: its function needs the processor first.
+const REFILL_AFTER: Duration = Duration::from_millis(50);
+
+/// A program that cannot be started, or has ended, is tried again after this.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// While programs wait, how often is looked whether they should.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Nothing waits when less than this part of the memory is available.
+const SHORT_OF_MEMORY: f64 = 0.1;
+
+/// A program that can be started before it is known for whom, and what it needs for that.
+///
+/// It must be one that runs no code of others before its environment arrives: its standard input is a socket, to which
+/// it writes one byte when it is ready, and from which it reads to the end: each variable of its environment as
+/// `NAME=VALUE` with a zero byte behind it. An end without any means that it is not needed and should end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ahead {
+    /// Absolute path of the program inside the sandbox.
+    pub command: PathBuf,
+    /// Arguments after `argv[0]`, which is the command itself.
+    pub args: Vec<String>,
+    /// Its environment until it gets another.
+    pub env: Vec<(String, String)>,
+    /// Read-only views of host directories or files; see [`SandboxSpec::binds`](crate::SandboxSpec::binds).
+    pub binds: Vec<Bind>,
+    /// Symbolic links as pairs of absolute link path and target.
+    pub symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Directories that are there, empty, until it gets its environment, for a dynamic linker that looks once which of
+    /// its directories exist.
+    pub directories: Vec<PathBuf>,
+}
+
+/// One kind of sandbox with a program in it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    base: Base,
+    ahead: Arc<Ahead>,
+}
+
+struct Shelf {
+    demand: Demand,
+    ready: Vec<Prepared>,
+    /// After a failure.
+    not_before: Option<Instant>,
+}
+
+/// The programs that wait.
+pub(crate) struct Started {
+    /// How many at most, of all kinds together; none means that nothing is started ahead.
+    most: usize,
+    memory: MachineMemory,
+    /// None once it is closed: one that is being started meanwhile must not be kept.
+    shelves: Mutex<Option<HashMap<Kind, Shelf>>>,
+    changed: Arc<Notify>,
+}
+
+impl Started {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            memory: MachineMemory::find(),
+            shelves: Mutex::new(Some(HashMap::new())),
+            changed: Arc::default(),
+        })
+    }
+
+    /// Works in the background as long as somebody has both; must be called inside a runtime.
+    pub(crate) fn run(self: &Arc<Self>, pool: &Arc<Pool>) {
+        if self.most > 0 {
+            tokio::spawn(fill(Arc::downgrade(self), Arc::downgrade(pool), Arc::clone(&self.changed)));
+        }
+    }
+
+    /// A sandbox in which the program waits, if there is one. There will be more of them.
+    pub(crate) fn take(&self, base: Base, ahead: &Arc<Ahead>) -> Option<Prepared> {
+        let mut shelves = self.shelves();
+        let shelf = self.shelf(shelves.as_mut()?, base, ahead)?;
+        shelf.demand.rises(Instant::now());
+        // One may have been killed while it waited.
+        let taken = std::iter::from_fn(|| shelf.ready.pop()).find(Prepared::is_alive);
+        self.changed.notify_one();
+        taken
+    }
+
+    /// Has the program started, because it is likely to be asked for.
+    pub(crate) fn expect(&self, base: Base, ahead: &Arc<Ahead>) {
+        let mut shelves = self.shelves();
+        let Some(shelf) = shelves.as_mut().and_then(|shelves| self.shelf(shelves, base, ahead)) else { return };
+        shelf.demand.lasts(Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// Ends those that wait, and starts no more.
+    pub(crate) fn close(&self) {
+        *self.shelves() = None;
+        self.changed.notify_one();
+    }
+
+    fn shelf<'a>(
+        &self,
+        shelves: &'a mut HashMap<Kind, Shelf>,
+        base: Base,
+        ahead: &Arc<Ahead>,
+    ) -> Option<&'a mut Shelf> {
+        if self.most == 0 || base.root != BaseRoot::Host {
+            return None;
+        }
+        let kind = Kind { base, ahead: Arc::clone(ahead) };
+        Some(shelves.entry(kind).or_insert_with(|| Shelf {
+            demand: Demand::expected(Instant::now()),
+            ready: Vec::new(),
+            not_before: None,
+        }))
+    }
+
+    /// What is to be started next; ends what should not wait any longer. `Err` once it is closed.
+    fn next(&self, now: Instant) -> Result<Option<Kind>, Closed> {
+        let is_short = self.memory.read().is_some_and(is_short);
+        let mut surplus = Vec::new();
+        let mut shelves = self.shelves();
+        let shelves = shelves.as_mut().ok_or(Closed)?;
+        let mut kinds: Vec<_> = shelves.iter_mut().collect();
+        kinds.sort_by_key(|(_, shelf)| std::cmp::Reverse(shelf.demand.last()));
+        let mut left = if is_short { 0 } else { self.most };
+        let mut next = None;
+        for (kind, shelf) in kinds {
+            shelf.ready.retain(Prepared::is_alive);
+            let allowed = shelf.demand.wanted(now).min(left);
+            left -= allowed;
+            surplus.extend(shelf.ready.drain(allowed.min(shelf.ready.len())..));
+            let may = shelf.not_before.is_none_or(|time| time <= now);
+            if next.is_none() && may && shelf.ready.len() < allowed {
+                next = Some(kind.clone());
+            }
+        }
+        shelves.retain(|_, shelf| shelf.demand.wanted(now) > 0);
+        Ok(next)
+    }
+
+    fn put(&self, kind: &Kind, prepared: Prepared) {
+        if let Some(shelf) = self.shelves().as_mut().and_then(|shelves| shelves.get_mut(kind)) {
+            shelf.ready.push(prepared);
+        }
+    }
+
+    fn pause(&self, kind: &Kind) {
+        if let Some(shelf) = self.shelves().as_mut().and_then(|shelves| shelves.get_mut(kind)) {
+            shelf.not_before = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        }
+    }
+
+    /// Whether there is anything to look after.
+    fn is_idle(&self) -> bool {
+        self.shelves().as_ref().is_none_or(HashMap::is_empty)
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Option<HashMap<Kind, Shelf>>> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nothing is started any more.
+struct Closed;
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+fn is_short(memory: MemoryNow) -> bool {
+    (memory.available as f64) < memory.total as f64 * SHORT_OF_MEMORY
+}
+
+/// Keeps as many waiting as should.
+async fn fill(started: Weak<Started>, pool: Weak<Pool>, changed: Arc<Notify>) {
+    while let (Some(started), Some(pool)) = (started.upgrade(), pool.upgrade()) {
+        let Ok(next) = started.next(Instant::now()) else { return };
+        let Some(kind) = next else {
+            let is_idle = started.is_idle();
+            // Whoever waits must keep neither.
+            drop((started, pool));
+            let look = async {
+                match is_idle {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep(LOOK_EVERY).await,
+                }
+            };
+            tokio::select! {
+                () = changed.notified() => tokio::time::sleep(REFILL_AFTER).await,
+                () = look => {}
+            }
+            continue;
+        };
+        match start(&pool, &kind).await {
+            Ok(prepared) => started.put(&kind, prepared),
+            Err(SandboxError::SpawnerGone) => return,
+            Err(error) => {
+                tracing::debug!(%error, command = %kind.ahead.command.display(), "cannot start a program ahead of demand");
+                started.pause(&kind);
+            }
+        }
+    }
+}
+
+async fn start(pool: &Pool, kind: &Kind) -> Result<Prepared, SandboxError> {
+    pool.make(kind.base).await?.started(&kind.ahead).await
+}
