@@ -29,8 +29,9 @@ def wait():
     os.dup2(null, 0)
     os.close(null)
     given = dict(variable.split(b"=", 1) for variable in data.split(b"\0")[:-1])
-    for name in os.environb:
-        if name not in given:
+    for name in list(os.environb):
+        # The interpreter sets LC_CTYPE by itself where the locale is not installed (PEP 538).
+        if name not in given and name != b"LC_CTYPE":
             del os.environb[name]
     os.environb.update(given)
     time.tzset()

@@ -94,7 +94,9 @@ impl Waiting {
                 protocol::send(control, &Event::Started, &[]).step("report the program started ahead")
             }
             Err(rustix::io::Errno::INTR) => Ok(()),
-            Ok(_) => Err(StepError { step: "wait for the program started ahead".into(), errno: libc::ECHILD }),
+            Ok(_) => {
+                Err(StepError { step: "wait for the program started ahead".into(), errno: libc::ECHILD })
+            }
             Err(error) => Err(StepError::new("wait for the program started ahead", error)),
         }
     }

@@ -81,7 +81,7 @@ fn start(init: &mut Init<'_>) -> Result<Option<Programs>, StepError> {
     prepare(init)?;
     let Some(Build { spec, companion_output, waiting }) = await_build(init)? else { return Ok(None) };
     init.phases.resume();
-    let directories = waiting.as_ref().map_or(&[][..], |waiting| &waiting.directories);
+    let directories = waiting.as_ref().map(|waiting| &*waiting.directories);
     let Some(built) = build(init, &spec, directories)? else { return Ok(None) };
     prepare_questions(init)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
@@ -180,12 +180,12 @@ pub(crate) fn prepare_questions(init: &mut Init<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Everything up to the fork; `directories` are those of a program that waits. `None` when the spawner has died
-/// meanwhile.
+/// Everything up to the fork; `directories` are those of a program that waits, if one does. `None` when the spawner has
+/// died meanwhile.
 fn build(
     init: &mut Init<'_>,
     spec: &JailSpec,
-    directories: &[PathBuf],
+    directories: Option<&[PathBuf]>,
 ) -> Result<Option<Built>, StepError> {
     let built = match init.request.level {
         Level::Namespaces => namespaces::build(init, spec, directories)?.then_some(Built::Function),

@@ -63,13 +63,13 @@ pub(crate) fn flags(network: &Network) -> u64 {
     }
 }
 
-/// Everything between the order and the fork of the function's process, or before the one goes on that waits;
-/// `directories` are those that it has had until now. `false` when the spawner has died
+/// Everything between the order and the fork of the function's process, or before the one goes on that has waited with
+/// these `directories`. `false` when the spawner has died
 /// meanwhile.
 pub(crate) fn build(
     init: &mut Init<'_>,
     spec: &JailSpec,
-    directories: &[PathBuf],
+    directories: Option<&[PathBuf]>,
 ) -> Result<bool, StepError> {
     // Before the change of user: sources may lie where only the daemon's user may look.
     let captured = match &spec.root {

@@ -319,7 +319,7 @@ pub enum Order {
     /// that it is not needed.
     Start(Box<JailSpec>),
     /// Build this in the empty sandbox, once. A program that was started takes the place of the one that is named, and
-    /// gets its environment; binds and links are those that it does not have yet.
+    /// gets its environment; binds and links are those that it does not have yet, and its `/tmp` stays.
     Build(Box<JailSpec>),
     /// Let the program start that waits beside companions.
     Launch,

@@ -133,17 +133,17 @@ impl Instances {
             };
             let ahead = ahead::of(&function, &parts).filter(|_| debugger.is_none());
             Design {
-            function: function.clone(),
-            log_stream: stream_name,
-            initialization,
-            debugger,
-            launcher,
-            ahead,
-            network,
-            root: plan.root,
-            binds,
-            symlinks: plan.symlinks,
-            extensions,
+                function: function.clone(),
+                log_stream: stream_name,
+                initialization,
+                debugger,
+                launcher,
+                ahead,
+                network,
+                root: plan.root,
+                binds,
+                symlinks: plan.symlinks,
+                extensions,
             }
         });
         let instance = Instance {
@@ -178,7 +178,8 @@ impl Instances {
             return;
         };
         let Ok(network) = o.network.decide(function.network) else { return };
-        let parts = ahead::Plan { launcher: &launcher, root: root.as_ref(), binds: &binds, symlinks: &symlinks };
+        let parts =
+            ahead::Plan { launcher: &launcher, root: root.as_ref(), binds: &binds, symlinks: &symlinks };
         if let Some(ahead) = ahead::of(function, &parts) {
             o.sandboxes.expect(Base { network, own_root: false }, &ahead);
         }

@@ -89,6 +89,8 @@ pub struct Ahead {
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// Links.
     pub symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Size of `/tmp` in bytes.
+    pub tmp_bytes: u64,
     /// Directories that must be there already, empty.
     pub directories: Vec<PathBuf>,
 }
@@ -190,7 +192,11 @@ pub trait Sandboxes: Send + Sync + 'static {
     /// An empty sandbox, whose endpoints have their addresses already.
     fn prepare(&self, base: Base) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>>;
     /// The same; where programs can be started ahead, this one may wait in it already.
-    fn prepare_for(&self, base: Base, _ahead: &Ahead) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>> {
+    fn prepare_for(
+        &self,
+        base: Base,
+        _ahead: &Ahead,
+    ) -> BoxFuture<'_, Result<Box<dyn Prepared>, SpawnError>> {
         self.prepare(base)
     }
     /// A program that is likely to be needed.

@@ -52,7 +52,7 @@ mod spawner;
 mod spec;
 mod tmp;
 
-pub use ahead::Ahead;
+pub use ahead::{Ahead, AheadNow};
 pub use cgroups::{CgroupMode, CpuLimits};
 pub use companions::CompanionEnd;
 pub use error::SandboxError;

@@ -67,8 +67,8 @@ pub struct Prepared {
     base: Base,
     /// At level `oci`.
     runtime: Option<protocol::OciRuntime>,
-    /// The program that waits in it.
-    ahead: Option<Arc<Ahead>>,
+    /// The program that waits in it, and its `/tmp`.
+    ahead: Option<(Arc<Ahead>, Lease)>,
 }
 
 /// `RLIMIT_DATA` counts private writable memory from when it is mapped, whether it is ever touched or
@@ -251,11 +251,14 @@ impl Prepared {
 
     /// Starts a program in it, and waits until that is ready for its environment.
     pub(crate) async fn started(mut self, ahead: &Arc<Ahead>) -> Result<Self, SandboxError> {
-        let _ = self.parts.control.send(&Order::Start(Box::new(spec::ahead(ahead)))).await;
+        let mut tmp = self.take_tmp(ahead.tmp_bytes).await?;
+        let order = Order::Start(Box::new(spec::ahead(ahead, tmp.tmp())));
+        let _ = self.parts.control.send(&order).await;
         match in_time(next(&self.parts.control)).await? {
-            (Event::Started, _) => self.ahead = Some(Arc::clone(ahead)),
+            (Event::Started, _) => tmp.mounted(),
             (other, _) => return Err(failure(other)),
         }
+        self.ahead = Some((Arc::clone(ahead), tmp));
         Ok(self)
     }
 
@@ -273,12 +276,15 @@ impl Prepared {
             return Err(SandboxError::InvalidSpec { field: "base", reason });
         }
         self.parts.cgroups.limit_memory(spec.memory_bytes)?;
-        let mut tmp = self.take_tmp(spec.tmp_bytes).await?;
+        let (ahead, mut tmp) = match self.ahead.take() {
+            Some((ahead, tmp)) => (Some(ahead), tmp),
+            None => (None, self.take_tmp(spec.tmp_bytes).await?),
+        };
         let data_limit = self.limits_data.then_some(spec.memory_bytes.saturating_add(DATA_ALLOWANCE_BYTES));
         let mut jail = spec.to_jail(tmp.tmp(), data_limit);
         jail.runtime = self.runtime;
-        if let Some(ahead) = &self.ahead {
-            spec::without(&mut jail, ahead)?;
+        if let Some(ahead) = &ahead {
+            spec::without(&mut jail, spec.tmp_bytes, ahead)?;
         }
         let order = Order::Build(Box::new(jail));
         let output = (!spec.companions.commands.is_empty()).then(output_pipe).transpose();
@@ -289,7 +295,9 @@ impl Prepared {
         let _ = self.parts.control.send_with(&order, &passed).await;
         drop(write);
         let phases = in_time(wait_until_ready(&self.parts.control)).await?;
-        tmp.mounted();
+        if ahead.is_none() {
+            tmp.mounted();
+        }
         self.parts.phases.extend(phases);
         Ok(Sandbox::new(spec.id, self.parts, tmp, spec.tmp_bytes, companion_output))
     }

@@ -12,7 +12,7 @@ use lambd_jail::protocol::Listener;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::ahead::{Ahead, Started};
+use crate::ahead::{Ahead, AheadNow, Started};
 use crate::cgroups::{CgroupMode, Cgroups, CpuLimits};
 use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
@@ -182,7 +182,12 @@ impl Spawner {
         pool.keep_ready(options.prepared_base, options.prepared);
         let started = Started::new(if is_limited { options.started_ahead } else { 0 });
         started.run(&pool);
-        Ok(Self(Arc::new(Inner { pid: process.id().unwrap_or(0), process: Mutex::new(process), pool, started })))
+        Ok(Self(Arc::new(Inner {
+            pid: process.id().unwrap_or(0),
+            process: Mutex::new(process),
+            pool,
+            started,
+        })))
     }
 
     /// Keeps so many empty sandboxes of this kind ready from now on, as
@@ -213,6 +218,12 @@ impl Spawner {
     /// Has a program started ahead of demand that is likely to be asked for.
     pub fn expect(&self, base: Base, ahead: &Arc<Ahead>) {
         self.0.started.expect(base, ahead);
+    }
+
+    /// What became of programs that were started ahead of demand.
+    #[must_use]
+    pub fn started_ahead(&self) -> AheadNow {
+        self.0.started.now()
     }
 
     /// Makes a sandbox: [`Self::prepare`] and [`Prepared::build`] in one.

@@ -176,7 +176,7 @@ impl SandboxSpec {
 }
 
 /// What the jail is told of a program that is started ahead of demand.
-pub(crate) fn ahead(ahead: &Ahead) -> protocol::JailSpec {
+pub(crate) fn ahead(ahead: &Ahead, tmp: protocol::Tmp) -> protocol::JailSpec {
     protocol::JailSpec {
         command: ahead.command.clone(),
         args: ahead.args.clone(),
@@ -185,18 +185,25 @@ pub(crate) fn ahead(ahead: &Ahead) -> protocol::JailSpec {
         binds: ahead.binds.iter().map(bind).collect(),
         symlinks: ahead.symlinks.iter().map(link).collect(),
         directories: ahead.directories.clone(),
+        tmp,
         ..protocol::JailSpec::default()
     }
 }
 
 /// Takes out what a program that was started ahead has already.
-pub(crate) fn without(jail: &mut protocol::JailSpec, ahead: &Ahead) -> Result<(), SandboxError> {
+pub(crate) fn without(
+    jail: &mut protocol::JailSpec,
+    tmp_bytes: u64,
+    ahead: &Ahead,
+) -> Result<(), SandboxError> {
     let (binds, links) = (jail.binds.len(), jail.symlinks.len());
     jail.binds.retain(|shown| !ahead.binds.iter().any(|has| bind(has) == *shown));
     jail.symlinks.retain(|made| !ahead.symlinks.iter().any(|has| link(has) == *made));
-    let has_all = jail.binds.len() + ahead.binds.len() == binds
-        && jail.symlinks.len() + ahead.symlinks.len() == links;
-    if (&jail.command, &jail.args) != (&ahead.command, &ahead.args) || !has_all {
+    let has_all =
+        jail.binds.len() + ahead.binds.len() == binds && jail.symlinks.len() + ahead.symlinks.len() == links;
+    jail.tmp = protocol::Tmp::default();
+    let is_same = (&jail.command, &jail.args) == (&ahead.command, &ahead.args);
+    if !is_same || !has_all || tmp_bytes != ahead.tmp_bytes {
         let reason = format!("{} was started for another", ahead.command.display());
         return Err(invalid("command", reason));
     }

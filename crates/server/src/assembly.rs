@@ -233,7 +233,7 @@ async fn start(args: ServeArgs) -> Result<RunningDaemon, StartError> {
         ..InvokeOptions::default()
     };
     let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
-    let _ = instances_service.invoker.set(invoker.clone());
+    let _ = instances_service.sources.set((invoker.clone(), spawner.clone()));
     if args.instances.min_free_memory != Some(0) {
         invoker.watch_memory(memory);
     }

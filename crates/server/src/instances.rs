@@ -1,5 +1,5 @@
-//! What the daemon tells of its instances: `GET /_lambd/instances`, how many there are, what became of others and of
-//! events that found none, and the metrics of concurrency of the caller's account and region.
+//! What the daemon tells of its instances: `GET /_lambd/instances`, how many there are, what became of others, of
+//! events that found none and of interpreters that were started ahead, and the metrics of concurrency of the caller's account and region.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,6 +7,7 @@ use http::StatusCode;
 use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture};
 use lambd_invoke::Invoker;
 use lambd_invoke::metrics::Metrics;
+use lambd_sandbox::{AheadNow, Spawner};
 use lambd_types::Scope;
 use serde_json::{Map, Value, json};
 
@@ -15,11 +16,11 @@ const PATH: &str = "/_lambd/instances";
 /// The endpoint. It needs no credential, and functions may not use it.
 #[derive(Default)]
 pub(crate) struct InstancesService {
-    /// Once there is one.
-    pub(crate) invoker: OnceLock<Invoker>,
+    /// Once there are both.
+    pub(crate) sources: OnceLock<(Invoker, Spawner)>,
 }
 
-fn document(metrics: &impl Metrics, scope: &Scope) -> Value {
+fn document(metrics: &impl Metrics, ahead: AheadNow, scope: &Scope) -> Value {
     let now = metrics.instances();
     let concurrency = metrics.concurrency(scope);
     let mut provisioned = metrics.all_provisioned();
@@ -47,6 +48,7 @@ fn document(metrics: &impl Metrics, scope: &Scope) -> Value {
             "waiting": now.waiting,
             "memory_is_short": now.memory_is_short,
         },
+        "started_ahead": { "waiting": ahead.waiting, "used": ahead.used, "missed": ahead.missed },
         "counters": counters,
         "metrics": {
             "ConcurrentExecutions": concurrency.concurrent_executions,
@@ -85,8 +87,11 @@ impl AwsService for InstancesService {
                 let refusal = json!({ "__type": "AccessDeniedException", "message": message });
                 return lambd_http::json(StatusCode::FORBIDDEN, &refusal);
             }
-            match self.invoker.get() {
-                Some(invoker) => lambd_http::json(StatusCode::OK, &document(invoker, &caller.scope)),
+            match self.sources.get() {
+                Some((invoker, spawner)) => {
+                    let document = document(invoker, spawner.started_ahead(), &caller.scope);
+                    lambd_http::json(StatusCode::OK, &document)
+                }
                 None => lambd_http::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": "not yet" })),
             }
         })

@@ -182,33 +182,37 @@ pub(crate) fn capture_in_host(spec: &JailSpec) -> Result<Vec<Captured>, StepErro
     Ok(binds)
 }
 
-/// Puts into the prepared root what a program needs that is started ahead. As the init's user.
+/// Puts into the prepared root what a program needs that is started ahead; `/tmp` as well, because a rule of Landlock
+/// is about the file system that it sees there. As the init's user.
 pub(crate) fn show(binds: Vec<Captured>, spec: &JailSpec) -> Result<(), StepError> {
     for link in &spec.symlinks {
         files::make_link(&link.link, &link.target)?;
     }
-    // A rule of Landlock names it.
-    files::make_directory(Path::new(TMP))?;
+    make_tmp(&spec.tmp)?;
     spec.directories.iter().try_for_each(|directory| files::make_directory(directory))?;
     binds.into_iter().try_for_each(Captured::attach)
 }
 
-/// Completes the prepared root; `directories` are those made by [`show`]. As the init's user.
+/// Completes the prepared root. Where [`show`] was called before, with `directories`, these have to go. As the init's
+/// user.
 pub(crate) fn complete(
     binds: Vec<Captured>,
-    directories: &[PathBuf],
+    directories: Option<&[PathBuf]>,
     request: &SpawnRequest,
     spec: &JailSpec,
 ) -> Result<(), StepError> {
     unmount(HOST, UnmountFlags::DETACH).step("detach the host's root")?;
     std::fs::remove_dir(HOST).step("remove the place of the host's root")?;
-    for directory in directories {
-        std::fs::remove_dir(directory).step_with(|| format!("remove {}", directory.display()))?;
+    match directories {
+        None => make_tmp(&spec.tmp)?,
+        Some(directories) => directories.iter().try_for_each(|directory| {
+            std::fs::remove_dir(directory).step_with(|| format!("remove {}", directory.display()))
+        })?,
     }
     for link in &spec.symlinks {
         files::make_link(&link.link, &link.target)?;
     }
-    finish(binds, request, spec)
+    finish(binds, request)
 }
 
 /// Copies the mounts of everything that will be seen. As the daemon's user.
@@ -224,7 +228,8 @@ pub(crate) fn capture(root: &Path, spec: &JailSpec) -> Result<View, StepError> {
 pub(crate) fn build(view: View, request: &SpawnRequest, spec: &JailSpec) -> Result<(), StepError> {
     enter_empty_root(HostRoot::Gone)?;
     let binds = view.lay_out(request)?;
-    finish(binds, request, spec)
+    make_tmp(&spec.tmp)?;
+    finish(binds, request)
 }
 
 /// Copies the mounts of everything that will be seen of either kind of root, for [`build_below`]. As the daemon's
@@ -256,7 +261,8 @@ pub(crate) fn build_below(
     let host = enter(directory)?;
     files::make_directory(Path::new("/proc"))?;
     let binds = view.lay_out(request)?;
-    finish(binds, request, spec)?;
+    make_tmp(&spec.tmp)?;
+    finish(binds, request)?;
     leave(&host)
 }
 
@@ -276,11 +282,7 @@ pub(crate) fn leave(host: &OwnedFd) -> Result<(), StepError> {
 }
 
 /// After the system's own, so that a prefix below /usr or /opt lands on top of it.
-fn finish(binds: Vec<Captured>, request: &SpawnRequest, spec: &JailSpec) -> Result<(), StepError> {
-    files::make_directory(Path::new(TMP))?;
-    if let Tmp::Memory { bytes } = spec.tmp {
-        mount_tmp(bytes)?;
-    }
+fn finish(binds: Vec<Captured>, request: &SpawnRequest) -> Result<(), StepError> {
     for captured in binds {
         captured.attach()?;
     }
@@ -343,7 +345,10 @@ fn cover_etc(etc: &Path) -> Result<(), StepError> {
     std::fs::remove_dir_all(STASH).step("remove the names of generated files")
 }
 
-fn mount_tmp(bytes: u64) -> Result<(), StepError> {
+/// The place of `/tmp`, and what it is unless it is a directory of the host.
+fn make_tmp(tmp: &Tmp) -> Result<(), StepError> {
+    files::make_directory(Path::new(TMP))?;
+    let Tmp::Memory { bytes } = *tmp else { return Ok(()) };
     let files = (bytes / TMP_BYTES_PER_FILE).max(1024);
     let options =
         CString::new(format!("size={bytes},nr_inodes={files},mode=1777")).step("options of /tmp")?;

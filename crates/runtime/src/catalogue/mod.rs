@@ -514,7 +514,7 @@ fn nearest(found: &[Found], family: Family, version: LanguageVersion) -> Option<
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::layout::Layout;
     use crate::ports::View;
@@ -529,7 +529,7 @@ mod tests {
         }
     }
 
-    pub(super) fn function(runtime: &str) -> FunctionSnapshot {
+    pub(crate) fn function(runtime: &str) -> FunctionSnapshot {
         use lambd_types::*;
         let scope = Scope { account: AccountId::default_local(), region: Region::default_local() };
         FunctionSnapshot {

@@ -9,6 +9,7 @@ mod demand;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -51,9 +52,22 @@ pub struct Ahead {
     pub binds: Vec<Bind>,
     /// Symbolic links as pairs of absolute link path and target.
     pub symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Size limit of `/tmp` in bytes; see [`SandboxSpec::tmp_bytes`](crate::SandboxSpec::tmp_bytes).
+    pub tmp_bytes: u64,
     /// Directories that are there, empty, until it gets its environment, for a dynamic linker that looks once which of
     /// its directories exist.
     pub directories: Vec<PathBuf>,
+}
+
+/// What became of programs that were started ahead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AheadNow {
+    /// They wait.
+    pub waiting: usize,
+    /// They were there when they were needed.
+    pub used: u64,
+    /// So many more were needed.
+    pub missed: u64,
 }
 
 /// One kind of sandbox with a program in it.
@@ -77,6 +91,8 @@ pub(crate) struct Started {
     memory: MachineMemory,
     /// None once it is closed: one that is being started meanwhile must not be kept.
     shelves: Mutex<Option<HashMap<Kind, Shelf>>>,
+    used: AtomicU64,
+    missed: AtomicU64,
     changed: Arc<Notify>,
 }
 
@@ -86,6 +102,8 @@ impl Started {
             most,
             memory: MachineMemory::find(),
             shelves: Mutex::new(Some(HashMap::new())),
+            used: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             changed: Arc::default(),
         })
     }
@@ -104,14 +122,24 @@ impl Started {
         shelf.demand.rises(Instant::now());
         // One may have been killed while it waited.
         let taken = std::iter::from_fn(|| shelf.ready.pop()).find(Prepared::is_alive);
+        let count = if taken.is_some() { &self.used } else { &self.missed };
+        count.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
         taken
+    }
+
+    pub(crate) fn now(&self) -> AheadNow {
+        let waiting = self.shelves().iter().flat_map(HashMap::values).map(|shelf| shelf.ready.len()).sum();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        AheadNow { waiting, used: count(&self.used), missed: count(&self.missed) }
     }
 
     /// Has the program started, because it is likely to be asked for.
     pub(crate) fn expect(&self, base: Base, ahead: &Arc<Ahead>) {
         let mut shelves = self.shelves();
-        let Some(shelf) = shelves.as_mut().and_then(|shelves| self.shelf(shelves, base, ahead)) else { return };
+        let Some(shelf) = shelves.as_mut().and_then(|shelves| self.shelf(shelves, base, ahead)) else {
+            return;
+        };
         shelf.demand.lasts(Instant::now());
         self.changed.notify_one();
     }

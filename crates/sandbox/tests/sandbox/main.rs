@@ -2,6 +2,7 @@
 //! each of them fails and names the remedy. What depends on the cgroups that are in force asks the
 //! spawner's `limits()` and expects accordingly; `tests/vm` runs all of them in each situation.
 
+mod ahead;
 mod cgroups;
 mod host;
 mod isolation;

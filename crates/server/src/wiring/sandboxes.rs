@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, Gate, SpawnError, View};
 use lambd_sandbox::{
-    Ahead, Base, BaseRoot, Bind, CompanionEnd, Companions, ExecError, ExitStatus, Listener, ListenerSocket, Network,
-    SandboxError, SandboxSpec, Spawner, Transport,
+    Ahead, Base, BaseRoot, Bind, CompanionEnd, Companions, ExecError, ExitStatus, Listener, ListenerSocket,
+    Network, SandboxError, SandboxSpec, Spawner, Transport,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -57,9 +57,9 @@ fn base(base: ports::Base) -> Base {
 }
 
 fn ahead(program: &ports::Ahead) -> Arc<Ahead> {
-    let ports::Ahead { command, args, env, binds, symlinks, directories } = program.clone();
+    let ports::Ahead { command, args, env, binds, symlinks, tmp_bytes, directories } = program.clone();
     let binds = binds.into_iter().map(bind).collect();
-    Arc::new(Ahead { command, args, env, binds, symlinks, directories })
+    Arc::new(Ahead { command, args, env, binds, symlinks, tmp_bytes, directories })
 }
 
 fn bind((source, target): (PathBuf, PathBuf)) -> Bind {
