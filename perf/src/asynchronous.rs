@@ -1,4 +1,5 @@
-//! Asynchronous events: how many get their 202 in a second, how soon they run, and how fast a queue is worked off.
+//! Asynchronous events: how many get their 202 in a second, how soon they run, how fast a queue is worked off, and what
+//! a long one costs.
 //!
 //! Events are sent by `InvokeAsync`, to a queue that is paused, so that acceptance alone is measured: an event is on disk
 //! before its 202. Beside it, the same payload is appended to a file with one sync for each, as a queue without group
@@ -36,6 +37,17 @@ pub(crate) struct Asynchronous {
     age: Vec<f64>,
     /// Events per second of a queue that is worked off.
     worked_off: Vec<f64>,
+    backlog: Backlog,
+}
+
+/// What is different when many events wait. Memory is that of daemon and helpers, in MiB (Pss).
+#[derive(Debug, Default)]
+struct Backlog {
+    events: u64,
+    memory_before: f64,
+    memory: f64,
+    /// 202s per second on 16 connections.
+    accepted: f64,
 }
 
 impl Asynchronous {
@@ -53,6 +65,7 @@ impl Asynchronous {
         for _ in 0..plan.rounds {
             measured.round(&mut api, daemon.address(), function.name, plan)?;
         }
+        measured.backlog = Backlog::measure(&mut api, &daemon, function.name, plan)?;
         daemon.stop()?;
         Ok(measured)
     }
@@ -105,6 +118,11 @@ impl Asynchronous {
             writeln!(text, "{:<18}{:>15}", "worked off", format!("{:.0} /s", median(&self.worked_off)));
         let _infallible =
             writeln!(text, "{:<18}{:>15}", "mean age at start", format!("{:.2} ms", median(&self.age)));
+        let Backlog { events, memory_before, memory, accepted } = &self.backlog;
+        let _infallible = writeln!(
+            text,
+            "{events} waiting: {accepted:.0} /s accepted by 16 clients, {memory:.1} MiB (Pss), {memory_before:.1} before"
+        );
         text
     }
 
@@ -120,7 +138,29 @@ impl Asynchronous {
             "one_sync_each_per_s": values(&self.naive),
             "worked_off_per_s": values(&self.worked_off),
             "mean_age_at_start_ms": values(&self.age),
+            "backlog": {
+                "events": self.backlog.events,
+                "memory_before_mib": self.backlog.memory_before,
+                "memory_mib": self.backlog.memory,
+                "accepted_per_s": self.backlog.accepted,
+            },
         })
+    }
+}
+
+impl Backlog {
+    fn measure(api: &mut Client, daemon: &Daemon, name: &str, plan: Plan) -> Result<Self, Error> {
+        let memory = || Ok::<_, Error>(daemon.memory()?.own as f64 / f64::from(1 << 20));
+        act(api, name, "purge")?;
+        act(api, name, "pause")?;
+        let memory_before = memory()?;
+        let mut events = 0;
+        while events < plan.backlog {
+            load(daemon.address(), name, 256, plan.load_time)?;
+            events = shown(api, name)?["queued"].as_u64().unwrap_or_default();
+        }
+        let accepted = load(daemon.address(), name, 16, plan.load_time)?;
+        Ok(Self { events, memory_before, memory: memory()?, accepted })
     }
 }
 
@@ -188,7 +228,7 @@ fn worker(address: SocketAddr, name: &str, time: Duration) -> Result<f64, Error>
 
 #[cfg(test)]
 mod tests {
-    use super::Asynchronous;
+    use super::{Asynchronous, Backlog};
 
     #[test]
     fn the_table_shows_ratios_to_one_sync_each() {
@@ -197,9 +237,14 @@ mod tests {
             naive: vec![500.0],
             age: vec![0.4],
             worked_off: vec![900.0],
+            backlog: Backlog { events: 9, memory_before: 20.0, memory: 21.5, accepted: 8000.0 },
         };
         let table = measured.table();
         assert!(table.contains("256 clients              10000 /s      20.0"), "{table}");
+        assert!(
+            table.contains("9 waiting: 8000 /s accepted by 16 clients, 21.5 MiB (Pss), 20.0 before"),
+            "{table}"
+        );
         assert_eq!(measured.json()["accepted_per_s_by_clients"]["16"]["median"], 5_000.0);
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) cold_starts: usize,
     /// Starts of a daemon in a round.
     pub(crate) daemon_starts: usize,
+    /// Asynchronous events that wait at one time.
+    pub(crate) backlog: u64,
     /// Functions of the daemon whose API is measured.
     pub(crate) functions: usize,
     /// Requests of each kind to that API; a tenth as many creations.
@@ -103,6 +105,7 @@ impl Options {
                 load_time: Duration::from_millis(700),
                 cold_starts: 2,
                 daemon_starts: 2,
+                backlog: 20_000,
                 functions: 1000,
                 api_requests: 200,
                 packages: 3,
@@ -117,6 +120,7 @@ impl Options {
                 load_time: Duration::from_secs(3),
                 cold_starts: 6,
                 daemon_starts: 4,
+                backlog: 1_000_000,
                 functions: 10_000,
                 api_requests: 1000,
                 packages: 10,
