@@ -58,10 +58,14 @@ class Stage:
         self.logs = boto(self.daemon.url, "logs")
         self.functions = Functions(self.lambda_)
         self.wire = Wire(self.daemon.port)
+        #: Only here, so that the other ways to start are attacked as well.
+        self.starts_ahead = (level, user) == ("namespaces", "root")
         self.attacker("attacker")
         self.create("victim", "victim.py", Environment={"Variables": {"SECRET": self.secret}})
         self.victim_instance = self.victim()["instance"]
         self.attack(lambda_warm_up)
+        ahead = self.started_ahead()
+        assert (ahead["used"] > 0) == self.starts_ahead, ahead
         self.files_before = open_files(self.pid)
         self.memory_before = resident(self.pid)
 
@@ -92,6 +96,16 @@ class Stage:
     def attacker(self, name: str, **settings):
         """A function that runs what it is sent."""
         self.create(name, "attacker.py", **{"MemorySize": 512, "Timeout": 60, **settings})
+        self.interpreter_waits()
+
+    def interpreter_waits(self):
+        """Where interpreters are started ahead of demand, attackers come to such a one."""
+        if self.starts_ahead:
+            wait_for(lambda: self.started_ahead()["waiting"] > 0, "an interpreter to wait")
+
+    def started_ahead(self) -> dict:
+        """What the daemon says of interpreters that were started ahead."""
+        return self.wire.send("GET", "/_lambd/instances", signed=False).json()["started_ahead"]
 
     def attack(self, action, *arguments, by: str = "attacker"):
         """Runs a function inside the sandbox and returns its value, or a [`Refused`] for an OSError."""
@@ -115,6 +129,7 @@ class Stage:
     def renew_attacker(self):
         """Replaces the attacker's instances, with all that attacks may have left in them."""
         self.functions.configure("attacker", Description=uuid.uuid4().hex)
+        self.interpreter_waits()
 
     def unharmed(self):
         """The daemon serves, and the victim still runs in the instance that it always had."""
@@ -207,16 +222,27 @@ def descendants(pid: int) -> list:
     return below + [one for child in below for one in descendants(child)]
 
 
+def awaits_function(pid: int) -> bool:
+    """Whether a process is an interpreter that was started ahead: its standard input is the socket to its init."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/0").startswith("socket:")
+    except OSError:
+        return False
+
+
 def occupied(pid: int) -> list:
-    """All processes below a daemon but the sandboxes that wait for a function: inits without a child."""
+    """All processes below a daemon but the sandboxes that wait for a function, empty or with an interpreter."""
 
-    def waits(one):
+    def waiting(one):
         try:
-            return comm(one) == "lambd-init" and not children(one)
+            inside = children(one) if comm(one) == "lambd-init" else [one]
         except OSError:
-            return False
+            return []
+        return [one, *inside] if inside != [one] and all(map(awaits_function, inside)) else []
 
-    return [one for one in descendants(pid) if not waits(one)]
+    below = descendants(pid)
+    spared = {process for one in below for process in waiting(one)}
+    return [one for one in below if one not in spared]
 
 
 def open_files(pid: int) -> int:
