@@ -197,4 +197,4 @@ def test_memory_is_limited_as_ever(ahead):
 def test_none_waits_where_none_should(plain):
     plain.functions.python("alone", PYTHON)
     assert plain.functions.invoke("alone", {"script": "echo here"}).good()[0] == "here\n"
-    assert plain.now() == {"waiting": 0, "used": 0, "missed": 0}
+    assert plain.now() == {"waiting": 0, "used": 0, "restored": 0, "missed": 0}

@@ -91,7 +91,7 @@ def handler(event, context):
 def test_nothing_survives_a_timeout(functions, logs, name):
     """CORE-143: neither what ignores signals, nor a daemon, nor what is stopped, nor what is busy."""
     mark = f"survivor-{os.getpid()}-{name}"
-    functions.python(name, ESCAPES, Timeout=1, Environment={"Variables": {"MARK": mark}})
+    functions.python(name, ESCAPES, Timeout=1, Environment={"Variables": {"PYTHON_MARK": mark}})
     result = functions.invoke(name)
     left = marked(mark)
     began = time.monotonic()
@@ -171,7 +171,7 @@ def test_the_process_ends(functions, logs, name, case):
     code, error_type, text = ENDINGS[case]
     source = f"import os\nn = 0\ndef handler(event, context):\n    global n\n    n += 1\n    if event:\n        os.write(1, b'last words')\n        {code}\n    return n\n"
     mark = f"ended-{os.getpid()}-{name}"
-    functions.python(name, source, Timeout=20, Environment={"Variables": {"MARK": mark}})
+    functions.python(name, source, Timeout=20, Environment={"Variables": {"PYTHON_MARK": mark}})
     assert functions.invoke(name, 0).good() == 1
     old = marked(mark)
     result = functions.invoke(name, 1)

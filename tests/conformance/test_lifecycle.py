@@ -306,7 +306,7 @@ def handler(event, context):
     return os.path.getsize("/tmp/ticks")
 """
     mark = f"daemonised-{os.getpid()}-{name}"
-    functions.python(name, source, Timeout=10, Environment={"Variables": {"MARK": mark}})
+    functions.python(name, source, Timeout=10, Environment={"Variables": {"PYTHON_MARK": mark}})
     before = functions.invoke(name, 0.3).good()
     assert before > 0
     # Nothing to wait for: the point is that time passes and nothing happens.
@@ -392,12 +392,12 @@ def test_a_stubborn_instance_is_killed_and_nobody_waits(functions, name):
     """CORE-026: what ignores SIGTERM is killed with all its children, while the next event is served (the
     best of some tries, because other tests and programs use the machine too)."""
     marks = [f"stubborn-{os.getpid()}-{name}-{n}" for n in range(4)]
-    functions.python(name, STUBBORN, Environment={"Variables": {"MARK": marks[0]}})
+    functions.python(name, STUBBORN, Environment={"Variables": {"PYTHON_MARK": marks[0]}})
     functions.invoke(name).good()
     assert len(marked(marks[0])) == 2
     waited = []
     for old, new in zip(marks, marks[1:]):
-        functions.configure(name, Environment={"Variables": {"MARK": new}})
+        functions.configure(name, Environment={"Variables": {"PYTHON_MARK": new}})
         began = time.monotonic()
         functions.invoke(name).good()
         waited.append(time.monotonic() - began)
@@ -410,7 +410,7 @@ def test_stopping_the_daemon_asks_instances_to_end(own_daemon):
     functions = Functions(boto(own_daemon.url, "lambda"))
     functions.python("polite", POLITE)
     mark = f"stubborn-{os.getpid()}-{own_daemon.port}"
-    functions.python("stubborn", STUBBORN, Environment={"Variables": {"MARK": mark}})
+    functions.python("stubborn", STUBBORN, Environment={"Variables": {"PYTHON_MARK": mark}})
     stream = functions.invoke("polite").good()
     functions.invoke("stubborn").good()
     time.sleep(0.3)
@@ -436,7 +436,7 @@ def test_nothing_is_left_after_a_kill(own_daemon, killed):
     mark = f"orphan-{os.getpid()}-{own_daemon.port}"
     source = STUBBORN.replace("return 1", "import time\n    print('busy', flush=True)\n    time.sleep(event)")
     for name in ("frozen", "busy"):
-        functions.python(name, source, Timeout=60, Environment={"Variables": {"MARK": mark}})
+        functions.python(name, source, Timeout=60, Environment={"Variables": {"PYTHON_MARK": mark}})
     functions.invoke("frozen", 0)
     functions.invoke("busy", 50, InvocationType="Event", LogType="None")
     logs = boto(own_daemon.url, "logs")

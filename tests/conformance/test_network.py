@@ -413,7 +413,7 @@ def test_nothing_is_left_behind(world, connected, another, end):
 
 def test_an_uplink_ends_with_its_instance(world, another):
     """A deleted function takes its connection along."""
-    daemon = another("--network", "none").start()
+    daemon = another("--network", "none", "--started-ahead", "0").start()
     others = set(uplinks(world))
     probe = Prober(daemon)
     probe(["tcp", OUTSIDE, PORT], network="nat")
@@ -425,7 +425,7 @@ def test_an_uplink_ends_with_its_instance(world, another):
 
 def test_an_uplink_that_was_killed(world, another):
     """The event under way fails as when the instance dies; the next one has a connection again."""
-    daemon = another("--network", "none").start()
+    daemon = another("--network", "none", "--started-ahead", "0").start()
     others = set(uplinks(world))
     probe = Prober(daemon)
     assert probe(["tcp", OUTSIDE, PORT], network="nat") == [f"tcp {OUTSIDE}"]

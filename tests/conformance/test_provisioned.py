@@ -93,7 +93,7 @@ class Provisioning:
 def provisioning(lambda_, name):
     """A function with a version, an alias to it, and a mark in its environment."""
     made = Provisioning(lambda_, name)
-    made.functions.python(name, CODE, Environment={"Variables": {"MARK": f"mark-{name}-{os.getpid()}-"}})
+    made.functions.python(name, CODE, Environment={"Variables": {"PYTHON_MARK": f"mark-{name}-{os.getpid()}-"}})
     made.functions.publish(name)
     lambda_.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     yield made

@@ -74,8 +74,8 @@ def test_iam_roles_survive(own_daemon):
 def test_nothing_of_an_instance_outlives_the_daemon(own_daemon):
     """CORE-026: when the daemon is killed its sandboxes end too, instead of running on unseen."""
     functions = Functions(boto(own_daemon.url, "lambda"))
-    source = "import os\ndef handler(event, context):\n    return os.environ['MARK']\n"
-    variables = {"MARK": f"outlived-{os.getpid()}-{own_daemon.port}"}
+    source = "import os\ndef handler(event, context):\n    return os.environ['PYTHON_MARK']\n"
+    variables = {"PYTHON_MARK": f"outlived-{os.getpid()}-{own_daemon.port}"}
     functions.python("f", source, Environment={"Variables": variables})
     mark = functions.invoke("f").good()
     assert marked(mark)

@@ -5,7 +5,11 @@ from pathlib import Path
 
 
 def marked(mark: str) -> list:
-    """Process ids of everything that was started with ``mark`` in its environment and is not reaped."""
+    """Process ids of everything that was started with ``mark`` in its environment and is not reaped.
+
+    An interpreter that was started ahead of demand shows what it waited with. A Python function whose variable begins
+    with PYTHON is started with it.
+    """
     found = []
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:

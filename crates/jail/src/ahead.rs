@@ -5,17 +5,26 @@
 //! still mounted where only root may enter, so such a program must be one that runs no code of a function: an
 //! interpreter with a bootstrap of the daemon's.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use crate::error::{Step, StepError};
-use crate::function::{self, Role, Start};
+use crate::function::{self, Image, Role, Start};
 use crate::init::{self, Init};
 use crate::protocol::{Event, JailSpec, Level};
+use crate::snapshot::{self, Captured};
 use crate::sys::{self, Side};
 use crate::{identity, mounts, namespaces, protocol};
+
+/// What a program waits on: its standard input.
+const INPUT: RawFd = 0;
+
+/// How long one that is ready may take until it waits.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A program that waits.
 pub(crate) struct Waiting {
@@ -51,8 +60,13 @@ impl Door {
 }
 
 impl Waiting {
-    /// Starts the program; it may still have a lot to load when this returns.
-    pub(crate) fn start(init: &mut Init<'_>, spec: &JailSpec) -> Result<Self, StepError> {
+    /// Starts the program; it may still have a lot to load when this returns. One that is restored from an image is
+    /// ready.
+    pub(crate) fn start(
+        init: &mut Init<'_>,
+        spec: &JailSpec,
+        image: Option<OwnedFd>,
+    ) -> Result<Self, StepError> {
         if init.request.level != Level::Namespaces || !init.request.host_root {
             return Err(StepError { step: "start a program ahead".into(), errno: libc::EOPNOTSUPP });
         }
@@ -61,6 +75,14 @@ impl Waiting {
         let flags = SocketFlags::CLOEXEC;
         let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None);
         let (own, its) = pair.step("create the input of the program")?;
+        let report = pipe_with(PipeFlags::CLOEXEC).step("create pipe for the report")?;
+        let door = its.try_clone().step("copy the input of the program")?;
+        let image = match (&spec.snapshot, image) {
+            (Some(snapshot), Some(file)) => {
+                Some(Image { snapshot: snapshot.clone(), file, door, report: report.1 })
+            }
+            _ => None,
+        };
         // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
         match unsafe { sys::fork() }.step("fork the function's process")? {
             Side::Child => {
@@ -68,7 +90,11 @@ impl Waiting {
                 let failed = match namespaces::become_init(init) {
                     Ok(true) => {
                         let start = Start { role: Role::Function, input: its.as_fd(), output: init.output };
-                        function::run(init, spec, &start)
+                        match image {
+                            None => function::run(init, spec, &start),
+                            // SAFETY: this child of a process with one thread has no other, and does nothing else.
+                            Some(image) => unsafe { function::restore(init, spec, &start, image) },
+                        }
                     }
                     Ok(false) => None,
                     Err(error) => Some(error),
@@ -78,9 +104,31 @@ impl Waiting {
                 sys::exit_now(function::EXIT_NOT_STARTED)
             }
             Side::Parent(pid) => {
-                Ok(Self { pid, door: Door(own), directories: spec.directories.clone(), is_ready: false })
+                let is_restored = image.is_some();
+                // Our copies of its ends must be gone, or its own end could not be told.
+                drop((its, image));
+                if is_restored {
+                    match snapshot::failure(report.0.as_fd()) {
+                        Some(error) => return Err(error),
+                        None => protocol::send(init.control, &Event::Started, &[]),
+                    }
+                    .step("report the program started ahead")?;
+                }
+                let directories = spec.directories.clone();
+                Ok(Self { pid, door: Door(own), directories, is_ready: is_restored })
             }
         }
+    }
+
+    /// Takes its image and hands that out.
+    pub(crate) fn capture(&self, control: BorrowedFd<'_>) -> Result<(), StepError> {
+        let captured = snapshot::capture(self.pid, INPUT, PATIENCE);
+        let (snapshot, image) = match captured {
+            Ok(Captured { snapshot, image }) => (Ok(snapshot), Some(image)),
+            Err(error) => (Err(error.to_string()), None),
+        };
+        let image: Vec<_> = image.iter().map(OwnedFd::as_fd).collect();
+        protocol::send(control, &Event::Captured { snapshot }, &image).step("hand out the image")
     }
 
     /// Reads what it has to tell, once [`Door::file`] is readable, and passes on that it is ready.

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use crate::error::{Step, StepError};
 use crate::init::Init;
 use crate::landlock::Rules;
 use crate::protocol::{self, Event, JailSpec, Level};
+use crate::snapshot::{self, Snapshot};
 use crate::{fds, identity, process, rlimits, sys};
 
 /// Exit code of a process that never became the function, as shells use it.
@@ -63,6 +64,31 @@ pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> ! {
     };
     let _ = protocol::send(init.control, &event, &[]);
     sys::exit_now(EXIT_NOT_STARTED)
+}
+
+/// Becomes what a program of the sandbox was when it was captured, with the same rights. Once this process's memory is
+/// gone, it is the report that tells whether that went well, see [`snapshot::failure`].
+///
+/// # Safety
+/// As for [`snapshot::restore`].
+pub(crate) unsafe fn restore(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>, image: Image) -> ! {
+    let error = match prepare(init, spec, start) {
+        // SAFETY: the caller's promise.
+        Ok(_) => unsafe { snapshot::restore(&image.snapshot, image.file, image.door, image.report) },
+        Err(error) => error,
+    };
+    let _ = protocol::send(init.control, &start.role.failure(error), &[]);
+    sys::exit_now(EXIT_NOT_STARTED)
+}
+
+/// What a process is restored from.
+pub(crate) struct Image {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) file: OwnedFd,
+    /// What it waits on.
+    pub(crate) door: OwnedFd,
+    /// Ends when it is restored, or tells why it is not.
+    pub(crate) report: OwnedFd,
 }
 
 fn prepare(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> Result<Program, StepError> {

@@ -157,8 +157,11 @@ fn await_build(init: &mut Init<'_>) -> Result<Option<Build>, StepError> {
             continue;
         }
         match protocol::receive::<Order>(init.control) {
-            Ok(Some((Order::Start(spec), _))) if waiting.is_none() => {
-                waiting = Some(Waiting::start(init, &spec)?);
+            Ok(Some((Order::Start(spec), files))) if waiting.is_none() => {
+                waiting = Some(Waiting::start(init, &spec, files.into_iter().next())?);
+            }
+            Ok(Some((Order::Capture, _))) if waiting.is_some() => {
+                waiting.iter().try_for_each(|waiting| waiting.capture(init.control))?;
             }
             Ok(Some((Order::Build(spec), files))) => {
                 return Ok(Some(Build { spec: *spec, companion_output: files.into_iter().next(), waiting }));
@@ -263,7 +266,7 @@ fn obey(init: &Init<'_>, programs: &mut Programs) {
         Ok(Some((Order::Socket, _))) => hand_out_socket(init),
         Ok(Some((Order::Stop, _))) => signal_all(init, Signal::STOP),
         Ok(Some((Order::Continue, _))) => signal_all(init, Signal::CONT),
-        Ok(Some((Order::Start(_) | Order::Build(_), _)) | None) | Err(_) => {
+        Ok(Some((Order::Start(_) | Order::Capture | Order::Build(_), _)) | None) | Err(_) => {
             end_all(init);
             sys::exit_now(1)
         }

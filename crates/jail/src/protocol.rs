@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::fds;
+use crate::snapshot::Snapshot;
 
 /// Largest message in bytes. Below the default send buffer of a Unix socket, so that a message
 /// either fits or is refused here by name.
@@ -134,6 +135,9 @@ pub struct JailSpec {
     pub runtime: Option<OciRuntime>,
     /// What runs beside the program.
     pub companions: Companions,
+    /// For [`Order::Start`]: instead of executing the command, become what it was when it was captured. The image comes
+    /// along.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// Programs that run beside the sandbox's own, from before it starts.
@@ -252,6 +256,11 @@ pub enum Event {
     },
     /// The program of [`Order::Start`] waits for its environment.
     Started,
+    /// The image of the program that waits comes along; or why there is none, in a sentence for whoever wrote it.
+    Captured {
+        /// What to know of the image.
+        snapshot: Result<Snapshot, String>,
+    },
     /// The sandbox is built, and its program is about to be executed, or has been given its environment.
     Ready {
         /// How long each step since the order took.
@@ -318,6 +327,8 @@ pub enum Order {
     /// end: its whole environment, each variable as `NAME=VALUE` with a zero byte behind it. An end without any means
     /// that it is not needed.
     Start(Box<JailSpec>),
+    /// Take the image of the program that was started and waits.
+    Capture,
     /// Build this in the empty sandbox, once. A program that was started takes the place of the one that is named, and
     /// gets its environment; binds and links are those that it does not have yet, and its `/tmp` stays.
     Build(Box<JailSpec>),

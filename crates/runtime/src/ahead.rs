@@ -71,6 +71,7 @@ pub(crate) fn of(function: &FunctionSnapshot, plan: &Plan<'_>) -> Option<Ahead> 
         symlinks: plan.symlinks.to_vec(),
         tmp_bytes: function.ephemeral_storage.bytes(),
         directories: layout::libraries(&layout),
+        can_be_captured: plan.launcher.has_one_thread(),
     })
 }
 

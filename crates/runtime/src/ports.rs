@@ -93,6 +93,8 @@ pub struct Ahead {
     pub tmp_bytes: u64,
     /// Directories that must be there already, empty.
     pub directories: Vec<PathBuf>,
+    /// Whether others may be made from its image, once it waits.
+    pub can_be_captured: bool,
 }
 
 /// What about a sandbox is decided before it is built.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambd_jail::protocol::{self, Event, Order, Phase, SpawnRequest, Transport};
+use lambd_jail::snapshot::Captured;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::ahead::Ahead;
@@ -249,17 +250,36 @@ impl Prepared {
         self.parts.tree.is_alive()
     }
 
-    /// Starts a program in it, and waits until that is ready for its environment.
-    pub(crate) async fn started(mut self, ahead: &Arc<Ahead>) -> Result<Self, SandboxError> {
+    /// Starts a program in it, from its image if there is one, and waits until that is ready for its environment.
+    pub(crate) async fn started(
+        mut self,
+        ahead: &Arc<Ahead>,
+        image: Option<&Captured>,
+    ) -> Result<Self, SandboxError> {
         let mut tmp = self.take_tmp(ahead.tmp_bytes).await?;
-        let order = Order::Start(Box::new(spec::ahead(ahead, tmp.tmp())));
-        let _ = self.parts.control.send(&order).await;
+        let spec = spec::ahead(ahead, tmp.tmp(), image.map(|image| image.snapshot.clone()));
+        let passed: Vec<_> = image.iter().map(|image| image.image.as_fd()).collect();
+        let _ = self.parts.control.send_with(&Order::Start(Box::new(spec)), &passed).await;
         match in_time(next(&self.parts.control)).await? {
             (Event::Started, _) => tmp.mounted(),
             (other, _) => return Err(failure(other)),
         }
         self.ahead = Some((Arc::clone(ahead), tmp));
         Ok(self)
+    }
+
+    /// Takes the image of the program that waits; `Err` with a sentence where it has something that no other could be
+    /// given.
+    pub(crate) async fn capture(&self) -> Result<Result<Captured, String>, SandboxError> {
+        let _ = self.parts.control.send(&Order::Capture).await;
+        match in_time(next(&self.parts.control)).await? {
+            (Event::Captured { snapshot: Err(reason) }, _) => Ok(Err(reason)),
+            (Event::Captured { snapshot: Ok(snapshot) }, files) => {
+                let image = files.into_iter().next().ok_or(SandboxError::Died)?;
+                Ok(Ok(Captured { snapshot, image }))
+            }
+            (other, _) => Err(failure(other)),
+        }
     }
 
     /// Builds what was asked for and starts the program, which is about to be executed when this

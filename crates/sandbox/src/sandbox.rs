@@ -531,6 +531,7 @@ fn reported(shared: &Shared, event: Event) -> Option<ExitStatus> {
         Event::Spawned { .. }
         | Event::Prepared { .. }
         | Event::Started
+        | Event::Captured { .. }
         | Event::Ready { .. }
         | Event::CompanionNotStarted { .. }
         | Event::CompanionEnded { .. }

@@ -12,7 +12,7 @@ use lambd_jail::protocol::Listener;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::ahead::{Ahead, AheadNow, Started};
+use crate::ahead::{Ahead, AheadNow, Source, Started};
 use crate::cgroups::{CgroupMode, Cgroups, CpuLimits};
 use crate::channel::{self, Requests};
 use crate::cleaner::Cleaner;
@@ -210,8 +210,15 @@ impl Spawner {
     /// As for [`Self::prepare`].
     pub async fn prepare_for(&self, base: Base, ahead: &Arc<Ahead>) -> Result<Prepared, SandboxError> {
         match self.0.started.take(base, ahead) {
-            Some(prepared) => Ok(prepared),
-            None => self.prepare(base).await,
+            Source::Waiting(prepared) => Ok(prepared),
+            Source::Nothing => self.prepare(base).await,
+            Source::Image(image) => match self.prepare(base).await?.started(ahead, Some(&image)).await {
+                Ok(prepared) => Ok(prepared),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot restore a program, which is started instead");
+                    self.prepare(base).await
+                }
+            },
         }
     }
 

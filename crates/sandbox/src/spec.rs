@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lambd_jail::protocol;
+use lambd_jail::snapshot::Snapshot;
 
 use crate::ahead::Ahead;
 use crate::error::SandboxError;
@@ -166,6 +167,7 @@ impl SandboxSpec {
             tmp,
             data_limit_bytes,
             runtime: None,
+            snapshot: None,
             companions: protocol::Companions {
                 commands: self.companions.commands.clone(),
                 env: self.companions.env.clone(),
@@ -176,7 +178,11 @@ impl SandboxSpec {
 }
 
 /// What the jail is told of a program that is started ahead of demand.
-pub(crate) fn ahead(ahead: &Ahead, tmp: protocol::Tmp) -> protocol::JailSpec {
+pub(crate) fn ahead(
+    ahead: &Ahead,
+    tmp: protocol::Tmp,
+    snapshot: Option<Snapshot>,
+) -> protocol::JailSpec {
     protocol::JailSpec {
         command: ahead.command.clone(),
         args: ahead.args.clone(),
@@ -186,6 +192,7 @@ pub(crate) fn ahead(ahead: &Ahead, tmp: protocol::Tmp) -> protocol::JailSpec {
         symlinks: ahead.symlinks.iter().map(link).collect(),
         directories: ahead.directories.clone(),
         tmp,
+        snapshot,
         ..protocol::JailSpec::default()
     }
 }

@@ -48,7 +48,7 @@ fn document(metrics: &impl Metrics, ahead: AheadNow, scope: &Scope) -> Value {
             "waiting": now.waiting,
             "memory_is_short": now.memory_is_short,
         },
-        "started_ahead": { "waiting": ahead.waiting, "used": ahead.used, "missed": ahead.missed },
+        "started_ahead": { "waiting": ahead.waiting, "used": ahead.used, "restored": ahead.restored, "missed": ahead.missed },
         "counters": counters,
         "metrics": {
             "ConcurrentExecutions": concurrency.concurrent_executions,

@@ -172,6 +172,12 @@ impl Launcher {
         matches!(interpreter.family, Family::Python | Family::NodeJs | Family::Ruby)
     }
 
+    /// Whether one that waits has a single thread, and nothing in its memory that is to be random.
+    pub(crate) fn has_one_thread(&self) -> bool {
+        let Self::Managed { interpreter, .. } = self else { return false };
+        matches!(interpreter.family, Family::Python | Family::Ruby)
+    }
+
     /// Whether the runtime can be started under a debugger. Custom runtimes start themselves.
     pub(crate) fn can_be_debugged(&self) -> bool {
         matches!(self, Self::Managed { .. } | Self::Java(_))

@@ -1,7 +1,8 @@
 //! Programs that are started ahead of demand, each in a sandbox of its own that becomes that of a function when one
 //! needs it.
 //!
-//! Such a program has run nothing of anybody's yet, and serves one function only. How many wait follows demand
+//! Such a program has run nothing of anybody's yet, and serves one function only. Of one that allows it an image is taken,
+//! and all further ones are restored from that, which takes a fraction of the time: also when none waits. How many wait follows demand
 //! (`demand`) and what memory is free; both cost only time when they are wrong, because who finds none starts the
 //! program itself.
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use lambd_jail::snapshot::Captured;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -57,6 +59,9 @@ pub struct Ahead {
     /// Directories that are there, empty, until it gets its environment, for a dynamic linker that looks once which of
     /// its directories exist.
     pub directories: Vec<PathBuf>,
+    /// Whether others may be restored from its image once it waits, so that they share what is in its memory: it must
+    /// have a single thread, and keep nothing that is to be random.
+    pub can_be_captured: bool,
 }
 
 /// What became of programs that were started ahead.
@@ -66,7 +71,9 @@ pub struct AheadNow {
     pub waiting: usize,
     /// They were there when they were needed.
     pub used: u64,
-    /// So many more were needed.
+    /// They were restored from an image when they were needed.
+    pub restored: u64,
+    /// They had to be started when they were needed.
     pub missed: u64,
 }
 
@@ -80,8 +87,26 @@ struct Kind {
 struct Shelf {
     demand: Demand,
     ready: Vec<Prepared>,
+    image: Image,
     /// After a failure.
     not_before: Option<Instant>,
+}
+
+/// What others of a kind are restored from.
+enum Image {
+    /// It may be there later.
+    Missing,
+    Taken(Arc<Captured>),
+    /// There will be none.
+    Refused,
+}
+
+/// How a program comes to be that was asked for.
+pub(crate) enum Source {
+    Waiting(Prepared),
+    Image(Arc<Captured>),
+    /// It has to be started.
+    Nothing,
 }
 
 /// The programs that wait.
@@ -92,6 +117,7 @@ pub(crate) struct Started {
     /// None once it is closed: one that is being started meanwhile must not be kept.
     shelves: Mutex<Option<HashMap<Kind, Shelf>>>,
     used: AtomicU64,
+    restored: AtomicU64,
     missed: AtomicU64,
     changed: Arc<Notify>,
 }
@@ -103,6 +129,7 @@ impl Started {
             memory: MachineMemory::find(),
             shelves: Mutex::new(Some(HashMap::new())),
             used: AtomicU64::new(0),
+            restored: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             changed: Arc::default(),
         })
@@ -115,23 +142,30 @@ impl Started {
         }
     }
 
-    /// A sandbox in which the program waits, if there is one. There will be more of them.
-    pub(crate) fn take(&self, base: Base, ahead: &Arc<Ahead>) -> Option<Prepared> {
+    /// A sandbox in which the program waits, if there is one, or its image. There will be more of them.
+    pub(crate) fn take(&self, base: Base, ahead: &Arc<Ahead>) -> Source {
         let mut shelves = self.shelves();
-        let shelf = self.shelf(shelves.as_mut()?, base, ahead)?;
+        let Some(shelf) = shelves.as_mut().and_then(|shelves| self.shelf(shelves, base, ahead)) else {
+            return Source::Nothing;
+        };
         shelf.demand.rises(Instant::now());
         // One may have been killed while it waited.
         let taken = std::iter::from_fn(|| shelf.ready.pop()).find(Prepared::is_alive);
-        let count = if taken.is_some() { &self.used } else { &self.missed };
+        let (source, count) = match (taken, &shelf.image) {
+            (Some(prepared), _) => (Source::Waiting(prepared), &self.used),
+            (None, Image::Taken(image)) => (Source::Image(Arc::clone(image)), &self.restored),
+            (None, Image::Missing | Image::Refused) => (Source::Nothing, &self.missed),
+        };
         count.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
-        taken
+        source
     }
 
     pub(crate) fn now(&self) -> AheadNow {
         let waiting = self.shelves().iter().flat_map(HashMap::values).map(|shelf| shelf.ready.len()).sum();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        AheadNow { waiting, used: count(&self.used), missed: count(&self.missed) }
+        let (used, restored, missed) = (count(&self.used), count(&self.restored), count(&self.missed));
+        AheadNow { waiting, used, restored, missed }
     }
 
     /// Has the program started, because it is likely to be asked for.
@@ -163,6 +197,7 @@ impl Started {
         Some(shelves.entry(kind).or_insert_with(|| Shelf {
             demand: Demand::expected(Instant::now()),
             ready: Vec::new(),
+            image: if ahead.can_be_captured { Image::Missing } else { Image::Refused },
             not_before: None,
         }))
     }
@@ -191,16 +226,32 @@ impl Started {
         Ok(next)
     }
 
-    fn put(&self, kind: &Kind, prepared: Prepared) {
-        if let Some(shelf) = self.shelves().as_mut().and_then(|shelves| shelves.get_mut(kind)) {
-            shelf.ready.push(prepared);
-        }
+    /// Does something with the shelf of a kind, if there still is one.
+    fn of<T>(&self, kind: &Kind, action: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
+        self.shelves().as_mut()?.get_mut(kind).map(action)
     }
 
-    fn pause(&self, kind: &Kind) {
-        if let Some(shelf) = self.shelves().as_mut().and_then(|shelves| shelves.get_mut(kind)) {
-            shelf.not_before = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+    /// One more of a kind: restored, or started and then captured where that has not been tried.
+    async fn make(&self, pool: &Pool, kind: &Kind) -> Result<Prepared, SandboxError> {
+        let image = self.of(kind, |shelf| match &shelf.image {
+            Image::Taken(image) => (Some(Arc::clone(image)), false),
+            Image::Missing => (None, true),
+            Image::Refused => (None, false),
+        });
+        let (image, is_wanted) = image.unwrap_or_default();
+        let prepared = pool.make(kind.base).await?.started(&kind.ahead, image.as_deref()).await?;
+        if is_wanted {
+            let image = match prepared.capture().await? {
+                Ok(image) => Image::Taken(Arc::new(image)),
+                Err(reason) => {
+                    let command = kind.ahead.command.display();
+                    tracing::info!(%command, reason, "no image is taken of a program that waits");
+                    Image::Refused
+                }
+            };
+            self.of(kind, |shelf| shelf.image = image);
         }
+        Ok(prepared)
     }
 
     /// Whether there is anything to look after.
@@ -246,17 +297,18 @@ async fn fill(started: Weak<Started>, pool: Weak<Pool>, changed: Arc<Notify>) {
             }
             continue;
         };
-        match start(&pool, &kind).await {
-            Ok(prepared) => started.put(&kind, prepared),
+        match started.make(&pool, &kind).await {
+            Ok(prepared) => {
+                started.of(&kind, |shelf| shelf.ready.push(prepared));
+            }
             Err(SandboxError::SpawnerGone) => return,
             Err(error) => {
                 tracing::debug!(%error, command = %kind.ahead.command.display(), "cannot start a program ahead of demand");
-                started.pause(&kind);
+                started.of(&kind, |shelf| {
+                    shelf.image = Image::Refused;
+                    shelf.not_before = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+                });
             }
         }
     }
-}
-
-async fn start(pool: &Pool, kind: &Kind) -> Result<Prepared, SandboxError> {
-    pool.make(kind.base).await?.started(&kind.ahead).await
 }

@@ -28,6 +28,7 @@ fn shell() -> Arc<Ahead> {
         binds: Vec::new(),
         symlinks: vec![("/var/lang".into(), "/usr".into())],
         tmp_bytes: 16 * MIB,
+        can_be_captured: false,
         directories: vec!["/var/task/lib".into(), "/opt/lib".into()],
     })
 }
@@ -69,7 +70,7 @@ async fn one_that_waited_has_what_others_have_and_no_more() {
     let spawner = with_one_waiting(&ahead).await;
     let expected = finish(spawner.spawn(plain).await.expect("spawns")).await;
     let prepared = spawner.prepare_for(Base::default(), &ahead).await.expect("prepares");
-    assert_eq!(spawner.started_ahead(), AheadNow { waiting: 0, used: 1, missed: 0 });
+    assert_eq!(spawner.started_ahead(), AheadNow { waiting: 0, used: 1, restored: 0, missed: 0 });
     let spec = function(&format!("cd /tmp; {ALL}"), code.path());
     let found = finish(prepared.build(spec).await.expect("builds")).await;
     assert_eq!(found.output, expected.output);
@@ -134,7 +135,7 @@ async fn a_program_that_cannot_be_started_ahead_is_started_when_it_is_needed() {
     let prepared = spawner.prepare_for(Base::default(), &ahead).await.expect("prepares");
     let spec = SandboxSpec { args: ahead.args.clone(), ..function("exit 7", code.path()) };
     assert_eq!(finish(prepared.build(spec).await.expect("builds")).await.status, ExitStatus::Exited(7));
-    assert_eq!(spawner.started_ahead(), AheadNow { waiting: 0, used: 0, missed: 1 });
+    assert_eq!(spawner.started_ahead(), AheadNow { waiting: 0, used: 0, restored: 0, missed: 1 });
 }
 
 #[tokio::test]

@@ -57,9 +57,9 @@ fn base(base: ports::Base) -> Base {
 }
 
 fn ahead(program: &ports::Ahead) -> Arc<Ahead> {
-    let ports::Ahead { command, args, env, binds, symlinks, tmp_bytes, directories } = program.clone();
+    let ports::Ahead { command, args, env, binds, symlinks, tmp_bytes, directories, can_be_captured } = program.clone();
     let binds = binds.into_iter().map(bind).collect();
-    Arc::new(Ahead { command, args, env, binds, symlinks, tmp_bytes, directories })
+    Arc::new(Ahead { command, args, env, binds, symlinks, tmp_bytes, directories, can_be_captured })
 }
 
 fn bind((source, target): (PathBuf, PathBuf)) -> Bind {
