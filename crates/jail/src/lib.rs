@@ -37,6 +37,7 @@
 //! | `filter`     | the seccomp policy as data                                               |
 //! | `calls`      | the lists of system calls in it                                          |
 //! | `bpf`        | the policy as a program for the kernel                                   |
+//! | [`snapshot`] | the image of a process, and becoming it in another sandbox              |
 //! | [`probe`]    | what this kernel offers                                                  |
 //! | [`volume`]   | for the daemon: files as block devices, and mounts that nobody else sees |
 //! | `sys`        | system calls that have no safe wrapper elsewhere: all other `unsafe`     |
@@ -69,6 +70,7 @@ mod process;
 mod programs;
 pub mod protocol;
 mod rlimits;
+pub mod snapshot;
 mod spawner;
 mod supervisor;
 mod sys;
