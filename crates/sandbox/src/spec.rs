@@ -178,11 +178,7 @@ impl SandboxSpec {
 }
 
 /// What the jail is told of a program that is started ahead of demand.
-pub(crate) fn ahead(
-    ahead: &Ahead,
-    tmp: protocol::Tmp,
-    snapshot: Option<Snapshot>,
-) -> protocol::JailSpec {
+pub(crate) fn ahead(ahead: &Ahead, tmp: protocol::Tmp, snapshot: Option<Snapshot>) -> protocol::JailSpec {
     protocol::JailSpec {
         command: ahead.command.clone(),
         args: ahead.args.clone(),

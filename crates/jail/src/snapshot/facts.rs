@@ -11,6 +11,8 @@ use crate::error::Step;
 pub(super) const ACTION_BYTES: usize = 32;
 const ALT_STACK_BYTES: usize = 24;
 const TIMER_BYTES: usize = 32;
+/// Of the kernel's `struct sigevent`.
+const EVENT_BYTES: usize = 64;
 
 /// What must be set again.
 pub(super) struct Facts {
@@ -30,6 +32,8 @@ pub(super) struct Facts {
     /// Options of prctl(2) with their value.
     pub(super) options: Vec<(i32, u64)>,
     pub(super) floating_point_control: (u32, u16),
+    /// Those of timer_create(2), in the order of their numbers: the clock, and the kernel's `struct sigevent`.
+    pub(super) timers: Vec<(u64, Vec<u8>)>,
 }
 
 /// The fields of `struct prctl_mm_map`.
@@ -78,9 +82,6 @@ pub(super) fn check(pid: i32) -> Result<(), CaptureError> {
     if field(&status, "x86_Thread_features:").is_some_and(|features| !features.is_empty()) {
         return Err(refused("the process has a shadow stack"));
     }
-    if read_text(pid, "timers").is_ok_and(|timers| !timers.is_empty()) {
-        return Err(refused("the process has a timer (timer_create)"));
-    }
     if fs::read_link(format!("/proc/{pid}/root")).step("read root of the process")? != PathBuf::from("/") {
         return Err(refused("the process has changed its root directory"));
     }
@@ -117,7 +118,41 @@ pub(super) fn of(pid: i32, tracee: &Tracee) -> Result<Facts, CaptureError> {
         rseq: tracee.rseq()?,
         options: options(tracee)?,
         floating_point_control: tracee.floating_point_control()?,
+        timers: timers(pid, tracee)?,
     })
+}
+
+/// Timers that are not running, such as Ruby has one for its own use. A process gets their numbers one after the other, so
+/// that another one gets the same if none is missing.
+fn timers(pid: i32, tracee: &Tracee) -> Result<Vec<(u64, Vec<u8>)>, CaptureError> {
+    let text = format!("\n{}", read_text(pid, "timers").unwrap_or_default());
+    let of_process = format!("signal/pid.{pid}");
+    let mut timers = Vec::new();
+    for timer in text.split("\nID: ").skip(1) {
+        let number = timer.lines().next().and_then(|number| number.parse::<u64>().ok());
+        let running = |number| tracee.ask(libc::SYS_timer_gettime, |to| [number, to], TIMER_BYTES);
+        let is_idle = match number {
+            Some(number) if number == timers.len() as u64 => running(number)?.1.iter().all(|byte| *byte == 0),
+            _ => false,
+        };
+        let (signal, value) =
+            field(timer, "signal:").and_then(|signal| signal.split_once('/')).unwrap_or_default();
+        let clock = number_of(timer, "ClockID:");
+        let (Ok(signal), Ok(value), Some(clock), true) =
+            (signal.parse::<i32>(), u64::from_str_radix(value, 16), clock, is_idle)
+        else {
+            return Err(refused("the process has a timer (timer_create)"));
+        };
+        if field(timer, "notify:") != Some(&of_process) {
+            return Err(refused("the process has a timer for one of its threads (timer_create)"));
+        }
+        let mut event = vec![0; EVENT_BYTES];
+        event[..8].copy_from_slice(&value.to_ne_bytes());
+        event[8..12].copy_from_slice(&signal.to_ne_bytes());
+        event[12..16].copy_from_slice(&libc::SIGEV_SIGNAL.to_ne_bytes());
+        timers.push((clock, event));
+    }
+    Ok(timers)
 }
 
 fn word(bytes: &[u8]) -> u64 {

@@ -54,7 +54,7 @@ const ALL: &str = "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|SigIgn|SigBl
 cat /proc/self/cgroup /proc/self/limits
 cut -d' ' -f4- /proc/self/mountinfo | sed 's/,[ug]id=.*//' | sort
 find /var /opt /mnt /run /root -xdev | sort
-ls -l /proc/$$/fd | sed 's/.* //; s/[0-9]*\\]$/]/'
+ls -l /proc/$$/fd > /tmp/fds; sed 's/.* //; s/[0-9]*\\]$/]/' /tmp/fds
 ps -o pid,ppid,sid,pgid,args | grep -v ' -c \\|ps -o\\|grep'
 hostname; pwd; echo; touch /x /var/task/x /tmp/x; ls /.host; cat /var/task/file";
 
@@ -76,6 +76,40 @@ async fn one_that_waited_has_what_others_have_and_no_more() {
     assert_eq!(found.output, expected.output);
     assert!(found.output.contains("code\n") && found.output.contains("NoNewPrivs:\t1"), "{}", found.output);
     assert_eq!(found.status, expected.status);
+    spawner.shutdown().await;
+}
+
+/// x86-64 alone has images.
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn one_that_was_restored_has_what_others_have_and_nothing_of_them() {
+    let code = tempfile::tempdir().expect("temporary directory");
+    std::fs::write(code.path().join("file"), "code\n").expect("writes");
+    let plain = SandboxSpec {
+        args: vec!["-c".into(), PLAIN.into()],
+        ..function(&format!("cd /tmp; {ALL}"), code.path())
+    };
+    let ahead = Arc::new(Ahead { can_be_captured: true, ..(*shell()).clone() });
+    let spawner = with_one_waiting(&ahead).await;
+    let expected = finish(spawner.spawn(plain).await.expect("spawns")).await;
+    let first = spawner.prepare_for(Base::default(), &ahead).await.expect("prepares");
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        others.push(spawner.prepare_for(Base::default(), &ahead).await.expect("prepares"));
+    }
+    let now = spawner.started_ahead();
+    assert!(now.restored > 0 && now.used + now.restored == 9 && now.missed == 0, "{now:?}");
+    // The one whose image it is still goes on.
+    let run = format!("cd /tmp; {ALL}");
+    let finished = finish(first.build(function(&run, code.path())).await.expect("builds")).await;
+    assert_eq!(finished.output, expected.output);
+    for (number, other) in others.into_iter().enumerate() {
+        let mut spec = function(&format!("{run}; echo $MINE; exit 7"), code.path());
+        spec.env.push(("MINE".into(), number.to_string()));
+        let finished = finish(other.build(spec).await.expect("builds")).await;
+        assert_eq!(finished.output, format!("{}{number}\n", expected.output));
+        assert_eq!(finished.status, ExitStatus::Exited(7));
+    }
     spawner.shutdown().await;
 }
 

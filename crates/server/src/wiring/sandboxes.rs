@@ -57,7 +57,8 @@ fn base(base: ports::Base) -> Base {
 }
 
 fn ahead(program: &ports::Ahead) -> Arc<Ahead> {
-    let ports::Ahead { command, args, env, binds, symlinks, tmp_bytes, directories, can_be_captured } = program.clone();
+    let ports::Ahead { command, args, env, binds, symlinks, tmp_bytes, directories, can_be_captured } =
+        program.clone();
     let binds = binds.into_iter().map(bind).collect();
     Arc::new(Ahead { command, args, env, binds, symlinks, tmp_bytes, directories, can_be_captured })
 }
