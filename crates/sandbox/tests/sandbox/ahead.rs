@@ -136,6 +136,7 @@ async fn limits_hold_for_one_that_waited() {
     spec.memory_bytes = 64 * MIB;
     let sandbox = prepared.build(spec).await.expect("builds");
     assert!(finish(sandbox).await.status != ExitStatus::Exited(0), "300 MB fit into 64 MiB");
+    eventually("another one waits", || spawner.started_ahead().waiting == 1).await;
     let prepared = spawner.prepare_for(Base::default(), &ahead).await.expect("prepares");
     let full = finish(
         prepared.build(function("head -c 17M /dev/zero > /tmp/x", code.path())).await.expect("builds"),
