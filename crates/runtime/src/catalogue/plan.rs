@@ -166,8 +166,9 @@ impl Launcher {
         matches!(self, Self::Managed { .. } | Self::Java(_) | Self::DotNet(_))
     }
 
-    /// Whether lambd has a debugger for it.
+    /// Whether the runtime can be started under a debugger. Custom runtimes start themselves.
     pub(crate) fn can_be_debugged(&self) -> bool {
+        // Something can attach to those.
         matches!(self, Self::Managed { .. } | Self::Java(_)) || self.is_debugged_from_outside()
     }
 
