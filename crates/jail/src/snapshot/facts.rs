@@ -82,7 +82,7 @@ pub(super) fn check(pid: i32) -> Result<(), CaptureError> {
     if field(&status, "x86_Thread_features:").is_some_and(|features| !features.is_empty()) {
         return Err(refused("the process has a shadow stack"));
     }
-    if fs::read_link(format!("/proc/{pid}/root")).step("read root of the process")? != PathBuf::from("/") {
+    if fs::read_link(format!("/proc/{pid}/root")).step("read root of the process")? != *"/" {
         return Err(refused("the process has changed its root directory"));
     }
     Ok(())
