@@ -190,12 +190,12 @@ fn set_facts(table: &mut Table, facts: &Facts, tracee: &Tracee) {
         let at = table.data(action);
         table.call(Purpose::Signals, libc::SYS_rt_sigaction, &[u64::from(*signal), at, 0, SIGNAL_SET_BYTES]);
     }
-    for (clock, event) in &facts.timers {
-        let (event, number) = (table.data(event), table.data(&[0; 8]));
-        table.call(Purpose::Signals, libc::SYS_timer_create, &[*clock, event, number]);
-    }
     let stack = table.data(&facts.alternate_stack);
     table.call(Purpose::Signals, libc::SYS_sigaltstack, &[stack, 0]);
+    for (clock, event) in &facts.timers {
+        let (event, number) = (table.data(event), table.data(&[0; 4]));
+        table.call(Purpose::Signals, libc::SYS_timer_create, &[*clock, event, number]);
+    }
     let name = table.data(&facts.name);
     table.call(Purpose::Attributes, libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name, 0, 0, 0]);
     for (option, value) in &facts.options {

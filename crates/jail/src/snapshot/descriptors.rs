@@ -145,7 +145,7 @@ fn on_disk(link: &Path, path: PathBuf, flags: i32, info: &str) -> Result<Kind, C
     let open = fs::metadata(link).step_with(|| format!("look at {}", path.display()))?;
     if open.file_type().is_char_device() {
         let (major, minor) = (libc::major(open.rdev()), libc::minor(open.rdev()));
-        if major == 1 && DEVICES.contains(&(minor as u32)) {
+        if major == 1 && DEVICES.contains(&minor) {
             return Ok(Kind::Device { path });
         }
     }

@@ -11,7 +11,7 @@ use crate::error::Step;
 pub(super) const ACTION_BYTES: usize = 32;
 const ALT_STACK_BYTES: usize = 24;
 const TIMER_BYTES: usize = 32;
-/// Of the kernel's `struct sigevent`.
+/// Bytes of the kernel's `struct sigevent`.
 const EVENT_BYTES: usize = 64;
 
 /// What must be set again.
@@ -23,6 +23,8 @@ pub(super) struct Facts {
     pub(super) layout: MemoryLayout,
     /// Signals that do not have their default, with the kernel's `struct sigaction`.
     pub(super) actions: Vec<(u32, Vec<u8>)>,
+    /// Timers at rest, by their number: clock and the kernel's `struct sigevent`.
+    pub(super) timers: Vec<(u64, Vec<u8>)>,
     /// The kernel's `stack_t`.
     pub(super) alternate_stack: Vec<u8>,
     pub(super) signal_mask: u64,
@@ -32,8 +34,6 @@ pub(super) struct Facts {
     /// Options of prctl(2) with their value.
     pub(super) options: Vec<(i32, u64)>,
     pub(super) floating_point_control: (u32, u16),
-    /// Those of timer_create(2), in the order of their numbers: the clock, and the kernel's `struct sigevent`.
-    pub(super) timers: Vec<(u64, Vec<u8>)>,
 }
 
 /// The fields of `struct prctl_mm_map`.
@@ -82,7 +82,7 @@ pub(super) fn check(pid: i32) -> Result<(), CaptureError> {
     if field(&status, "x86_Thread_features:").is_some_and(|features| !features.is_empty()) {
         return Err(refused("the process has a shadow stack"));
     }
-    if fs::read_link(format!("/proc/{pid}/root")).step("read root of the process")? != PathBuf::from("/") {
+    if fs::read_link(format!("/proc/{pid}/root")).step("read root of the process")? != *"/" {
         return Err(refused("the process has changed its root directory"));
     }
     Ok(())
@@ -111,6 +111,7 @@ pub(super) fn of(pid: i32, tracee: &Tracee) -> Result<Facts, CaptureError> {
         name,
         layout: layout(pid, tracee)?,
         actions: actions(&status, tracee)?,
+        timers: timers(&read_text(pid, "timers").unwrap_or_default(), tracee)?,
         alternate_stack: tracee.ask(libc::SYS_sigaltstack, |to| [0, to], ALT_STACK_BYTES)?.1,
         signal_mask: tracee.signal_mask()?,
         thread_id_address: word(&thread_id.1),
@@ -118,41 +119,7 @@ pub(super) fn of(pid: i32, tracee: &Tracee) -> Result<Facts, CaptureError> {
         rseq: tracee.rseq()?,
         options: options(tracee)?,
         floating_point_control: tracee.floating_point_control()?,
-        timers: timers(pid, tracee)?,
     })
-}
-
-/// Timers that are not running, such as Ruby has one for its own use. A process gets their numbers one after the other, so
-/// that another one gets the same if none is missing.
-fn timers(pid: i32, tracee: &Tracee) -> Result<Vec<(u64, Vec<u8>)>, CaptureError> {
-    let text = format!("\n{}", read_text(pid, "timers").unwrap_or_default());
-    let of_process = format!("signal/pid.{pid}");
-    let mut timers = Vec::new();
-    for timer in text.split("\nID: ").skip(1) {
-        let number = timer.lines().next().and_then(|number| number.parse::<u64>().ok());
-        let running = |number| tracee.ask(libc::SYS_timer_gettime, |to| [number, to], TIMER_BYTES);
-        let is_idle = match number {
-            Some(number) if number == timers.len() as u64 => running(number)?.1.iter().all(|byte| *byte == 0),
-            _ => false,
-        };
-        let (signal, value) =
-            field(timer, "signal:").and_then(|signal| signal.split_once('/')).unwrap_or_default();
-        let clock = number_of(timer, "ClockID:");
-        let (Ok(signal), Ok(value), Some(clock), true) =
-            (signal.parse::<i32>(), u64::from_str_radix(value, 16), clock, is_idle)
-        else {
-            return Err(refused("the process has a timer (timer_create)"));
-        };
-        if field(timer, "notify:") != Some(&of_process) {
-            return Err(refused("the process has a timer for one of its threads (timer_create)"));
-        }
-        let mut event = vec![0; EVENT_BYTES];
-        event[..8].copy_from_slice(&value.to_ne_bytes());
-        event[8..12].copy_from_slice(&signal.to_ne_bytes());
-        event[12..16].copy_from_slice(&libc::SIGEV_SIGNAL.to_ne_bytes());
-        timers.push((clock, event));
-    }
-    Ok(timers)
 }
 
 fn word(bytes: &[u8]) -> u64 {
@@ -167,6 +134,37 @@ fn actions(status: &str, tracee: &Tracee) -> Result<Vec<(u32, Vec<u8>)>, Capture
         actions.push((signal, tracee.ask(libc::SYS_rt_sigaction, question, ACTION_BYTES)?.1));
     }
     Ok(actions)
+}
+
+/// Timers of timer_create(2) that are not set, which Ruby has one of. The kernel numbers them from zero on, so they get
+/// their numbers again if none was deleted.
+fn timers(list: &str, tracee: &Tracee) -> Result<Vec<(u64, Vec<u8>)>, CaptureError> {
+    let refusal = || refused("the process has a timer (timer_create)");
+    let mut timers = Vec::new();
+    let lines: Vec<&str> = list.lines().collect();
+    // Four lines each, of which the first is `ID: 0`, see proc_pid_timers(5).
+    for timer in lines.chunks(4).map(|timer| timer.join("\n")) {
+        let (signal, value) =
+            field(&timer, "signal:").and_then(|signal| signal.split_once('/')).ok_or_else(refusal)?;
+        let is_to_process = field(&timer, "notify:").is_some_and(|notify| notify.starts_with("signal/pid."));
+        let clock = number_of(&timer, "ClockID:").ok_or_else(refusal)?;
+        if !is_to_process || number_of(&timer, "ID:") != Some(timers.len() as u64) {
+            return Err(refusal());
+        }
+        let (_, setting) =
+            tracee.ask(libc::SYS_timer_gettime, |to| [timers.len() as u64, to], TIMER_BYTES)?;
+        if setting.iter().any(|byte| *byte != 0) {
+            return Err(refusal());
+        }
+        let value = u64::from_str_radix(value, 16).map_err(|_| refusal())?;
+        let signal: i32 = signal.parse().map_err(|_| refusal())?;
+        let mut event = value.to_ne_bytes().to_vec();
+        event.extend(signal.to_ne_bytes());
+        event.extend(libc::SIGEV_SIGNAL.to_ne_bytes());
+        event.resize(EVENT_BYTES, 0);
+        timers.push((clock, event));
+    }
+    Ok(timers)
 }
 
 /// Options that a process can set for itself without any right, and that have no other way to be read.

@@ -34,8 +34,7 @@ pub(super) struct Mapping {
     pub(super) name: String,
     /// Two letters each.
     pub(super) flags: Vec<String>,
-    /// Kilobytes that are in memory, and of them or in swap those that no file has.
-    pub(super) resident: u64,
+    /// Kilobytes in memory that no file has, and such in swap.
     pub(super) anonymous: u64,
     pub(super) swapped: u64,
     /// Protection key.
@@ -69,12 +68,11 @@ pub(super) fn parse(text: &str) -> Option<Vec<Mapping>> {
     let mut mappings: Vec<Mapping> = Vec::new();
     for line in text.lines() {
         match line.split_once(':') {
-            // Of `VmFlags: rd ex` and `Rss: 4 kB`, but not of `08:01` in the first line of a mapping.
+            // Of `VmFlags: rd ex` and `Swap: 4 kB`, but not of `08:01` in the first line of a mapping.
             Some((name, value)) if !name.contains(' ') => {
                 let mapping = mappings.last_mut()?;
                 let number = || value.trim().trim_end_matches(" kB").parse().ok();
                 match name {
-                    "Rss" => mapping.resident = number()?,
                     "Anonymous" => mapping.anonymous = number()?,
                     "Swap" => mapping.swapped = number()?,
                     "ProtectionKey" => mapping.key = number()?,
@@ -114,7 +112,6 @@ fn first_line(line: &str) -> Option<Mapping> {
         identity: format!("{device} {inode}"),
         name: rest.trim_start_matches(' ').to_owned(),
         flags: Vec::new(),
-        resident: 0,
         anonymous: 0,
         swapped: 0,
         key: 0,

@@ -173,8 +173,8 @@ fn region(mapping: &Mapping, files: &mut Vec<(File, FileId)>) -> Result<Region, 
         // The kernel gives it to droppable memory by itself.
         advice: advice.filter(|advice| !(mapping.has("dp") && *advice == libc::MADV_WIPEONFORK)).collect(),
         kind,
-        may_have_own: mapping.anonymous + mapping.swapped > 0
-            || origin == Origin::Lost && mapping.resident > 0,
+        // What such a file holds is nowhere else.
+        may_have_own: mapping.anonymous + mapping.swapped > 0 || origin == Origin::Lost,
         origin,
     })
 }

@@ -10,6 +10,9 @@
 //! standard files) is the new sandbox's. A restored process has the number that the captured one had, if both are
 //! the second process of their pid namespace; libraries remember it.
 //!
+//! Two things differ from memory that was never captured. It has a file, so that `MADV_DONTNEED` brings back what it
+//! held at the capture instead of zeroes. And `/proc/PID/exe` stays this program: changing it needs a capability.
+//!
 //! All processes of one snapshot have the same layout of memory and the same secrets in it: stack canaries, seeds
 //! of hash tables, the states of random number generators. Memory that a fork would find empty
 //! (`MADV_WIPEONFORK`, getrandom(2) in the vdso) is empty here as well; the rest is for those who restore.
@@ -18,6 +21,8 @@
 mod capture;
 #[cfg(target_arch = "x86_64")]
 mod descriptors;
+#[cfg(not(target_arch = "x86_64"))]
+mod elsewhere;
 #[cfg(target_arch = "x86_64")]
 mod facts;
 #[cfg(target_arch = "x86_64")]
@@ -45,6 +50,8 @@ use crate::error::StepError;
 
 #[cfg(target_arch = "x86_64")]
 pub use capture::capture;
+#[cfg(not(target_arch = "x86_64"))]
+pub use elsewhere::{capture, failure, restore};
 #[cfg(target_arch = "x86_64")]
 pub use restore::{failure, restore};
 

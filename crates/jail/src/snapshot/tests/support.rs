@@ -7,9 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::filter::{Filters, Surroundings};
@@ -50,54 +51,68 @@ impl Template {
 
     /// Runs it until it waits, and captures it.
     pub(super) fn capture(&self) -> Result<Taken, String> {
-        let (input, _write) = pipe();
-        let (ready, output) = pipe();
-        let control = in_sandbox(|control| {
-            prepare_mounts(self.bind.as_ref());
-            // SAFETY: `in_sandbox` runs this in a process with a single thread.
-            let pid = match unsafe { sys::fork() }.expect("forks") {
-                Side::Child => {
-                    become_function(output.as_fd());
-                    let input = descriptors::move_up(copy(&input), WAITS_ON + 1).expect("moves");
-                    descriptors::copy_to(input.as_raw_fd(), WAITS_ON, false).expect("copies");
-                    sys::close_range(WAITS_ON + 1, i32::MAX).expect("closes");
-                    let env = [("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), "/tmp".into())];
-                    let error = Program::of(&self.command, &self.args, &env).expect("a program").execute();
-                    panic!("{}: {error}", self.command.display());
-                }
-                Side::Parent(pid) => pid,
-            };
-            drop(output);
-            // A first point of output tells that it is about to wait.
-            let mut first = [0; 4096];
-            let length = rustix::io::read(&ready, &mut first).expect("reads");
-            assert_eq!(String::from_utf8_lossy(&first[..length]), ".");
-            let _children = sys::child_signal_fd().expect("signalfd");
-            match capture(pid, WAITS_ON, Duration::from_secs(20)) {
-                Ok(Captured { snapshot, image }) => {
-                    protocol::send(control, &Message::Captured(snapshot), &[image.as_fd()]).expect("sends");
-                }
-                Err(CaptureError::Refused(reason)) => {
-                    protocol::send(control, &Message::Refused(reason.into()), &[]).expect("sends");
-                }
-                Err(CaptureError::Failed(error)) => {
-                    protocol::send(control, &Message::Failed(error.to_string()), &[]).expect("sends");
-                }
+        capture_in_sandbox(self.bind.as_ref(), "", None, |input| {
+            let input = descriptors::move_up(copy(input), WAITS_ON + 1).expect("moves");
+            descriptors::copy_to(input.as_raw_fd(), WAITS_ON, false).expect("copies");
+            sys::close_range(WAITS_ON + 1, i32::MAX).expect("closes");
+            let env = [
+                ("PATH".into(), "/usr/bin:/bin".into()),
+                ("HOME".into(), "/tmp".into()),
+                ("LD_LIBRARY_PATH".into(), "/opt/lib".into()),
+            ];
+            let error = Program::of(&self.command, &self.args, &env).expect("a program").execute();
+            panic!("{}: {error}", self.command.display());
+        })
+    }
+}
+
+/// Runs this as a function, which gets the descriptor to wait on, until it has written a point, and captures it once it
+/// waits. It is told `text` before.
+fn capture_in_sandbox(
+    bind: Option<&(PathBuf, PathBuf)>,
+    text: &str,
+    image: Option<BorrowedFd<'_>>,
+    function: impl FnOnce(BorrowedFd<'_>),
+) -> Result<Taken, String> {
+    let (input, write) = pipe();
+    rustix::io::write(&write, text.as_bytes()).expect("writes");
+    let (ready, output) = pipe();
+    let keep: Vec<_> = [input.as_fd(), output.as_fd(), ready.as_fd()].into_iter().chain(image).collect();
+    let control = in_sandbox(&keep, |control| {
+        prepare(bind);
+        // SAFETY: `in_sandbox` runs this in a process with a single thread.
+        let pid = match unsafe { sys::fork() }.expect("forks") {
+            Side::Child => {
+                become_function(output.as_fd());
+                function(input.as_fd());
+                sys::exit_now(1)
             }
-        });
-        match receive(&control) {
-            (Message::Captured(snapshot), mut files) => {
-                Ok(Taken { snapshot, image: files.remove(0), bind: self.bind.clone() })
-            }
-            (Message::Refused(reason), _) => Err(reason),
-            (other, _) => panic!("{other:?}"),
+            Side::Parent(pid) => pid,
+        };
+        let mut first = [0; 4096];
+        let length = rustix::io::read(&ready, &mut first).expect("reads");
+        assert_eq!(String::from_utf8_lossy(&first[..length]), ".");
+        let _children = sys::child_signal_fd().expect("signalfd");
+        let (message, image) = match capture(pid, WAITS_ON, Duration::from_secs(20)) {
+            Ok(Captured { snapshot, image }) => (Message::Captured(snapshot), Some(image)),
+            Err(CaptureError::Refused(reason)) => (Message::Refused(reason.into()), None),
+            Err(CaptureError::Failed(error)) => (Message::Failed(error.to_string()), None),
+        };
+        let files: Vec<_> = image.iter().map(AsFd::as_fd).collect();
+        protocol::send(control, &message, &files).expect("sends");
+    });
+    match receive(&control) {
+        (Message::Captured(snapshot), mut files) => {
+            Ok(Taken { snapshot, image: files.remove(0), bind: bind.cloned() })
         }
+        (Message::Refused(reason), _) => Err(reason),
+        (other, _) => panic!("{other:?}"),
     }
 }
 
 /// A snapshot.
 pub(super) struct Taken {
-    pub(super) snapshot: Snapshot,
+    snapshot: Snapshot,
     pub(super) image: OwnedFd,
     bind: Option<(PathBuf, PathBuf)>,
 }
@@ -115,8 +130,9 @@ impl Taken {
         let (input, write) = pipe();
         let (read, output) = pipe();
         let (own_report, report) = pipe();
-        let control = in_sandbox(|control| {
-            prepare_mounts(self.bind.as_ref());
+        let keep = [&input, &output, &own_report, &report, &self.image].map(AsFd::as_fd);
+        let control = in_sandbox(&keep, |control| {
+            prepare(self.bind.as_ref());
             // SAFETY: `in_sandbox` runs this in a process with a single thread.
             let pid = match unsafe { sys::fork() }.expect("forks") {
                 Side::Child => {
@@ -141,6 +157,16 @@ impl Taken {
             let _ = protocol::send(control, &end, &[]);
         });
         Instance { input: write, output: read.into(), control }
+    }
+
+    /// Restores it, tells it something and captures it when it waits again.
+    pub(super) fn capture_again(&self, text: &str) -> Result<Self, String> {
+        capture_in_sandbox(self.bind.as_ref(), text, Some(self.image.as_fd()), |input| {
+            let (report, input) = (copy(input), copy(input));
+            // SAFETY: called in a child with a single thread, which only has to become another.
+            let error = unsafe { restore(&self.snapshot, copy(&self.image), input, report) };
+            panic!("{error}");
+        })
     }
 
     /// The error of restoring it.
@@ -191,8 +217,8 @@ fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::CLOEXEC).expect("pipe")
 }
 
-fn copy(fd: &OwnedFd) -> OwnedFd {
-    fd.try_clone().expect("copies")
+fn copy(fd: impl AsFd) -> OwnedFd {
+    fd.as_fd().try_clone_to_owned().expect("copies")
 }
 
 fn receive(control: &OwnedFd) -> (Message, Vec<OwnedFd>) {
@@ -200,7 +226,9 @@ fn receive(control: &OwnedFd) -> (Message, Vec<OwnedFd>) {
 }
 
 /// Runs this as the first process of new namespaces; the other end of its control socket.
-fn in_sandbox(init: impl FnOnce(BorrowedFd<'_>)) -> OwnedFd {
+///
+/// It has these files and no others: tests run at the same time, and would wait for each other's.
+fn in_sandbox(keep: &[BorrowedFd<'_>], init: impl FnOnce(BorrowedFd<'_>)) -> OwnedFd {
     let flags = SocketFlags::CLOEXEC;
     let (own, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).expect("sockets");
     let (released, release) = pipe();
@@ -209,16 +237,15 @@ fn in_sandbox(init: impl FnOnce(BorrowedFd<'_>)) -> OwnedFd {
     match unsafe { sys::fork() }.expect("forks") {
         Side::Parent(_) => own,
         Side::Child => {
-            drop(own);
+            let sockets = [theirs.as_fd(), released.as_fd(), release.as_fd()];
+            let all: Vec<_> = keep.iter().copied().chain(sockets).collect();
+            fds::close_all_except(&all).expect("closes");
             let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
             // SAFETY: the child of a fork has a single thread.
             match unsafe { sys::clone_process(flags as u64, None) }.expect("clones") {
                 Side::Child => {
                     drop(release);
                     assert_eq!(rustix::io::read(&released, &mut [0; 1]), Ok(1));
-                    identity::become_init(lease()).expect("identity");
-                    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-                        .expect("death signal");
                     // A panic has told its message, and must not unwind into a copy of the test.
                     let ended = catch_unwind(AssertUnwindSafe(|| init(theirs.as_fd())));
                     sys::exit_now(ended.is_err().into())
@@ -231,7 +258,7 @@ fn in_sandbox(init: impl FnOnce(BorrowedFd<'_>)) -> OwnedFd {
                     fs::write(process.join("uid_map"), lease().uid_map()).expect("uid_map");
                     fs::write(process.join("gid_map"), lease().gid_map()).expect("gid_map");
                     rustix::io::write(&release, &[1]).expect("releases");
-                    drop(theirs);
+                    fds::close_all_except(&[]).expect("closes");
                     let _ = sys::wait_for(child.pid);
                     sys::exit_now(0)
                 }
@@ -249,13 +276,18 @@ fn lease() -> Lease {
     }
 }
 
-fn prepare_mounts(bind: Option<&(PathBuf, PathBuf)>) {
+/// Makes the mounts, then takes the identity of an init.
+fn prepare(bind: Option<&(PathBuf, PathBuf)>) {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).expect("private mounts");
     mount("proc", "/proc", "proc", MountFlags::empty(), None).expect("mounts /proc");
     if let Some((from, to)) = bind {
-        rustix::mount::mount_bind_recursive(from, to).expect("binds");
+        // As the user who runs the tests, who may see it.
+        mount_bind_recursive(from, to).expect("binds");
     }
+    identity::become_init(lease()).expect("identity");
+    // Cleared by the change of identity.
+    set_parent_process_death_signal(Some(Signal::KILL)).expect("death signal");
 }
 
 /// Gives up every right, in the order of `function`.
