@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::thread::CapabilitySet;
+
 use crate::error::{Step, StepError};
 use crate::init::Init;
 use crate::landlock::Rules;
@@ -55,7 +57,7 @@ impl Role {
 /// Becomes a program of the sandbox. Reports over the control socket if it cannot; the socket is close-on-exec,
 /// so the program itself never has it.
 pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> ! {
-    let event = match prepare(init, spec, start) {
+    let event = match prepare(init, spec, start, CapabilitySet::empty()) {
         Ok(program) => {
             let error = program.execute();
             start.role.refused(error.raw_os_error().unwrap_or(libc::EINVAL))
@@ -72,7 +74,7 @@ pub(crate) fn run(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> ! {
 /// # Safety
 /// As for [`snapshot::restore`].
 pub(crate) unsafe fn restore(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>, image: Image) -> ! {
-    let error = match prepare(init, spec, start) {
+    let error = match prepare(init, spec, start, snapshot::NEEDED) {
         // SAFETY: the caller's promise.
         Ok(_) => unsafe { snapshot::restore(&image.snapshot, image.file, image.door, image.report) },
         Err(error) => error,
@@ -91,14 +93,19 @@ pub(crate) struct Image {
     pub(crate) report: OwnedFd,
 }
 
-fn prepare(init: &Init<'_>, spec: &JailSpec, start: &Start<'_>) -> Result<Program, StepError> {
+fn prepare(
+    init: &Init<'_>,
+    spec: &JailSpec,
+    start: &Start<'_>,
+    kept: CapabilitySet,
+) -> Result<Program, StepError> {
     let program = Program::of(&spec.command, &spec.args, &spec.env)?;
     // Out of the spawner's session: no terminal, and no process group shared with anything outside.
     rustix::process::setsid().step("create session")?;
     fds::replace_stdio(start.input, start.output).step("set standard files")?;
     let level = init.request.level;
     rlimits::apply(spec, level, init.lease)?;
-    identity::become_function(level, init.lease)?;
+    identity::become_function(level, init.lease, kept)?;
     // As the function's user: it must be a directory that this user may enter.
     rustix::process::chdir(&spec.cwd).step_with(|| format!("change directory to {}", spec.cwd.display()))?;
     sys::reset_signals().step("reset signals")?;

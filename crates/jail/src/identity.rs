@@ -130,8 +130,9 @@ pub(crate) fn look_as_init(lease: Lease) -> Result<(), StepError> {
     set_effective_gid(lease, gid).step("look as init's group again")
 }
 
-/// Becomes the function: its ids for real, effective and saved, and no capability in any set.
-pub(crate) fn become_function(level: Level, lease: Lease) -> Result<(), StepError> {
+/// Becomes the function: its ids for real, effective and saved, and no capability in any set but `kept`, which whoever
+/// keeps some must give up before anything of a function runs.
+pub(crate) fn become_function(level: Level, lease: Lease, kept: CapabilitySet) -> Result<(), StepError> {
     let (uid, gid) = lease.function_ids(level);
     // The bounding set first: dropping from it needs CAP_SETPCAP, which the following steps take
     // away. Without it, a file with capabilities could give some back (capabilities(7)).
@@ -145,10 +146,13 @@ pub(crate) fn become_function(level: Level, lease: Lease) -> Result<(), StepErro
         rustix::thread::set_thread_groups(&[]).step("drop supplementary groups")?;
     }
     set_gid(gid).step("set group id of function")?;
+    // Else the change of user drops all.
+    rustix::thread::set_keep_capabilities(!kept.is_empty()).step("keep capabilities")?;
     set_uid(uid).step("set user id of function")?;
+    rustix::thread::set_keep_capabilities(false).step("keep capabilities no longer")?;
     // Going from root to another user has dropped the rest already, but where the init shares the
     // function's uid nothing has changed, so the sets are emptied explicitly.
-    keep_capabilities(CapabilitySet::empty()).step("drop capabilities of function")
+    keep_capabilities(kept).step("drop capabilities of function")
 }
 
 /// Leaves the init only the right to send signals to the function's processes, whose uid differs: directly,

@@ -27,6 +27,9 @@ const LOWEST_OWN: RawFd = 64;
 const PR_SET_MM: u64 = libc::PR_SET_MM as u64;
 const PR_SET_MM_MAP: u64 = libc::PR_SET_MM_MAP as u64;
 
+/// Bytes of the capabilities that capset(2) sets.
+const CAPABILITY_BYTES: usize = 24;
+
 /// Bytes of a signal set in the kernel's interface.
 const SIGNAL_SET_BYTES: u64 = 8;
 
@@ -78,12 +81,13 @@ pub fn capture(pid: i32, waits_on: RawFd, patience: Duration) -> Result<Captured
     let numbers = Numbers { image: first_own + 1, first_file: first_own + 2 };
     let mut image = Image::new(create_image()?);
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).step("open the map of pages")?;
+    let program = program(pid, &files, &numbers)?;
     for region in &regions {
         region.capture(&tracee, &pagemap, &mut image, &mut table, &numbers)?;
     }
     let image_bytes = image.bytes();
     place_vdso(&mut table, &vdso);
-    set_facts(&mut table, &facts, &tracee);
+    set_facts(&mut table, &facts, &tracee, program);
     table.call(Purpose::Close, libc::SYS_close_range, &[first_own as u64, RawFd::MAX as u64, 0]);
 
     let (mxcsr, x87_control) = facts.floating_point_control;
@@ -110,6 +114,20 @@ pub fn capture(pid: i32, waits_on: RawFd, patience: Duration) -> Result<Captured
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     fcntl_add_seals(&image, seals).step("seal the image")?;
     Ok(Captured { snapshot, image })
+}
+
+/// The descriptor that its program will have, which is one of the mapped files.
+fn program(pid: i32, files: &[(File, FileId)], numbers: &Numbers) -> Result<i32, CaptureError> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).step("read program of the process")?;
+    let index = files.iter().position(|(_, id)| id.path == path);
+    let index = index.ok_or_else(|| refused("the process has not mapped its program"))?;
+    Ok(numbers.first_file + index as i32)
+}
+
+/// The kernel's `struct __user_cap_header_struct` for this process, see capset(2).
+fn capability_header() -> Vec<u8> {
+    const VERSION_3: u32 = 0x2008_0522;
+    [VERSION_3, 0].iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 fn mappings(pid: i32) -> Result<Vec<Mapping>, CaptureError> {
@@ -161,16 +179,16 @@ fn place_vdso(table: &mut Table, vdso: &[&Mapping]) {
     }
 }
 
-/// Tells the kernel again what the process has told it.
-fn set_facts(table: &mut Table, facts: &Facts, tracee: &Tracee) {
+/// Tells the kernel again what the process has told it, and which program it is, by its descriptor. What that needs is
+/// given up.
+fn set_facts(table: &mut Table, facts: &Facts, tracee: &Tracee, program: i32) {
     let registers = tracee.before_call();
     let auxiliary_vector = table.data(&facts.layout.auxiliary_vector);
     let mut layout: Vec<u8> =
         facts.layout.addresses.iter().flat_map(|address| address.to_ne_bytes()).collect();
     layout.extend(auxiliary_vector.to_ne_bytes());
     layout.extend((facts.layout.auxiliary_vector.len() as u32).to_ne_bytes());
-    // No descriptor of another executable: that needs a capability.
-    layout.extend(u32::MAX.to_ne_bytes());
+    layout.extend(program.to_ne_bytes());
     let at = table.data(&layout);
     let fields = [PR_SET_MM, PR_SET_MM_MAP, at, layout.len() as u64, 0];
     table.call(Purpose::Fields, libc::SYS_prctl, &fields);
@@ -198,6 +216,8 @@ fn set_facts(table: &mut Table, facts: &Facts, tracee: &Tracee) {
     }
     let name = table.data(&facts.name);
     table.call(Purpose::Attributes, libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name, 0, 0, 0]);
+    let (header, none) = (table.data(&capability_header()), table.data(&[0; CAPABILITY_BYTES]));
+    table.call(Purpose::Rights, libc::SYS_capset, &[header, none]);
     for (option, value) in &facts.options {
         table.call(Purpose::Attributes, libc::SYS_prctl, &[*option as u64, *value, 0, 0, 0]);
     }

@@ -44,6 +44,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
+use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
@@ -65,6 +66,10 @@ const PAGE: u64 = 4096;
 fn page_up(bytes: u64) -> u64 {
     bytes.next_multiple_of(PAGE)
 }
+
+/// What a process must still be allowed, in its user namespace, to be restored: to say which program it is
+/// (`PR_SET_MM_EXE_FILE` in prctl(2)). It gives that up before it goes on as the captured one.
+pub(crate) const NEEDED: CapabilitySet = CapabilitySet::CHECKPOINT_RESTORE;
 
 /// What to know of an image to restore it. Only processes on the same kernel can, as long as the image is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

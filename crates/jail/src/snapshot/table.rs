@@ -35,11 +35,12 @@ pub(super) enum Purpose {
     Thread,
     Signals,
     Attributes,
+    Rights,
     Close,
 }
 
 impl Purpose {
-    const ALL: [(Self, &'static str); 10] = [
+    const ALL: [(Self, &'static str); 11] = [
         (Self::Clear, "unmap what was there"),
         (Self::Map, "map memory"),
         (Self::Fill, "read memory"),
@@ -49,6 +50,7 @@ impl Purpose {
         (Self::Thread, "set the registrations of the thread"),
         (Self::Signals, "set signal handlers"),
         (Self::Attributes, "set attributes of the process"),
+        (Self::Rights, "give up capabilities"),
         (Self::Close, "close files"),
     ];
 

@@ -19,7 +19,7 @@ use crate::identity::{self, Lease};
 use crate::landlock::Rules;
 use crate::protocol::{self, Level};
 use crate::snapshot::{
-    CaptureError, Captured, EXIT_NOT_RESTORED, Snapshot, capture, descriptors, failure, restore,
+    CaptureError, Captured, EXIT_NOT_RESTORED, NEEDED, Snapshot, capture, descriptors, failure, restore,
 };
 use crate::sys::{self, Side};
 use crate::{fds, rlimits};
@@ -295,7 +295,7 @@ fn become_function(output: BorrowedFd<'_>) {
     rustix::process::setsid().expect("session");
     let null = File::options().read(true).write(true).open("/dev/null").expect("opens");
     fds::replace_stdio(null.as_fd(), output).expect("standard files");
-    identity::become_function(Level::Namespaces, lease()).expect("identity");
+    identity::become_function(Level::Namespaces, lease(), NEEDED).expect("identity");
     sys::reset_signals().expect("signals");
     rustix::thread::set_no_new_privs(true).expect("no_new_privs");
     Rules::own_root().enforce().expect("Landlock");
