@@ -208,15 +208,29 @@ def descendants(pid: int) -> list:
 
 
 def occupied(pid: int) -> list:
-    """All processes below a daemon but the sandboxes that wait for a function: inits without a child."""
+    """All processes below a daemon but the sandboxes that wait for a function: inits without a child, or whose child is
+    an interpreter that has no code yet."""
 
-    def waits(one):
+    def waiting(one):
         try:
-            return comm(one) == "lambd-init" and not children(one)
+            if comm(one) != "lambd-init":
+                return []
+            inner = children(one)
+            return [one, *inner] if all(has_no_code(child) for child in inner) else []
         except OSError:
-            return False
+            return []
 
-    return [one for one in descendants(pid) if not waits(one)]
+    below = descendants(pid)
+    without = {process for one in below for process in waiting(one)}
+    return [one for one in below if one not in without]
+
+
+def has_no_code(pid: int) -> bool:
+    """Whether a process is in a sandbox whose place for code is empty."""
+    try:
+        return os.readlink(f"/proc/{pid}/root") != "/" and not os.listdir(f"/proc/{pid}/root/var/task")
+    except OSError:
+        return False
 
 
 def open_files(pid: int) -> int:
