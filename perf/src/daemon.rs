@@ -69,6 +69,13 @@ impl Daemon {
         Ok(Self { process, address, started_in: start.elapsed(), data })
     }
 
+    /// Whether the program's help on `serve` has an option.
+    pub(crate) fn has_option(program: &Path, option: &str) -> Result<bool, Error> {
+        let help = Command::new(program).args(["serve", "--help"]).stdin(Stdio::null()).output();
+        let help = help.map_err(|e| Error::file(program, e))?;
+        Ok(String::from_utf8_lossy(&help.stdout).split_ascii_whitespace().any(|word| word == option))
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -25,8 +25,8 @@ use crate::streaming::Streaming;
 const SETTLE: Duration = Duration::from_secs(1);
 /// Before a cold start that is not one of many in a row: what the daemon keeps ready has been made again.
 const SPACE: Duration = Duration::from_millis(500);
-/// Options with which nothing of a language is started before it is needed: none are needed while nothing ever is.
-const FULL: &[&str] = &[];
+/// The option that says how many interpreters are started before they are needed.
+const STARTED_AHEAD: &str = "--started-ahead";
 
 /// With the names of their languages in documents.
 const FUNCTIONS: [(&str, Function); 3] = [
@@ -61,7 +61,10 @@ pub(crate) fn run(options: &Options) -> Result<Report, Error> {
     report.crowd = Some(Crowd::measure(&options.lambd, plan)?);
 
     let floor = Floor::start()?;
-    let daemons = [Daemon::start(&options.lambd)?, Daemon::start_with(&options.lambd, FULL)?];
+    // A daemon without the option starts none.
+    let full: &[&str] =
+        if Daemon::has_option(&options.lambd, STARTED_AHEAD)? { &[STARTED_AHEAD, "0"] } else { &[] };
+    let daemons = [Daemon::start(&options.lambd)?, Daemon::start_with(&options.lambd, full)?];
     let measured = interleaved(options, plan, &floor, &daemons, &mut report);
     if measured.is_err() {
         for daemon in &daemons {
