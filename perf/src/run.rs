@@ -113,10 +113,12 @@ fn interleaved(
     options: &Options,
     plan: Plan,
     floor: &Floor,
-    [daemon, full]: &[Daemon; 2],
+    [daemon, without]: &[Daemon; 2],
     report: &mut Report,
 ) -> Result<(), Error> {
-    let (mut api, mut full) = (Client::connect(daemon.address())?, Client::connect(full.address())?);
+    let connect =
+        || Ok::<_, Error>((Client::connect(daemon.address())?, Client::connect(without.address())?));
+    let (mut api, mut full) = connect()?;
     let mut targets = vec![(floor.address(), "/".to_owned())];
     report.targets.push(Target::new("raw HTTP echo", ""));
     let packages = [&options.rust, &options.python, &options.node];
@@ -144,6 +146,8 @@ fn interleaved(
             peers.round(plan);
         }
         streaming.round(floor.address(), daemon.address(), FUNCTIONS[0].1.name, plan)?;
+        // Those of before were idle for too long.
+        (api, full) = connect()?;
         for ((_, function), target) in FUNCTIONS.iter().zip(report.targets.iter_mut().skip(1)) {
             for _ in 0..plan.cold_starts {
                 mark += 1;

@@ -70,6 +70,11 @@ impl Found<'_> {
             pip.args(["--only-binary", ":all:", "--requirement"]).arg(&pins).arg("--target").arg(&folder);
             attempt(&mut pip)
         })?;
+        // By itself it has other features of its libraries than beside other packages.
+        let function = self.workspace.root().join("tests/functions/rust-echo");
+        let mut cargo = process::cargo();
+        cargo.current_dir(&function).args(["build", "--quiet", "--release", "--package", "lambd-rust-echo"]);
+        process::must(cargo.args(["--bin", "rust-echo"]))?;
         let program = folder.join("bin/cargo-lambda");
         let version = process::text(Command::new(&program).args(["lambda", "--version"]))?;
         let version = version.split_whitespace().nth(1).unwrap_or_default();
@@ -83,7 +88,7 @@ impl Found<'_> {
                 "--invoke-address", "127.0.0.1", "--invoke-port", "{port}",
             ],
             "environment": { "CARGO_TARGET_DIR": self.workspace.target() },
-            "directory": self.workspace.root().join("tests/functions/rust-echo"),
+            "directory": function,
             "path": "/2015-03-31/functions/rust-echo/invocations",
             "concurrent": true,
         })])
