@@ -37,6 +37,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a daemon on a free port and waits until it is ready.
     pub(crate) fn start(program: &Path) -> Result<Self, Error> {
+        Self::start_with(program, &[])
+    }
+
+    /// The same with further options.
+    pub(crate) fn start_with(program: &Path, further: &[&str]) -> Result<Self, Error> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let data = tempfile::Builder::new().prefix("lambd-bench-").tempdir()?;
         let log = data.path().join("daemon.log");
@@ -45,7 +50,7 @@ impl Daemon {
         let mut command = Command::new(program);
         command.args(["serve", "--listen", &address.to_string(), "--data"]).arg(data.path().join("data"));
         // What is measured is the daemon, not limits that it is to keep.
-        command.args(["--scaling", "off", "--requests-per-execution", "off"]);
+        command.args(["--scaling", "off", "--requests-per-execution", "off"]).args(further);
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let start = Instant::now();
         let mut process = command.spawn()?;
@@ -64,8 +69,20 @@ impl Daemon {
         Ok(Self { process, address, started_in: start.elapsed(), data })
     }
 
+    /// Whether the program's help on `serve` has an option.
+    pub(crate) fn has_option(program: &Path, option: &str) -> Result<bool, Error> {
+        let help = Command::new(program).args(["serve", "--help"]).stdin(Stdio::null()).output();
+        let help = help.map_err(|e| Error::file(program, e))?;
+        Ok(String::from_utf8_lossy(&help.stdout).split_ascii_whitespace().any(|word| word == option))
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
     }
 
     /// From starting the process to the first good answer.
@@ -78,7 +95,12 @@ impl Daemon {
         let mut memory = Memory::default();
         for process in family(self.process.id())? {
             let rollup = Path::new("/proc").join(process.to_string()).join("smaps_rollup");
-            let text = fs::read_to_string(&rollup).map_err(|e| Error::file(&rollup, e))?;
+            let text = match fs::read_to_string(&rollup) {
+                Ok(text) => text,
+                // It ended meanwhile.
+                Err(_) if !rollup.exists() => continue,
+                Err(error) => return Err(Error::file(&rollup, error)),
+            };
             let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
             let kib = line
                 .and_then(|line| line.trim().strip_suffix(" kB"))
@@ -127,7 +149,7 @@ fn healthy(address: SocketAddr) -> bool {
 }
 
 /// A process and all its descendants.
-fn family(root: u32) -> Result<Vec<u32>, Error> {
+pub(crate) fn family(root: u32) -> Result<Vec<u32>, Error> {
     let mut parents = Vec::new();
     let folder = Path::new("/proc");
     for entry in fs::read_dir(folder).map_err(|e| Error::file(folder, e))? {

@@ -31,6 +31,8 @@ pub(crate) enum Runtime {
     Python,
     /// The identifier of the Node.js on this machine.
     Node,
+    /// The oldest Python whose versions may have SnapStart, whatever runs it here.
+    PythonWithSnapStart,
 }
 
 impl Runtime {
@@ -41,6 +43,7 @@ impl Runtime {
                 "python{}",
                 printed("python3", "import sys; print('%d.%d' % sys.version_info[:2])", "-c")?
             )),
+            Self::PythonWithSnapStart => Ok("python3.12".to_owned()),
             Self::Node => {
                 Ok(format!("nodejs{}.x", printed("node", "process.versions.node.split('.')[0]", "-p")?))
             }
@@ -55,9 +58,19 @@ fn printed(program: &str, script: &str, flag: &str) -> Result<String, Error> {
 
 /// Creates the function and waits until it can be invoked. Returns its runtime's identifier.
 pub(crate) fn create(client: &mut Client, function: Function, package: &Path) -> Result<String, Error> {
-    let runtime = function.runtime.identifier()?;
     let zip = fs::read(package).map_err(|e| Error::file(package, e))?;
-    let body = json!({
+    create_with(client, function, &zip, &json!({}))
+}
+
+/// The same with settings instead of the usual ones.
+pub(crate) fn create_with(
+    client: &mut Client,
+    function: Function,
+    zip: &[u8],
+    settings: &Value,
+) -> Result<String, Error> {
+    let runtime = function.runtime.identifier()?;
+    let mut body = json!({
         "FunctionName": function.name,
         "Runtime": runtime,
         "Handler": function.handler,
@@ -67,6 +80,9 @@ pub(crate) fn create(client: &mut Client, function: Function, package: &Path) ->
         "MemorySize": 1792,
         "Code": { "ZipFile": STANDARD.encode(zip) },
     });
+    for (name, value) in settings.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
     let request = client.request("POST", "/2015-03-31/functions", body.to_string().as_bytes());
     client.send(&request)?.good()?;
     wait(client, function.name)?;
@@ -82,6 +98,16 @@ pub(crate) fn renew(client: &mut Client, name: &str, mark: usize) -> Result<(), 
     wait(client, name)
 }
 
+/// Publishes what is there and waits until it can be invoked. Returns the version.
+pub(crate) fn publish(client: &mut Client, name: &str) -> Result<String, Error> {
+    let request = client.request("POST", &format!("/2015-03-31/functions/{name}/versions"), b"{}");
+    let answer = client.send(&request)?.good()?;
+    let published: Value = serde_json::from_slice(answer.body).map_err(|e| Error::Answer(e.to_string()))?;
+    let version = published["Version"].as_str().ok_or(Error::Protocol("no version"))?.to_owned();
+    wait_for(client, name, &format!("?Qualifier={version}"))?;
+    Ok(version)
+}
+
 /// The path that invokes a function.
 pub(crate) fn invocations(name: &str) -> String {
     format!("/2015-03-31/functions/{name}/invocations")
@@ -89,7 +115,12 @@ pub(crate) fn invocations(name: &str) -> String {
 
 /// Waits until a function can be invoked as it was last changed.
 pub(crate) fn wait(client: &mut Client, name: &str) -> Result<(), Error> {
-    let request = client.request("GET", &format!("/2015-03-31/functions/{name}/configuration"), b"");
+    wait_for(client, name, "")
+}
+
+fn wait_for(client: &mut Client, name: &str, query: &str) -> Result<(), Error> {
+    let path = format!("/2015-03-31/functions/{name}/configuration{query}");
+    let request = client.request("GET", &path, b"");
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         let answer = client.send(&request)?.good()?;

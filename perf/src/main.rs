@@ -11,18 +11,26 @@
 mod api;
 mod asynchronous;
 mod client;
+mod crowd;
 mod daemon;
+mod echoes;
 mod error;
 mod floor;
+mod goals;
+mod invoke;
 mod lambda;
 mod languages;
 mod least;
 mod markdown;
 mod options;
 mod packages;
+mod peers;
+mod plot;
+mod profile;
 mod report;
 mod run;
 mod sandboxes;
+mod snapstart;
 mod stats;
 mod streaming;
 
@@ -40,6 +48,8 @@ fn main() -> ExitCode {
         Some((task, [file])) if task == "markdown" => {
             markdown::of_file(file.as_ref()).map(|text| print!("{text}"))
         }
+        Some((task, [file, picture])) if task == "plot" => plot::of_file(file.as_ref(), picture.as_ref()),
+        Some((task, rest)) if task == "profile" => profile::record(rest),
         Some((task, rest)) if task == "run" => Options::parse(rest).and_then(|options| measure(&options)),
         _ => Err(Error::Usage(options::USAGE.to_owned())),
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::languages;
+use crate::{goals, languages, peers};
 
 /// The tables for `SPECIFICATION.md`, of the results in a file.
 pub(crate) fn of_file(file: &Path) -> Result<String, Error> {
@@ -21,8 +21,10 @@ type Part = (&'static str, &'static str, fn(&Value) -> String);
 
 fn of(document: &Value) -> String {
     let mut text = String::new();
-    let parts: [Part; 3] = [
+    let parts: [Part; 5] = [
+        ("goals", "Goals", goals::markdown),
         ("targets", "Invocations", invocations),
+        ("peers", "Peers", peers::markdown),
         ("streaming", "Streamed responses", streaming),
         ("languages", "Runtimes by themselves", languages::markdown),
     ];
@@ -46,18 +48,21 @@ fn of(document: &Value) -> String {
 
 fn invocations(targets: &Value) -> String {
     let mut text = String::from(
-        "| | warm p50 | × floor | warm p99 | 16 connections | × floor | cold start p50 |\n\
-         |---|---|---|---|---|---|---|\n",
+        "| | warm p50 | × floor | warm p99 | 16 connections | × floor | cold start p50 | in a row | not ahead |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     let rows = targets.as_array().map(Vec::as_slice).unwrap_or_default();
     let floor = rows.first().map_or(f64::NAN, |row| median(&row["throughput_16_per_s"]));
     for row in rows {
         let rate = median(&row["throughput_16_per_s"]);
-        let cold = median(&row["cold_ms"]);
-        let cold = if cold.is_nan() { "–".to_owned() } else { format!("{cold:.1} ms") };
+        let cold = |key: &str| match median(&row[key]) {
+            cold if cold.is_nan() => "–".to_owned(),
+            cold => format!("{cold:.1} ms"),
+        };
+        let (spaced, in_a_row, full) = (cold("cold_spaced_ms"), cold("cold_ms"), cold("cold_full_ms"));
         let _infallible = writeln!(
             text,
-            "| {} | {:.0} µs | {:.2} | {:.0} µs | {rate:.0} /s | {:.3} | {cold} |",
+            "| {} | {:.0} µs | {:.2} | {:.0} µs | {rate:.0} /s | {:.3} | {spaced} | {in_a_row} | {full} |",
             row["name"].as_str().unwrap_or_default(),
             median(&row["warm_p50_us"]),
             row["warm_p50_to_floor"].as_f64().unwrap_or(f64::NAN),

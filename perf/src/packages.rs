@@ -21,11 +21,16 @@ pub(crate) struct Work {
 
 /// A zip of one file, which is stored as it is.
 pub(crate) fn stored(content: &[u8]) -> Result<Vec<u8>, Error> {
+    file("bootstrap", content)
+}
+
+/// The same with a name for the file.
+pub(crate) fn file(name: &str, content: &[u8]) -> Result<Vec<u8>, Error> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Stored)
         .unix_permissions(0o755);
-    writer.start_file("bootstrap", options).map_err(failed)?;
+    writer.start_file(name, options).map_err(failed)?;
     writer.write_all(content)?;
     Ok(writer.finish().map_err(failed)?.into_inner())
 }

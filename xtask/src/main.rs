@@ -12,6 +12,7 @@ mod clients;
 mod dotnet;
 mod edges;
 mod error;
+mod flamegraph;
 mod foreign;
 mod generate;
 mod house;
@@ -19,6 +20,7 @@ mod languages;
 mod licences;
 mod markdown;
 mod metadata;
+mod peers;
 mod prerequisites;
 mod process;
 mod python;
@@ -50,8 +52,14 @@ Tasks:
             --quick           a short run that shows the shape, not the numbers
             --api-only        nothing but the API of daemons with functions
             --languages-only  nothing but runtimes without a sandbox, beside bare programs and AWS's clients
+            --invocations-only  nothing but invocations, cold starts, crowds and the daemon at rest
+            --peers           beside other programs that run functions, which are installed
             --markdown        measure nothing: the results of the last run as tables for SPECIFICATION.md
+            --plot            measure nothing: the results of the last run as docs/performance.svg
+            --flamegraph      measure nothing: where the daemon's time goes, as docs/flamegraph.svg (needs perf)
             --json FILE       where to write the results (default: target/bench.json)
+  soak    10 minutes of mixed load with updates, deletes, throttles and kills; nothing may leak or be wrong
+            --minutes N       another length
 
 Suites: rust, runtimes, conformance, rust-sdk, hostile, vm
 
@@ -105,6 +113,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, Error> {
             checked && tested
         }
         "bench" => bench::run(&workspace, rest)?,
+        "soak" => suites::soak(&workspace, rest)?,
         other => return Err(Error::usage(format!("no task {other:?}; `cargo xtask help` lists them"))),
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -60,6 +60,7 @@ const NEEDS: &[Need] = &[
         package: "default-jdk-headless",
     },
     Need { what: "Maven (mvn)", there: || process::on_path("mvn").is_some(), package: "maven" },
+    Need { what: "strace", there: || process::on_path("strace").is_some(), package: "strace" },
     Need { what: "pasta", there: || process::on_path("pasta").is_some(), package: "passt" },
     Need { what: "ip", there: || process::on_path("ip").is_some(), package: "iproute2" },
     Need { what: "setpriv", there: || process::on_path("setpriv").is_some(), package: "util-linux" },

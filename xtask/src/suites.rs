@@ -22,6 +22,9 @@ use crate::{prerequisites, process};
 /// not part of the plain workspace run.
 const RUST_SDK_PACKAGE: &str = "lambd-rust-sdk-tests";
 
+/// The word that selects the soak, a test of the suite `hostile`, and no other test.
+const SOAK: &str = "test_soak";
+
 /// A suite, in the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Suite {
@@ -60,12 +63,14 @@ impl Suite {
 pub(crate) struct Selection {
     suites: Vec<Suite>,
     filter: Option<String>,
+    /// How long the soak lasts, in seconds; else as long as in every run.
+    soak: Option<u64>,
 }
 
 impl Selection {
     /// The whole suite.
     pub(crate) fn everything() -> Self {
-        Self { suites: Suite::ALL.to_vec(), filter: None }
+        Self { suites: Suite::ALL.to_vec(), filter: None, soak: None }
     }
 
     /// Reads `--only SUITE` and `--filter WORD`.
@@ -86,12 +91,30 @@ impl Selection {
             }
         }
         let suites = Suite::ALL.into_iter().filter(|suite| only.is_empty() || only.contains(suite)).collect();
-        Ok(Self { suites, filter })
+        Ok(Self { suites, filter, soak: None })
+    }
+
+    /// Reads `--minutes N` of the soak.
+    fn soak(arguments: &[String]) -> Result<Self, Error> {
+        let minutes = match arguments {
+            [] => 10,
+            [flag, minutes] if flag == "--minutes" => {
+                let number = minutes.parse().ok().filter(|minutes| (1..=24 * 60).contains(minutes));
+                number.ok_or_else(|| Error::usage("--minutes takes a number from 1 to 1440"))?
+            }
+            _ => return Err(Error::usage("soak takes --minutes N and nothing else")),
+        };
+        Ok(Self { suites: vec![Suite::Hostile], filter: Some(SOAK.to_owned()), soak: Some(60 * minutes) })
     }
 
     fn needs_daemon(&self) -> bool {
         self.suites.iter().any(|suite| *suite != Suite::Rust)
     }
+}
+
+/// Runs the soak for longer than every run of all tests does. True if nothing failed.
+pub(crate) fn soak(workspace: &Workspace, arguments: &[String]) -> Result<bool, Error> {
+    run(workspace, &Selection::soak(arguments)?)
 }
 
 /// Prepares, runs the selected suites, prints the summary. True if nothing failed.
@@ -219,6 +242,9 @@ impl Runner<'_> {
             command.env("LAMBD_GO_FUNCTIONS", &artefacts.go_functions);
             command.env("LAMBD_JAVA_FUNCTIONS", &artefacts.java_functions);
         }
+        if let Some(seconds) = self.selection.soak {
+            command.env("SOAK_SECONDS", seconds.to_string());
+        }
         if let Some(libraries) = self.libraries {
             command.env("LAMBD_PYTHON_LIBRARIES", &libraries.python);
             command.env("LAMBD_NODE_LIBRARIES", &libraries.node);
@@ -271,6 +297,18 @@ mod tests {
         assert_eq!(selection.filter.as_deref(), Some("zip"));
         assert_eq!(parse("").unwrap().suites.len(), Suite::ALL.len());
         assert_eq!(parse("--only hostile").unwrap().suites, [Suite::Hostile]);
+    }
+
+    #[test]
+    fn a_soak_lasts_ten_minutes_or_as_long_as_wanted() {
+        let soak =
+            |line: &str| Selection::soak(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(soak("").unwrap().soak, Some(600));
+        let hour = soak("--minutes 60").unwrap();
+        assert_eq!((hour.suites, hour.soak), (vec![Suite::Hostile], Some(3600)));
+        for line in ["--minutes", "--minutes 0", "--minutes many", "--hours 1"] {
+            assert!(soak(line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +12,9 @@ use serde_json::Value;
 
 use super::runtime_api::{Events, Protocol, RuntimeApi};
 use crate::error::Error;
+
+/// A process that does not connect in this time will not.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A language, as `cargo xtask bench` has prepared it.
 #[derive(Debug)]
@@ -126,6 +131,32 @@ impl Candidate {
         Ok(running)
     }
 
+    /// Starts a bare echo and waits until it has connected.
+    pub(crate) fn connected(&self) -> Result<Connected, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let process = self.command(&listener.local_addr()?.to_string())?.spawn();
+        let process = process.map_err(|e| Error::file(&self.program, e))?;
+        let mut connected = Connected { process, stream: None };
+        listener.set_nonblocking(true)?;
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE && connected.process.try_wait()?.is_none() {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false)?;
+                    stream.set_nodelay(true)?;
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                    connected.stream = Some(stream);
+                    return Ok(connected);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Process(format!("{} did not connect", self.name)))
+    }
+
     fn command(&self, api: &str) -> Result<Command, Error> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir(&self.directory);
@@ -148,6 +179,30 @@ impl Candidate {
         ]);
         command.env("LAMBDA_TASK_ROOT", &self.directory).envs(&self.environment);
         Ok(command)
+    }
+}
+
+/// A bare echo with its connection; ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    process: Child,
+    stream: Option<TcpStream>,
+}
+
+impl Connected {
+    /// Sends bytes and waits until as many are back.
+    pub(crate) fn echo(&mut self, bytes: &[u8], back: &mut [u8]) -> Result<(), Error> {
+        let stream = self.stream.as_mut().ok_or(Error::Protocol("no connection"))?;
+        stream.write_all(bytes)?;
+        stream.read_exact(&mut back[..bytes.len()])?;
+        Ok(())
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let _it_has_ended_already = self.process.kill();
+        let _its_status_does_not_matter = self.process.wait();
     }
 }
 

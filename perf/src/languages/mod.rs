@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::options::Plan;
 use candidate::{Language, Role, Running};
 
+pub(crate) use candidate::Candidate;
 pub(crate) use report::markdown;
 
 /// Events of a candidate in a row.
@@ -46,12 +47,25 @@ struct Series {
     ready: Vec<Duration>,
 }
 
+/// The bare echo of the language whose name begins so, if the document in a file has one.
+pub(crate) fn bare_echo(file: &Path, language: &str) -> Result<Option<Candidate>, Error> {
+    let document = read(file)?;
+    let all = document["languages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let named = |one: &&Value| one["name"].as_str().is_some_and(|name| name.starts_with(language));
+    let Some(found) = all.iter().find(named) else { return Ok(None) };
+    let found = Language::read(found)?;
+    Ok(found.candidates.into_iter().find(|candidate| candidate.role == Role::Echo))
+}
+
+fn read(file: &Path) -> Result<Value, Error> {
+    let text = std::fs::read_to_string(file).map_err(|e| Error::file(file, e))?;
+    serde_json::from_str(&text).map_err(|e| Error::Usage(format!("{}: {e}", file.display())))
+}
+
 impl Languages {
     /// Measures what the document in a file names: `{"languages": […], "notes": […]}`.
     pub(crate) fn measure(file: &Path, plan: Plan) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(file).map_err(|e| Error::file(file, e))?;
-        let document: Value =
-            serde_json::from_str(&text).map_err(|e| Error::Usage(format!("{}: {e}", file.display())))?;
+        let document = read(file)?;
         let list = |key: &str| document[key].as_array().map(Vec::as_slice).unwrap_or_default();
         let notes = list("notes").iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let mut languages = Self { measured: Vec::new(), notes };
