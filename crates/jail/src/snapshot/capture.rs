@@ -134,7 +134,11 @@ fn mappings(pid: i32) -> Result<Vec<Mapping>, CaptureError> {
     let text = fs::read(format!("/proc/{pid}/smaps")).step("read mappings of the process")?;
     let text = String::from_utf8(text)
         .map_err(|_| refused("the process maps a file with a name that is no text"))?;
-    maps::parse(&text).ok_or_else(|| refused("the kernel does not tell about mappings"))
+    let mappings = maps::parse(&text).ok_or_else(|| refused("the kernel does not tell about mappings"))?;
+    match maps::zeroing_allocator(&mappings) {
+        Some(path) => Err(refused(format!("the process allocates memory by {}", path.display()))),
+        None => Ok(mappings),
+    }
 }
 
 /// Refuses a process that has mapped other files than those that its names for them lead to. How the kernel prints a

@@ -118,6 +118,18 @@ fn first_line(line: &str) -> Option<Mapping> {
     })
 }
 
+/// Names of allocators that rely on memory being zero which they gave back by `MADV_DONTNEED`. What is mapped from an
+/// image shows its contents again instead.
+const ZEROING: &[&str] = &["jemalloc", "mimalloc", "tcmalloc"];
+
+/// The file of such an allocator.
+pub(super) fn zeroing_allocator(mappings: &[Mapping]) -> Option<PathBuf> {
+    mappings.iter().filter_map(Mapping::path).find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        ZEROING.iter().any(|allocator| name.contains(allocator))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +154,16 @@ mod tests {
         assert!(program.has("mw") && !program.has("sh") && !program.is_shared);
         assert!(memfd.is_shared && memfd.is_gone() && memfd.path().is_none());
         assert_eq!((reserved.protection, reserved.name.as_str()), (0, ""));
+    }
+
+    #[test]
+    fn allocators_are_known_by_their_files() {
+        let with = |path: &str| {
+            let text = format!("00400000-0040b000 r-xp 00001000 fe:01 3278 {path}\nVmFlags: rd ex\n");
+            zeroing_allocator(&parse(&text).expect("reads"))
+        };
+        let path = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
+        assert_eq!(with(path), Some(path.into()));
+        assert_eq!(with("/usr/lib/x86_64-linux-gnu/libc.so.6"), None);
     }
 }
