@@ -210,7 +210,7 @@ impl Spawner {
     /// As for [`Self::prepare`].
     pub async fn prepare_for(&self, base: Base, ahead: &Arc<Ahead>) -> Result<Prepared, SandboxError> {
         match self.0.started.take(base, ahead) {
-            Source::Waiting(prepared) => Ok(prepared),
+            Source::Waiting(prepared) => Ok(*prepared),
             Source::Nothing => self.prepare(base).await,
             Source::Image(image) => match self.prepare(base).await?.started(ahead, Some(&image)).await {
                 Ok(prepared) => Ok(prepared),

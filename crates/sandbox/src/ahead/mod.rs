@@ -103,7 +103,7 @@ enum Image {
 
 /// How a program comes to be that was asked for.
 pub(crate) enum Source {
-    Waiting(Prepared),
+    Waiting(Box<Prepared>),
     Image(Arc<Captured>),
     /// It has to be started.
     Nothing,
@@ -152,7 +152,7 @@ impl Started {
         // One may have been killed while it waited.
         let taken = std::iter::from_fn(|| shelf.ready.pop()).find(Prepared::is_alive);
         let (source, count) = match (taken, &shelf.image) {
-            (Some(prepared), _) => (Source::Waiting(prepared), &self.used),
+            (Some(prepared), _) => (Source::Waiting(Box::new(prepared)), &self.used),
             (None, Image::Taken(image)) => (Source::Image(Arc::clone(image)), &self.restored),
             (None, Image::Missing | Image::Refused) => (Source::Nothing, &self.missed),
         };
