@@ -16,6 +16,7 @@ use crate::ports::{Delivery, Instance, Instances, Memory};
 use crate::provisioning::{Lease, Provisioning};
 use crate::retiring::Retiring;
 use crate::shelf::{Handed, Placed, Shelf};
+use crate::to_the_end::ToTheEnd;
 use crate::turns::Turns;
 use crate::{InvokeError, InvokeOptions};
 
@@ -119,17 +120,11 @@ impl Invoker {
         let permit = self.inner.concurrency.acquire(&function.key, request, Instant::now());
         let permit = permit.inspect_err(|error| self.inner.counters.refused(error))?;
         let run = self.inner.clone().run(function, event, wants, permit);
-        let run = tokio::spawn(async move {
+        let run = async move {
             let _turn = turn;
             run.await
-        });
-        match run.await {
-            Ok(result) => result,
-            Err(panic) => match panic.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(InvokeError::Environment("the daemon is stopping".to_owned())),
-            },
-        }
+        };
+        ToTheEnd::new(run).await
     }
 
     /// The function has this many executions of its own from now on, and no more; `None`: it shares those of the
