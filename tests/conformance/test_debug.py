@@ -37,21 +37,24 @@ end
 class Dev:
     """A running `lambd dev` with one function, which is debugged."""
 
-    def __init__(self, folder: pathlib.Path, runtime: str, handler: str, files: dict, *arguments, extra=None):
+    def __init__(self, folder: pathlib.Path, runtime: str, handler: str, files: dict, *arguments, extra=None, more="", path=None):
         self.debug_port, self.port = free_port(), free_port()
         function = folder / "function"
         function.mkdir()
-        (function / "lambd.toml").write_text(f'runtime = "{runtime}"\nhandler = "{handler}"\ntimeout = 1\n')
+        (function / "lambd.toml").write_text(f'runtime = "{runtime}"\nhandler = "{handler}"\ntimeout = 1\n{more}')
         for name, text in files.items():
             (function / name).write_text(text)
         if extra:
             shutil.copytree(extra, function / extra.name, ignore=shutil.ignore_patterns("__pycache__"))
         command = [program(), "dev", str(function), "--data", str(folder / "data")]
         command += ["--listen", f"127.0.0.1:{self.port}", "--debug", f"function:{self.debug_port}", *arguments]
+        settings = environment()
+        if path:
+            settings["PATH"] = f"{path}:{settings['PATH']}"
         self.log = folder / "dev.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment()
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=settings
             )
         wait_for(lambda: "watching 1 function" in self.text() or self.process.poll() is not None, "the deploy")
         assert self.process.poll() is None, self.text()
@@ -285,6 +288,87 @@ def test_java_stops_at_breakpoints(tmp_path):
         jdb.communicate()
     finally:
         dev.end()
+
+
+GO = """package main
+
+import "github.com/aws/aws-lambda-go/lambda"
+
+type event struct{ N int }
+
+func handle(e event) (int, error) {
+	value := e.N * 2
+	return value + 1, nil
+}
+
+func main() { lambda.Start(handle) }
+"""
+GO_BUILD = """build = "CGO_ENABLED=0 go build -gcflags='-N -l' -o dist/bootstrap ."
+package = "dist"
+"""
+
+
+def go_module() -> dict:
+    """A function in Go with the module of tests/go."""
+    module = pathlib.Path(__file__).parents[1] / "go"
+    return {"main.go": GO, **{name: (module / name).read_text() for name in ("go.mod", "go.sum")}}
+
+
+def test_go_stops_at_breakpoints(tmp_path):
+    """Delve attaches from outside before the first event, and for nobody but its own user. When its client leaves, even at a breakpoint and without a word,
+    the function goes on; and somebody may attach again."""
+    delve = pathlib.Path(os.environ["LAMBD_RUNTIME_CLIENTS"]) / "delve"
+    dev = Dev(tmp_path, "provided.al2023", "bootstrap", go_module(), more=GO_BUILD, path=delve)
+
+    def attach() -> Dap:
+        dap = Dap(dev.debug_port)
+        dap.ask("initialize", adapterID="test")
+        dap.send("attach", mode="remote")
+        dap.event("initialized")
+        dap.ask("setBreakpoints", source={"path": str(tmp_path / "function" / "main.go")}, breakpoints=[{"line": 9}])
+        dap.send("configurationDone")
+        return dap
+
+    try:
+        assert f"runs under Delve: its instances wait for you to attach to 127.0.0.1:{dev.debug_port}" in dev.text()
+        results, thread = dev.begin()
+        stranger = "import socket, sys; assert socket.create_connection(('127.0.0.1', int(sys.argv[1]))).recv(1) == b''"
+        subprocess.run(["/usr/bin/python3", "-c", stranger, str(dev.debug_port)], check=True, user="nobody", timeout=60)
+        dap = attach()
+        thread_id = dap.event("stopped")["threadId"]
+        frame = dap.ask("stackTrace", threadId=thread_id)["stackFrames"][0]
+        assert (frame["name"], frame["line"]) == ("main.handle", 9)
+        assert dap.ask("evaluate", expression="value", frameId=frame["id"])["result"] == "40"
+        # The timeout itself is what is awaited.
+        time.sleep(1.5)
+        assert results == []
+        dap.ask("continue", threadId=thread_id)
+        thread.join(60)
+        assert results[0].good() == 41
+        dap.ask("disconnect", terminateDebuggee=False)
+        dap.close()
+        # The instance is the same, so nobody is waited for.
+        assert dev.functions.invoke("function", {"n": 1}).good() == 3
+        dap = attach()
+        results, thread = dev.begin(2)
+        dap.event("stopped")
+        dap.close()
+        thread.join(60)
+        assert results[0].good() == 5
+    finally:
+        dev.end()
+
+
+def test_go_needs_delve(tmp_path):
+    """The remedy is named before anything is started."""
+    function = tmp_path / "function"
+    function.mkdir()
+    (function / "go.mod").write_text("module example.com/function\n")
+    (function / "lambd.toml").write_text('runtime = "provided.al2023"\nhandler = "bootstrap"\n')
+    command = [program(), "dev", str(function), "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--debug", "function"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**environment(), "PATH": str(tmp_path)}, timeout=60)
+    assert done.returncode == 2 and "no dlv is on the path" in done.stderr, done.stderr
+    assert "go install github.com/go-delve/delve/cmd/dlv@latest" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import json
 import re
+import urllib.request
 
 import pytest
 
 from harness import packages
+from harness.buses import Buses
 from harness.clients import REGION, Cli, boto
 from harness.daemon import Daemon, free_port, wait_for
 from harness.events import act, shown
@@ -74,6 +76,12 @@ def send(functions, name, event):
     answer = functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event).encode())
     assert answer["StatusCode"] == 202
     return answer["ResponseMetadata"]["RequestId"]
+
+
+def advance(daemon, seconds):
+    body = json.dumps({"advanceSeconds": seconds}).encode()
+    request = urllib.request.Request(f"{daemon.url}/_lambd/clock", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request).close()
 
 
 def create(functions, name, source=HANDLER, success=None, failure=None, attempts=0, **settings):
@@ -204,6 +212,80 @@ def test_a_function_gets_the_records_of_another(world, functions, name):
     found = json.loads(wait_for(record, "the record"))
     assert found["requestContext"]["requestId"] == request_id
     assert found["responsePayload"] == {"got": {"id": 7}}
+
+
+@pytest.fixture(scope="module")
+def buses():
+    server = Buses()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def bus_world(tmp_path_factory, buses):
+    """A daemon whose events go to our reading of botocore's model: moto says nothing of what it gets."""
+    folder = tmp_path_factory.mktemp("buses")
+    daemon = Daemon(folder, arguments=[f"--eventbridge-endpoint={buses.url}", "--clock", "manual"]).start()
+    yield daemon
+    assert daemon.stop() == 0, daemon.output()
+
+
+@pytest.mark.parametrize("kind", ["Success", "Failure"])
+def test_what_a_bus_gets(bus_world, buses, name, kind):
+    """CORE-258, CORE-263, CORE-266: `lambda` tells of an invocation result with the record as its detail."""
+    functions = Functions(boto(bus_world.url, "lambda"))
+    bus = f"arn:aws:events:{REGION}:{FOREIGN}:event-bus/{name}"
+    create(functions, name, success=bus, failure=bus)
+    event = {"fail": "no"} if kind == "Failure" else {"id": "ü"}
+    request_id = send(functions, name, event)
+
+    def arrived():
+        assert not buses.wrong, buses.wrong
+        return [entry for entry in buses.entries if entry["EventBusName"] == bus]
+
+    [entry] = wait_for(arrived, "the event")
+    record = json.loads(entry.pop("Detail"))
+    assert re.match(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};", entry.pop("TraceHeader"))
+    assert entry == {
+        "EventBusName": bus,
+        "Source": "lambda",
+        "DetailType": f"Lambda Function Invocation Result - {kind}",
+        "Resources": [bus, f"{arn(name)}:$LATEST"],
+    }
+    assert record["version"] == "1.0"
+    assert record["requestContext"] == {
+        "requestId": request_id,
+        "functionArn": f"{arn(name)}:$LATEST",
+        "condition": "RetriesExhausted" if kind == "Failure" else "Success",
+        "approximateInvokeCount": 1,
+    }
+    assert record["requestPayload"] == event
+    if kind == "Failure":
+        assert record["responseContext"]["functionError"] == "Unhandled"
+        assert record["responsePayload"]["errorMessage"] == "no"
+    else:
+        assert record["responsePayload"] == {"got": event}
+    wait_for(lambda: shown(bus_world, name)["delivering"] == 0, "the end of the delivery")
+    assert "DestinationDeliveryFailures" not in shown(bus_world, name)["metrics"]
+
+
+def test_an_event_that_a_bus_does_not_take(bus_world, buses, name):
+    """In a request that it takes: for now, and then the event comes again; or for good, and that is counted."""
+    functions = Functions(boto(bus_world.url, "lambda"))
+    bus = f"arn:aws:events:{REGION}:{FOREIGN}:event-bus/{name}"
+    create(functions, name, success=bus)
+    buses.errors.append("ThrottlingException")
+    send(functions, name, {"id": 1})
+    wait_for(lambda: (s := shown(bus_world, name)["events"]) and s[0]["systemErrors"] == 1, "the first attempt")
+    advance(bus_world, 60)
+    wait_for(lambda: shown(bus_world, name)["delivering"] == 0, "the second attempt")
+    assert "DestinationDeliveryFailures" not in shown(bus_world, name)["metrics"]
+    assert len([entry for entry in buses.entries if entry["EventBusName"] == bus]) == 2
+
+    buses.errors.append("MalformedDetail")
+    send(functions, name, {"id": 2})
+    wait_for(lambda: shown(bus_world, name)["metrics"].get("DestinationDeliveryFailures") == 1, "the refusal")
+    assert not buses.wrong, buses.wrong
 
 
 def test_a_bus_that_is_not_there_is_told(world, functions, name):

@@ -10,14 +10,18 @@ from harness import packages
 from harness.clients import boto
 from harness.daemon import Daemon, environment, program
 from harness.functions import Functions
+from harness.streams import stream
 
 CORE = "Amazon.Lambda.Core.dll"
 
 
+def assembly(name: str) -> bytes:
+    return (Path(os.environ["LAMBD_DOTNET_ASSEMBLIES"]) / name).read_bytes()
+
+
 def package(files=None):
     """Functions.dll and its library."""
-    assemblies = Path(os.environ["LAMBD_DOTNET_ASSEMBLIES"])
-    content = {assembly: (assemblies / assembly).read_bytes() for assembly in ("Functions.dll", CORE)}
+    content = {name: assembly(name) for name in ("Functions.dll", CORE)}
     return packages.package({**content, **(files or {})})
 
 
@@ -77,6 +81,21 @@ def test_the_package_says_what_it_needs(functions, name, dotnet):
     dotnet("About::Core", files={
         "Functions.deps.json": json.dumps(dependencies), "Functions.runtimeconfig.json": json.dumps(configuration)})
     assert functions.invoke(name).good() == "/var/task/" + CORE
+
+
+def test_response_streaming(lambda_, functions, name):
+    """With a library of .NET 8: what is written before an error arrives, and the error behind it."""
+    code = packages.package({file: assembly(f"later/{file}") for file in ("Later.dll", CORE)})
+    functions.create(name, code, "dotnetcore3.1", "Later::Later.Streams::Handle", MemorySize=256)
+    whole = stream(lambda_, name, "sw" + 2 * "b")
+    assert whole.good() == "\u00e90 ".encode() + bytes(2 << 20)
+    assert whole.answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-remapped-content-type"] == "application/octet-stream"
+    broken = stream(lambda_, name, "hwx")
+    assert broken.payload == b'{"statusCode":201}' + bytes(8) + "\u00e90 ".encode()
+    # As `dotnetcore` runtimes tell of the errors of tasks.
+    assert broken.failed("AggregateException")["cause"]["errorType"] == "FormatException"
+    # Who does not stream gets the same in one piece.
+    assert functions.invoke(name, "sw").payload == "\u00e90 ".encode()
 
 
 def test_memory(functions, name, dotnet):

@@ -1,4 +1,5 @@
 """The .NET runtime on the .NET of DOTNET_ROOT, with a library of the names of AWS's Amazon.Lambda.Core."""
+import base64
 import json
 import os
 import re
@@ -415,3 +416,109 @@ def test_the_end_is_silent(start):
     function.process.terminate()
     function.exit_status()
     assert function.log == ""
+
+
+# ------------------------------------------------------------ response streaming
+
+LATER = ["later/Later.dll", "later/" + CORE]
+
+
+@pytest.fixture
+def streams(start):
+    """A function that streams: each letter of its event is a step."""
+    return lambda env=None: start("Later::Later.Streams::Handle", assemblies=LATER, runtime="dotnet8", env=env)
+
+
+def test_a_streamed_response(streams):
+    """As often as the function is asked to, and buffered responses between."""
+    function = streams()
+    for _ in range(2):
+        post = function.invoke("sw0w")
+        assert post.path == "invocation/%s/response" % function.request_id
+        assert post.body == "\u00e90 \u00e94 ".encode() and post.trailers == {}
+        assert post.headers["lambda-runtime-function-response-mode"] == "streaming"
+        assert post.headers["content-type"] == "application/octet-stream"
+        assert function.invoke("").body == b"no stream"
+    assert function.invoke("s").body == b""
+    assert function.api.connections == 1
+
+
+def test_what_is_written_goes_out_at_once(streams, tmp_path):
+    gate = tmp_path / "gate"
+    function = streams({"GO": os.path.relpath(gate, "/tmp")})
+    function.send("swfw")
+    assert function.api.chunks.get(timeout=20) == "\u00e90 ".encode()
+    assert function.api.posts.empty()
+    gate.touch()
+    assert function.answer().body == "\u00e90 \u00e94 ".encode()
+
+
+def test_an_http_response_has_a_prelude(streams):
+    """JSON, eight zeros, body."""
+    post = streams().invoke("hw")
+    assert post.headers["content-type"] == "application/vnd.awslambda.http-integration-response"
+    assert post.body == b'{"statusCode":201}' + bytes(8) + "\u00e90 ".encode()
+
+
+def test_large_streams_arrive_whole(streams):
+    assert streams().invoke("s" + 10 * "b").body == bytes(10 << 20)
+
+
+@pytest.mark.parametrize("steps, body, message", [
+    ("swx", "\u00e90 ", "on purpose"),
+    ("sx", "", "on purpose"),
+    ("sws", "\u00e90 ", "There can be only one response stream for an event."),
+])
+def test_an_error_after_the_begin_is_in_the_trailers(streams, steps, body, message):
+    function = streams()
+    for _ in range(2):
+        post = function.invoke(steps)
+        assert post.body == body.encode()
+        document = json.loads(base64.b64decode(post.trailers["lambda-runtime-function-error-body"]))
+        assert post.trailers["lambda-runtime-function-error-type"] == document["errorType"]
+        assert document["errorMessage"] == message
+        assert json.dumps(message)[1:-1] in function.log
+    assert function.invoke("x").path.endswith("/error")
+
+
+def test_a_stream_ends_with_its_event(start):
+    function = start("Later::Later.Streams::TooLate", assemblies=LATER, runtime="dotnet8")
+    assert function.invoke().body == b""
+    post = function.invoke()
+    assert post.path.endswith("/error") and post.json["errorMessage"] == "The response stream is over."
+
+
+def test_a_stream_that_is_refused(streams):
+    """The runtime lives on."""
+    function = streams()
+    function.api.post_status = 413
+    function.invoke("sw")
+    function.api.post_status = 202
+    assert function.invoke("sw").body == "\u00e90 ".encode()
+
+
+# ------------------------------------------------------------ SnapStart
+
+def test_hooks_run_around_a_snapshot_that_is_none(start):
+    """Before it the last one comes first, after it the first; without SnapStart there are none."""
+    hooks = "Later::Later.Hooks::Handle"
+    env = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    function = start(hooks, assemblies=LATER, runtime="dotnet8", env=env)
+    for _ in range(2):
+        assert function.invoke().body == b"before 2, before 1, after 1, after 2"
+    assert start(hooks, assemblies=LATER, runtime="dotnet8").invoke().body == b""
+    # A library that has no hooks is as good as ever.
+    assert start("Forms::NoInput", env=env).result() == "made"
+
+
+@pytest.mark.parametrize("fails, path, kind", [
+    ("before 1", "init/error", "Runtime.BeforeSnapshotError"),
+    ("after 1", "restore/error", "Runtime.AfterRestoreError"),
+])
+def test_a_hook_that_fails(start, fails, path, kind):
+    env = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "FAIL": fails}
+    function = start("Later::Later.Hooks::Handle", assemblies=LATER, runtime="dotnet8", env=env)
+    post = function.answer()
+    assert (post.path, post.headers["lambda-runtime-function-error-type"]) == (path, kind)
+    assert (post.json["errorType"], post.json["errorMessage"]) == ("FormatException", "on purpose")
+    assert function.exit_status() == 1

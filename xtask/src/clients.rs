@@ -1,5 +1,5 @@
-//! The official runtime interface clients, unmodified, which tests run inside lambd as custom runtimes; and the Lambda
-//! Web Adapter, an extension that is one too.
+//! The official runtime interface clients, unmodified, which tests run inside lambd as custom runtimes; the Lambda
+//! Web Adapter, an extension that is one too; and Delve, which debugs functions in Go.
 //!
 //! Both clients have native parts. Python's comes in wheels; Node.js's is compiled when it is installed (curl and
 //! aws-lambda-cpp, about a minute on two cores), so it is kept in the build directory and made while cargo builds;
@@ -21,8 +21,10 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The version of the crate `lambda_web_adapter`.
 const ADAPTER: &str = "1.0.0-rc1";
+/// That of Delve.
+const DELVE: &str = "v1.27.2";
 
-/// The clients and the adapter, while they are being installed.
+/// The clients, the adapter and Delve, while they are being installed.
 pub(crate) struct Clients {
     folder: PathBuf,
     others: Vec<JoinHandle<Result<(), Error>>>,
@@ -42,10 +44,12 @@ impl Clients {
         });
         let adapter = folder.join("adapter");
         let adapter = std::thread::spawn(move || web_adapter(&adapter));
-        Ok(Self { folder, others: vec![node, adapter] })
+        let delve = folder.join("delve");
+        let delve = std::thread::spawn(move || delve_for_go(&delve));
+        Ok(Self { folder, others: vec![node, adapter, delve] })
     }
 
-    /// Waits until all are there: in the folders `python` and `node` of this one.
+    /// Waits until all are there: in the folders `python`, `node`, `adapter` and `delve` of this one.
     pub(crate) fn ready(self) -> Result<PathBuf, Error> {
         for other in self.others {
             other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -102,4 +106,16 @@ fn web_adapter(folder: &Path) -> Result<(), Error> {
     cargo.arg("--root").arg(folder).arg("--target-dir").arg(&build);
     process::must(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
     fs::remove_dir_all(&build).map_err(|e| Error::file(&build, e))
+}
+
+/// Installs it as its users do.
+fn delve_for_go(folder: &Path) -> Result<(), Error> {
+    let stamp = folder.join("version");
+    if fs::read_to_string(&stamp).is_ok_and(|version| version == DELVE) && folder.join("dlv").is_file() {
+        return Ok(());
+    }
+    println!("building Delve in {}", folder.display());
+    let module = format!("github.com/go-delve/delve/cmd/dlv@{DELVE}");
+    process::must(Command::new("go").env("GOBIN", folder).args(["install", &module]))?;
+    fs::write(&stamp, DELVE).map_err(|e| Error::file(&stamp, e))
 }

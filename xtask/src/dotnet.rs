@@ -36,6 +36,9 @@ const REFERENCES: &[&str] = &[
     "System",
 ];
 
+/// Has the compiler refer to nothing but what it is told of.
+const OWN_REFERENCES: &[&str] = &["-nostdlib", "-noconfig"];
+
 /// What tests of .NET functions need.
 #[derive(Debug)]
 pub(crate) struct DotNet {
@@ -62,12 +65,16 @@ pub(crate) fn build(workspace: &Workspace, python: &Environment) -> Result<DotNe
 
     let later = folder.join("later");
     fs::create_dir_all(&later).map_err(|e| Error::file(&later, e))?;
-    core(workspace, &later, &["-define:LATER"])?;
+    let references = references(&library);
+    let own = OWN_REFERENCES.iter().map(|&argument| argument.to_owned());
+    // What it has for .NET 8 names types that Mono has in other places.
+    let of_later: Vec<String> =
+        own.clone().chain(["-define:LATER".to_owned()]).chain(references.clone()).collect();
+    core(workspace, &later, &of_later)?;
     let source = |name: &str| workspace.root().join("tests/dotnet").join(name);
     for (name, folder) in [("Functions", &folder), ("Plain", &folder), ("Later", &later)] {
         let mut mcs = mcs(&folder.join(format!("{name}.dll")));
-        mcs.args(["-nostdlib", "-noconfig", "-unsafe", "-target:library"]);
-        mcs.args(REFERENCES.iter().map(|name| format!("-r:{}/{name}.dll", library.display())));
+        mcs.args(["-unsafe", "-target:library"]).args(own.clone()).args(&references);
         mcs.arg(format!("-r:{}", folder.join(CORE).display())).arg(source(&format!("{name}.cs")));
         process::must(&mut mcs)?;
     }
@@ -100,7 +107,12 @@ fn runtime(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Error> {
     Ok(built)
 }
 
-fn core(workspace: &Workspace, folder: &Path, options: &[&str]) -> Result<PathBuf, Error> {
+/// The assemblies of .NET as the compiler wants to be told of them.
+fn references(library: &Path) -> Vec<String> {
+    REFERENCES.iter().map(|name| format!("-r:{}/{name}.dll", library.display())).collect()
+}
+
+fn core(workspace: &Workspace, folder: &Path, options: &[String]) -> Result<PathBuf, Error> {
     let built = folder.join(CORE);
     let source = workspace.root().join(RUNTIME).join("Amazon.Lambda.Core.cs");
     process::must(mcs(&built).arg("-target:library").args(options).arg(source))?;

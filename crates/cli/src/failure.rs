@@ -37,6 +37,10 @@ pub(crate) enum Failure {
     UnknownFunction { name: String, known: Vec<String> },
     #[error("lambd starts no debugger for {runtime}, the runtime of {name}")]
     NoDebugger { name: String, runtime: String },
+    #[error(
+        "Delve, the debugger for Go, which {name} is written in, is not installed: no dlv is on the path"
+    )]
+    NoDelve { name: String },
     #[error("port {port}, for the debugger of {name}, is another function's already")]
     DebugPortTwice { name: String, port: u16 },
     #[error("{}", problems_text(.0))]
@@ -66,7 +70,10 @@ impl Failure {
                     .into(),
             ),
             Self::NoDebugger { .. } => Some(
-                "attach a debugger to its process instead, such as `dlv attach PID` or `gdb -p PID`, as root".into(),
+                "attach a debugger to its process instead, such as `gdb -p PID`, as root".into(),
+            ),
+            Self::NoDelve { .. } => Some(
+                "run `go install github.com/go-delve/delve/cmd/dlv@latest`, and have its directory on the path".into(),
             ),
             Self::DebugPortTwice { name, .. } => Some(format!("give it another: --debug {name}:PORT")),
             Self::Unreadable { .. } | Self::UnknownFunction { .. } | Self::Problems(_) | Self::Output(_) => None,
@@ -84,6 +91,7 @@ impl Failure {
             | Self::NoFunctions { .. }
             | Self::UnknownFunction { .. }
             | Self::NoDebugger { .. }
+            | Self::NoDelve { .. }
             | Self::DebugPortTwice { .. }
             | Self::Problems(_)
             | Self::Watch { .. }

@@ -187,6 +187,9 @@ impl Sandbox for FakeSandbox {
     fn launch(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { self.state.note("launch") })
     }
+    fn init(&self) -> Option<i32> {
+        None
+    }
     fn gone(&self) -> BoxFuture<'static, ()> {
         let exited = self.exited();
         Box::pin(async move { drop(exited.await) })

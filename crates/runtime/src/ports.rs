@@ -199,6 +199,8 @@ pub trait Sandbox: Send + Sync + 'static {
     fn launch(&self) -> BoxFuture<'_, ()>;
     /// Resolves when the process has ended.
     fn exited(&self) -> BoxFuture<'static, Exit>;
+    /// The id that the sandbox's init, whose child the process is, has for the daemon; none where there is no init.
+    fn init(&self) -> Option<i32>;
     /// Resolves when nothing is left.
     fn gone(&self) -> BoxFuture<'static, ()>;
     /// Asks the process alone to end (SIGTERM).

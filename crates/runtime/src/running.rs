@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::api::{self, Dispatch, ExtensionsApi, Mailbox, Reply, ReportedError};
 use crate::catalogue::Launcher;
-use crate::debugging::{self, Debugger};
+use crate::debugging::{self, Debugger, Way};
 use crate::environment;
 use crate::extensions::{self, Crew, Failure, Invoked, ShutdownReason};
 use crate::instance::{InstancesOptions, StartError};
@@ -197,6 +197,16 @@ impl Running {
             log.attach_extensions(output).map_err(|e| machine(&e.to_string()))?;
         }
         let sandbox: Arc<dyn Sandbox> = Arc::from(sandbox);
+        // Whoever debugs a program from outside has the time that the Runtime API does not answer it.
+        let mut awaited = None;
+        if let (Some(debugger), Some(port)) = (&design.debugger, debugger_port) {
+            if design.launcher.is_debugged_from_outside() {
+                debugger.present(&sandbox, Way::Outside(command.clone()));
+                awaited = Some(debugger.clone());
+            } else {
+                debugger.present(&sandbox, Way::Inside(port));
+            }
+        }
         let apis = ExtensionsApi {
             crew: crew.clone(),
             telemetry: telemetry.clone(),
@@ -212,6 +222,12 @@ impl Running {
             listeners.gate.clone(),
             o.streamed_response,
         );
+        let server = async move {
+            if let Some(debugger) = awaited {
+                debugger.attached().await;
+            }
+            server.await;
+        };
         let ended = Arc::new(Ended::default());
         let watch = {
             let (exited, ended) = (sandbox.exited(), ended.clone());
@@ -222,9 +238,6 @@ impl Running {
         };
         let mut tasks = vec![tokio::spawn(server).abort_handle(), tokio::spawn(watch).abort_handle()];
         tasks.extend(companion_ends.map(|ends| tokio::spawn(crew.clone().follow(ends)).abort_handle()));
-        if let (Some(debugger), Some(port)) = (&design.debugger, debugger_port) {
-            debugger.present(&sandbox, port);
-        }
         Ok(Self {
             command,
             started,

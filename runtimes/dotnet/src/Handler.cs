@@ -55,7 +55,7 @@ namespace Lambd
                 }
             }
             FindAssembliesIn(directory);
-            AppDomain.CurrentDomain.AssemblyLoad += (sender, loaded) => LogThrough(loaded.LoadedAssembly);
+            AppDomain.CurrentDomain.AssemblyLoad += (sender, loaded) => Serve(loaded.LoadedAssembly);
             var handler = new Handler();
             handler.Find(parts[0], parts[1], parts[2]);
             return handler;
@@ -71,14 +71,21 @@ namespace Lambd
             };
         }
 
-        /// The library's logger writes to the log, whatever the function makes of the console.
-        private static void LogThrough(Assembly assembly)
+        /// Gives the library, when it is loaded, what it expects of a runtime.
+        private static void Serve(Assembly assembly)
         {
-            if (assembly.GetName().Name != Core)
+            if (assembly.GetName().Name == Core)
             {
-                return;
+                LogThrough(assembly);
+                ResponseStream.Offer(assembly);
+                SnapshotHooks.Library = assembly;
             }
-            var logger = assembly.GetType(Core + ".LambdaLogger");
+        }
+
+        /// The library's logger writes to the log, whatever the function makes of the console.
+        private static void LogThrough(Assembly library)
+        {
+            var logger = library.GetType(Core + ".LambdaLogger");
             if (logger == null)
             {
                 return;
@@ -349,7 +356,7 @@ namespace Lambd
             return type == typeof(Stream) || type == typeof(MemoryStream);
         }
 
-        /// The response to an event.
+        /// The response to an event; null if the function streams one, which its value does not count beside.
         internal MemoryStream Call(Event received)
         {
             var arguments = new object[parameterCount];
@@ -368,7 +375,7 @@ namespace Lambd
             {
                 result = ResultOf(task);
             }
-            return Response(result);
+            return ResponseStream.IsBegun ? null : Response(result);
         }
 
         /// Not inlined: only functions that have the library may come here.

@@ -3,10 +3,11 @@
 //
 // Contract
 //   Environment  AWS_LAMBDA_RUNTIME_API (host:port), _HANDLER, LAMBDA_TASK_ROOT, AWS_EXECUTION_ENV and the
-//                AWS_LAMBDA_* variables that the context shows.
-//   Requests     GET next, POST response, POST error, POST init/error of version 2018-06-01, on one kept
-//                connection. A POST for an event carries the GET of the next event behind it in the same
-//                write; the server must take pipelined requests.
+//                AWS_LAMBDA_* variables that the context shows; AWS_LAMBDA_INITIALIZATION_TYPE, `snap-start` for hooks.
+//   Requests     GET next, POST response, POST error, POST init/error, POST restore/error of version 2018-06-01, on one
+//                kept connection. A POST for an event carries the GET of the next event behind it in the same
+//                write; the server must take pipelined requests. A response that is streamed goes out in chunks while
+//                the function writes.
 //   Output       what the code prints, verbatim or with time, request id and level before each line; the document
 //                of each error, in one line.
 //   Exit         1 after an initialization error was posted.
@@ -40,14 +41,29 @@ namespace Lambd
             catch (Exception error)
             {
                 var report = new Report(error);
-                Log.Error(report);
-                api.Post("init/error", report.Body, 0, report.Body.Length, report.Headers(false), false);
-                return InitFailed;
+                return Failed(api, "init/error", report, report.Headers(false));
+            }
+            try
+            {
+                SnapshotHooks.Run();
+            }
+            catch (SnapshotHooks.Failure failure)
+            {
+                var report = new Report(failure.InnerException);
+                var header = "Lambda-Runtime-Function-Error-Type: " + failure.Message + "\r\n";
+                return Failed(api, failure.IsOfRestore ? "restore/error" : "init/error", report, header);
             }
             while (true)
             {
                 Serve(api, handler, api.Next());
             }
+        }
+
+        private static int Failed(RuntimeApi api, string path, Report report, string headers)
+        {
+            Log.Error(report);
+            api.Post(path, report.Body, 0, report.Body.Length, headers, false);
+            return InitFailed;
         }
 
         private static void Serve(RuntimeApi api, Handler handler, Event received)
@@ -56,11 +72,15 @@ namespace Lambd
             Environment.SetEnvironmentVariable("_X_AMZN_TRACE_ID", received.TraceId);
             Log.RequestId = received.RequestId;
             Report report;
+            ResponseStream.Expect(api, path + "response");
             try
             {
                 var response = handler.Call(received);
                 Log.EndLines();
-                api.Post(path + "response", response.GetBuffer(), 0, (int)response.Length, "", true);
+                if (!ResponseStream.End(null))
+                {
+                    api.Post(path + "response", response.GetBuffer(), 0, (int)response.Length, "", true);
+                }
                 return;
             }
             catch (RuntimeApi.Broken)
@@ -73,7 +93,10 @@ namespace Lambd
             }
             Log.EndLines();
             Log.Error(report);
-            api.Post(path + "error", report.Body, 0, report.Body.Length, report.Headers(true), true);
+            if (!ResponseStream.End(report))
+            {
+                api.Post(path + "error", report.Body, 0, report.Body.Length, report.Headers(true), true);
+            }
         }
     }
 }

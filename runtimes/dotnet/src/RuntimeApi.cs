@@ -35,6 +35,7 @@ namespace Lambd
         }
 
         private const string Root = "/2018-06-01/runtime/";
+        private static readonly byte[] EndOfLine = { (byte)'\r', (byte)'\n' };
 
         private readonly string host;
         private readonly int port;
@@ -107,6 +108,57 @@ namespace Lambd
             {
                 // Refused in mid-body, or the connection is gone for good: the service has its own
                 // answer for this event, and asking for the next one tells which.
+                Connect();
+            }
+            if (status >= 500)
+            {
+                throw new Broken(status, path);
+            }
+        }
+
+        /// Begins a POST whose body comes in chunks.
+        internal void Begin(string path, string headers)
+        {
+            var head = Encoding.ASCII.GetBytes("POST " + Root + path + tail + headers + "Transfer-Encoding: chunked\r\n\r\n");
+            try
+            {
+                Send(new[] { new ArraySegment<byte>(head) });
+            }
+            catch (IOException)
+            {
+                Connect();
+                Send(new[] { new ArraySegment<byte>(head) });
+            }
+        }
+
+        /// Sends a part of the body. An empty one would be the last.
+        internal void SendChunk(byte[] body, int offset, int length)
+        {
+            if (length == 0)
+            {
+                return;
+            }
+            Send(new[]
+            {
+                new ArraySegment<byte>(Encoding.ASCII.GetBytes(length.ToString("x") + "\r\n")),
+                new ArraySegment<byte>(body, offset, length),
+                new ArraySegment<byte>(EndOfLine),
+            });
+        }
+
+        /// Ends the body, with headers behind it, and asks for the next event in the same write.
+        internal void End(string path, string trailers)
+        {
+            var last = Encoding.ASCII.GetBytes("0\r\n" + trailers + "\r\n");
+            try
+            {
+                Send(new[] { new ArraySegment<byte>(last), new ArraySegment<byte>(next) });
+                Receive();
+                asked = true;
+            }
+            catch (IOException)
+            {
+                // As with other responses. What was sent is gone, so nothing is repeated.
                 Connect();
             }
             if (status >= 500)

@@ -1,4 +1,4 @@
-//! Workflow W4 and the errors beside it, with the AWS SDK for Rust, unmodified.
+//! Workflow W4 and the errors beside it, queues and topics, with the AWS SDK for Rust, unmodified.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ use sha2::{Digest as _, Sha256};
 
 #[path = "rust_sdk/every_operation.rs"]
 mod every_operation;
+#[path = "rust_sdk/messages.rs"]
+mod messages;
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/lambda-ex";
 

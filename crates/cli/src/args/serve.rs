@@ -215,7 +215,7 @@ pub struct DevArgs {
     /// Each of its instances waits for a debugger at 127.0.0.1:PORT before it loads the handler. Time limits do not
     /// count while it waits and while a debugger is attached, and events are processed one after the other. Default
     /// ports: 5678 for Python (debugpy), 9229 for Node.js (inspector), 5005 for
-    /// Java (JDWP), 12345 for Ruby (rdbg).
+    /// Java (JDWP), 12345 for Ruby (rdbg), 2345 for Go (Delve).
     #[arg(long, value_name = "NAME[:PORT]")]
     pub(crate) debug: Vec<Debugged>,
 

@@ -46,8 +46,9 @@ pub(crate) async fn run(
     let screen = Screen::new(console.clone(), &args.dir);
     screen.title(&running, serve.region.as_str(), serve.account.as_str());
     for (name, address) in &serve.debug {
-        let runtime = project.functions.iter().find(|spec| spec.name == *name).map(|spec| &spec.runtime);
-        screen.debugging(&debug::notice(name, runtime.map_or("", String::as_str), *address));
+        if let Some(spec) = project.functions.iter().find(|spec| spec.name == *name) {
+            screen.debugging(&debug::notice(spec, *address));
+        }
     }
     let outcome = {
         let session = Session::new(&args, &running, scope, client_of(&running, &serve), event, screen);

@@ -168,7 +168,13 @@ impl Launcher {
 
     /// Whether the runtime can be started under a debugger. Custom runtimes start themselves.
     pub(crate) fn can_be_debugged(&self) -> bool {
-        matches!(self, Self::Managed { .. } | Self::Java(_))
+        // Something can attach to those.
+        matches!(self, Self::Managed { .. } | Self::Java(_)) || self.is_debugged_from_outside()
+    }
+
+    /// Whether a debugger attaches to the process, as it starts by itself: that of programs in Go.
+    pub(crate) fn is_debugged_from_outside(&self) -> bool {
+        matches!(self, Self::Custom { .. } | Self::Executable { .. })
     }
 
     /// The same start under the language's debugger, listening on `port`.

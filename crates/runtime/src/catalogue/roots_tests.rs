@@ -90,6 +90,9 @@ impl Sandbox for Pretender {
         Box::pin(std::future::ready(()))
     }
 
+    fn init(&self) -> Option<i32> {
+        None
+    }
     fn gone(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }

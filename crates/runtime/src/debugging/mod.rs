@@ -3,17 +3,21 @@
 //! | module    | idea                                                        |
 //! |-----------|-------------------------------------------------------------|
 //! | `command` | how a runtime is started under its debugger                 |
+//! | `delve`   | a debugger that attaches from outside, for programs in Go   |
 //! | `relay`   | a port of the host that leads to the debugger, wherever it is |
 //!
-//! An instance of such a function waits for somebody to attach before it loads the handler. Time limits do not
-//! count while it waits and while somebody is attached, and it is not frozen.
+//! An instance of such a function waits for somebody to attach before it loads the handler; a program that is its own
+//! runtime, before it gets its first event. Time limits do not count while it waits and while somebody is attached, and it
+//! is not frozen.
 
 mod command;
+mod delve;
 mod relay;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -62,11 +66,20 @@ impl Debuggers {
     }
 }
 
-/// Where the debugger of the function's present instance listens.
+/// How a debugger is reached.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// It runs inside, and listens on this port there.
+    Inside(u16),
+    /// It attaches to the process that runs this program.
+    Outside(PathBuf),
+}
+
+/// The function's present instance.
 #[derive(Clone)]
 struct Debuggee {
     sandbox: Weak<dyn Sandbox>,
-    port: u16,
+    way: Way,
 }
 
 /// The debugging of one function.
@@ -105,10 +118,16 @@ impl Debugger {
         if shares_network { free().map_or(0, |address| address.port()) } else { self.port }
     }
 
-    /// An instance was started, whose debugger will listen on `port` inside.
-    pub(crate) fn present(&self, sandbox: &Arc<dyn Sandbox>, port: u16) {
-        self.debuggee.send_replace(Some(Debuggee { sandbox: Arc::downgrade(sandbox), port }));
+    /// An instance was started, whose debugger is reached in this way.
+    pub(crate) fn present(&self, sandbox: &Arc<dyn Sandbox>, way: Way) {
+        self.debuggee.send_replace(Some(Debuggee { sandbox: Arc::downgrade(sandbox), way }));
         self.state.send_modify(|state| state.awaited = true);
+    }
+
+    /// Resolves when somebody has attached to the present instance.
+    pub(crate) async fn attached(&self) {
+        // The sender is a part of this.
+        let _ = self.state.subscribe().wait_for(|state| !state.awaited).await;
     }
 
     /// Resolves at `until`, but not while somebody debugs or is waited for; after that there is `again` once more.

@@ -7,7 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Debuggee, State};
+use super::delve::{self, Delve};
+use super::{Debuggee, State, Way};
 
 /// How often a debugger that does not listen yet is tried.
 const TRY_EVERY: Duration = Duration::from_millis(20);
@@ -35,30 +36,57 @@ async fn connect(
     debuggee: watch::Receiver<Option<Debuggee>>,
     state: watch::Sender<State>,
 ) {
-    let mut inside = tokio::select! {
-        inside = reach(debuggee) => inside,
+    let (mut inside, delve) = tokio::select! {
+        reached = reach(debuggee, &outside) => match reached {
+            Ok(reached) => reached,
+            Err(error) => return tracing::error!(%error, "cannot debug a function"),
+        },
         () = closed(&outside) => return,
     };
     let _ = outside.set_nodelay(true);
     let _ = inside.set_nodelay(true);
     let _attached = Attached::begin(&state);
     let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+    drop(inside);
+    if let Some(delve) = delve {
+        delve.leave().await;
+    }
 }
 
-/// Waits for an instance whose debugger listens.
-async fn reach(mut debuggee: watch::Receiver<Option<Debuggee>>) -> TcpStream {
+/// Waits for an instance whose debugger listens, or to which one can be attached.
+async fn reach(
+    mut debuggee: watch::Receiver<Option<Debuggee>>,
+    outside: &TcpStream,
+) -> std::io::Result<(TcpStream, Option<Delve>)> {
     loop {
         let present = debuggee.borrow_and_update().clone();
-        let connecting = present.and_then(|present| Some(present.sandbox.upgrade()?.connect(present.port)));
-        if let Some(connecting) = connecting {
-            if let Ok(inside) = connecting.await {
-                return inside;
-            }
-            tokio::time::sleep(TRY_EVERY).await;
-        } else {
+        let present = present.and_then(|present| Some((present.sandbox.upgrade()?, present.way)));
+        let Some((sandbox, way)) = present else {
             // The sender is gone only with the relay itself.
             let _ = debuggee.changed().await;
+            continue;
+        };
+        match way {
+            Way::Inside(port) => {
+                let connecting = sandbox.connect(port);
+                drop(sandbox);
+                if let Ok(inside) = connecting.await {
+                    return Ok((inside, None));
+                }
+            }
+            Way::Outside(_) if !delve::may_command(outside) => {
+                return Err(std::io::Error::other("another user of the machine may not command Delve"));
+            }
+            Way::Outside(program) => {
+                let process = sandbox.init().and_then(|init| delve::process_of(init, &program));
+                drop(sandbox);
+                if let Some(process) = process {
+                    let (delve, stream) = Delve::attach(process).await?;
+                    return Ok((stream, Some(delve)));
+                }
+            }
         }
+        tokio::time::sleep(TRY_EVERY).await;
     }
 }
 

@@ -160,6 +160,10 @@ impl ports::Sandbox for Sandbox {
         Box::pin(async move { translate(exited.await) })
     }
 
+    fn init(&self) -> Option<i32> {
+        Some(self.sandbox.pid())
+    }
+
     fn gone(&self) -> BoxFuture<'static, ()> {
         Box::pin(self.sandbox.gone())
     }
