@@ -119,12 +119,15 @@ impl Invoker {
         let turn = self.inner.turns.take(&function.key.name).await;
         let permit = self.inner.concurrency.acquire(&function.key, request, Instant::now());
         let permit = permit.inspect_err(|error| self.inner.counters.refused(error))?;
+        let is_streamed = wants.stream.is_some();
         let run = self.inner.clone().run(function, event, wants, permit);
         let run = async move {
             let _turn = turn;
             run.await
         };
-        ToTheEnd::new(run).await
+        let run = ToTheEnd::new(run);
+        // Whoever takes a response in parts may not take any for long, and would not go on with this meanwhile.
+        if is_streamed { run.elsewhere().await } else { run.await }
     }
 
     /// The function has this many executions of its own from now on, and no more; `None`: it shares those of the

@@ -15,6 +15,18 @@ impl<T: Send + 'static> ToTheEnd<T> {
     pub(crate) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
         Self { work: Some(Box::pin(work)) }
     }
+
+    /// Runs it in a task of its own from the beginning.
+    pub(crate) async fn elsewhere(self) -> T {
+        match tokio::spawn(self).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The event loop ends, and everybody who waits with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
 }
 
 impl<T: Send + 'static> Future for ToTheEnd<T> {
