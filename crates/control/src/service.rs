@@ -198,6 +198,11 @@ fn route(head: &RequestHead) -> Routed {
     Operation::route(&head.method, &head.path, |name, value| head.query.get(name) == Some(value))
 }
 
+/// The operation alone.
+fn operation(head: &RequestHead) -> Option<Operation> {
+    Operation::of(&head.method, &head.path, |name, value| head.query.get(name) == Some(value))
+}
+
 /// The name of the operation that a request asks for, for errors.
 fn name(head: &RequestHead) -> &'static str {
     match route(head) {
@@ -223,14 +228,13 @@ impl AwsService for LambdaService {
     }
 
     fn body_limit(&self, head: &RequestHead) -> usize {
-        let Routed::Offered(route) = route(head) else { return SETTINGS_BODY };
-        match route.operation {
-            operation if operation.archive().is_some() => {
+        match operation(head) {
+            Some(operation) if operation.archive().is_some() => {
                 package_body(self.control.options().code_size_zipped)
             }
-            Operation::Invoke if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
-            Operation::Invoke | Operation::InvokeWithResponseStream => limits::SYNC_PAYLOAD,
-            Operation::InvokeAsync => limits::INVOKE_ASYNC_PAYLOAD,
+            Some(Operation::Invoke) if actions::invoke::is_asynchronous(head) => limits::ASYNC_PAYLOAD,
+            Some(Operation::Invoke | Operation::InvokeWithResponseStream) => limits::SYNC_PAYLOAD,
+            Some(Operation::InvokeAsync) => limits::INVOKE_ASYNC_PAYLOAD,
             _ => SETTINGS_BODY,
         }
     }
@@ -252,7 +256,7 @@ impl AwsService for LambdaService {
     }
 
     fn reads_body(&self, head: &RequestHead) -> bool {
-        matches!(route(head), Routed::Offered(route) if route.operation.archive().is_some())
+        operation(head).is_some_and(|operation| operation.archive().is_some())
     }
 
     fn call_with_body(self: Arc<Self>, head: RequestHead, body: RequestBody) -> ServiceFuture {
@@ -281,17 +285,22 @@ impl AwsService for LambdaService {
     }
 
     fn call(self: Arc<Self>, request: AwsRequest) -> ServiceFuture {
-        Box::pin(async move {
-            match route(&request.head) {
-                Routed::Offered(route) => self.answer(route, request, None).await,
-                Routed::Unoffered(Unoffered { name, reason, .. }) => {
-                    error_response(&ApiError::NotOffered { name, reason })
-                }
-                Routed::Unknown => {
-                    error_response(&unknown_operation(&request.head.method, &request.head.path))
-                }
+        match route(&request.head) {
+            // Events come often: their future is not as large as that of all operations.
+            Routed::Offered(route) if route.operation == Operation::Invoke => Box::pin(async move {
+                let result = actions::invoke::call(&self.control, &route, request).await;
+                result.unwrap_or_else(|error| error_response(&error))
+            }),
+            Routed::Offered(route) => Box::pin(async move { self.answer(route, request, None).await }),
+            Routed::Unoffered(Unoffered { name, reason, .. }) => {
+                let response = error_response(&ApiError::NotOffered { name, reason });
+                Box::pin(std::future::ready(response))
             }
-        })
+            Routed::Unknown => {
+                let response = error_response(&unknown_operation(&request.head.method, &request.head.path));
+                Box::pin(std::future::ready(response))
+            }
+        }
     }
 }
 

@@ -38,13 +38,13 @@ impl Caller {
         let header = headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         let credential = header
             .and_then(credential_of_header)
-            .map(str::to_owned)
-            .or_else(|| query.get("X-Amz-Credential").map(str::to_owned))
+            .or_else(|| query.get("X-Amz-Credential"))
             .unwrap_or_default();
         // access-key/date/region/service/aws4_request; an access key holds no slash.
         let mut fields = credential.split('/');
         let access_key = fields.next().unwrap_or_default();
-        let region = fields.nth(1).and_then(Region::parse);
+        let region =
+            fields.nth(1).filter(|region| *region != defaults.region.as_str()).and_then(Region::parse);
         let service = fields.next().unwrap_or_default();
         Self {
             scope: Scope {

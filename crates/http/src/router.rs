@@ -76,7 +76,7 @@ impl Router {
     /// The service for `head`: a public place by its path, whatever credential came along, then by
     /// credential scope, then by what the request looks like.
     pub(crate) fn find(&self, head: &RequestHead) -> Option<&Arc<dyn AwsService>> {
-        let public = self.services.iter().find(|s| s.recognises(head) && s.is_public(head));
+        let public = self.services.iter().find(|s| s.is_public(head) && s.recognises(head));
         let by_scope = || self.services.iter().find(|s| s.signing_name() == head.caller.service);
         public.or_else(by_scope).or_else(|| self.services.iter().find(|s| s.recognises(head)))
     }

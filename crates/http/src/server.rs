@@ -25,6 +25,9 @@ use crate::{AwsRequest, AwsResponse, CallerDefaults, Refusal, RequestBody, Reque
 /// A client that opened a connection sends its request head within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Identity of a request (API-709).
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
 /// Connections from inside one sandbox.
 const CONFINED_CONNECTIONS: usize = 64;
 
@@ -97,9 +100,13 @@ impl BoundListener {
     }
 }
 
-/// Serves a router on listeners.
+/// Serves a router on listeners. Clones are the same server.
 #[derive(Clone)]
 pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     router: Router,
     defaults: CallerDefaults,
     connections: usize,
@@ -109,21 +116,24 @@ pub struct Server {
 impl Server {
     /// A server of `router`.
     pub fn new(router: Router, defaults: CallerDefaults) -> Self {
-        Self { router, defaults, connections: Semaphore::MAX_PERMITS, room: Room::unlimited() }
+        let (connections, room) = (Semaphore::MAX_PERMITS, Room::unlimited());
+        Self { inner: Arc::new(Inner { router, defaults, connections, room }) }
     }
 
     /// The same services for callers inside a sandbox: they act in `account`, whatever credential they
     /// show, and may hold few connections and little data in them, because both are the daemon's.
     pub fn confined_to(&self, account: AccountId) -> Self {
-        let defaults = CallerDefaults { account, region: self.defaults.region.clone(), confined: true };
+        let Inner { router, defaults, .. } = &*self.inner;
+        let defaults = CallerDefaults { account, region: defaults.region.clone(), confined: true };
+        let (router, connections) = (router.clone(), CONFINED_CONNECTIONS);
         let room = Room::of_bytes(CONFINED_BODIES);
-        Self { router: self.router.clone(), defaults, connections: CONFINED_CONNECTIONS, room }
+        Self { inner: Arc::new(Inner { router, defaults, connections, room }) }
     }
 
     /// Accepts until `stop` resolves, then waits up to `grace` for requests in flight to finish.
     pub async fn run(self, listener: BoundListener, stop: impl Future<Output = ()>, grace: Duration) {
         let connections = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.connections));
+        let places = Arc::new(Semaphore::new(self.inner.connections));
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = async {
@@ -132,7 +142,7 @@ impl Server {
             };
             tokio::select! {
                 (accepted, place) = accepted => match accepted {
-                    Ok(stream) => self.clone().serve(stream, place.ok(), &connections),
+                    Ok(stream) => self.inner.clone().serve(stream, place.ok(), &connections),
                     Err(error) => {
                         // Out of descriptors or the like: let others finish before trying again.
                         tracing::warn!(%error, "cannot accept a connection");
@@ -148,8 +158,15 @@ impl Server {
             tracing::warn!("requests were still in flight after {grace:?}; closing their connections");
         }
     }
+}
 
-    fn serve(self, stream: TcpStream, place: Option<OwnedSemaphorePermit>, connections: &GracefulShutdown) {
+impl Inner {
+    fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        place: Option<OwnedSemaphorePermit>,
+        connections: &GracefulShutdown,
+    ) {
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| {
@@ -175,7 +192,7 @@ impl Server {
         let request_id = head.request_id.clone();
         let mut response = self.dispatch(head, body).await;
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-            response.headers_mut().entry(HeaderName::from_static("x-amzn-requestid")).or_insert(value);
+            response.headers_mut().entry(REQUEST_ID).or_insert(value);
         }
         response
     }

@@ -16,6 +16,7 @@ use crate::ports::{Delivery, Instance, Instances, Memory};
 use crate::provisioning::{Lease, Provisioning};
 use crate::retiring::Retiring;
 use crate::shelf::{Handed, Placed, Shelf};
+use crate::to_the_end::ToTheEnd;
 use crate::turns::Turns;
 use crate::{InvokeError, InvokeOptions};
 
@@ -118,18 +119,15 @@ impl Invoker {
         let turn = self.inner.turns.take(&function.key.name).await;
         let permit = self.inner.concurrency.acquire(&function.key, request, Instant::now());
         let permit = permit.inspect_err(|error| self.inner.counters.refused(error))?;
+        let is_streamed = wants.stream.is_some();
         let run = self.inner.clone().run(function, event, wants, permit);
-        let run = tokio::spawn(async move {
+        let run = async move {
             let _turn = turn;
             run.await
-        });
-        match run.await {
-            Ok(result) => result,
-            Err(panic) => match panic.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(InvokeError::Environment("the daemon is stopping".to_owned())),
-            },
-        }
+        };
+        let run = ToTheEnd::new(run);
+        // Whoever takes a response in parts may not take any for long, and would not go on with this meanwhile.
+        if is_streamed { run.elsewhere().await } else { run.await }
     }
 
     /// The function has this many executions of its own from now on, and no more; `None`: it shares those of the

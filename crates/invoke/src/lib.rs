@@ -21,6 +21,7 @@ pub mod ports;
 mod provisioning;
 mod retiring;
 mod shelf;
+mod to_the_end;
 mod turns;
 
 pub use asynchronous::{AsyncParts, AsyncQueue, Counters, Measured, QueueError, QueueReport, QueuedReport};

@@ -126,7 +126,7 @@ impl InstanceLog {
         self.shared.drain(&mut state);
         let of_init = state.tail.take().unwrap_or_default();
         state.tail = keep_tail.then_some(of_init);
-        self.shared.emit(&mut state, Vec::from_iter(line));
+        self.shared.emit(&mut state, line);
     }
 
     /// Adds platform lines after everything that the process has written so far.
@@ -252,24 +252,26 @@ impl Shared {
             self.telemetry.lines(self.clock.now(), from, lines.iter().map(Vec::as_slice));
         }
         let kept = lines.into_iter().filter(|line| from == Category::Extension || self.filter.keeps(line));
-        self.emit(state, kept.map(text).collect());
+        self.emit(state, kept.map(text));
     }
 
-    fn emit(&self, state: &mut State, lines: Vec<String>) {
-        if lines.is_empty() {
+    fn emit(&self, state: &mut State, lines: impl IntoIterator<Item = String>) {
+        let mut lines = lines.into_iter().peekable();
+        if lines.peek().is_none() {
             return;
         }
+        let timestamp = self.clock.now();
+        let events: Vec<_> = lines.map(|message| LogEvent { timestamp, message }).collect();
         if let Some(tail) = &mut state.tail {
-            for line in &lines {
-                tail.extend_from_slice(line.as_bytes());
+            for event in &events {
+                tail.extend_from_slice(event.message.as_bytes());
             }
             // Kept short by halves, so that a flood costs no more than its own copying.
             if tail.len() > 4 * limits::LOG_TAIL {
                 tail.drain(..tail.len() - limits::LOG_TAIL);
             }
         }
-        let timestamp = self.clock.now();
-        self.stream.append(lines.into_iter().map(|message| LogEvent { timestamp, message }).collect());
+        self.stream.append(events);
     }
 }
 

@@ -11,7 +11,7 @@ use lambd_types::invocation::InitializationType;
 use lambd_types::{Clock, FunctionSnapshot, NetworkPolicy, random};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -123,6 +123,32 @@ enum Activity {
     Retired,
 }
 
+/// That the process has ended, for every event to look at.
+#[derive(Default)]
+struct Ended {
+    is_told: AtomicBool,
+    news: Notify,
+}
+
+impl Ended {
+    fn tell(&self) {
+        self.is_told.store(true, Ordering::Release);
+        self.news.notify_waiters();
+    }
+
+    fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Acquire)
+    }
+
+    async fn told(&self) {
+        // Listening begins here, before the look, so that no news falls in between.
+        let news = self.news.notified();
+        if !self.is_told() {
+            news.await;
+        }
+    }
+}
+
 /// A living environment. Dropping it ends everything inside.
 pub(crate) struct Running {
     command: PathBuf,
@@ -133,7 +159,7 @@ pub(crate) struct Running {
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
     sandbox: Arc<dyn Sandbox>,
-    ended: Arc<AtomicBool>,
+    ended: Arc<Ended>,
     activity: Mutex<Activity>,
     debugger: Option<Arc<Debugger>>,
     at_full_cpu: AtomicBool,
@@ -207,12 +233,12 @@ impl Running {
             }
             server.await;
         };
-        let ended = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(Ended::default());
         let watch = {
             let (exited, ended) = (sandbox.exited(), ended.clone());
             async move {
                 exited.await;
-                ended.store(true, Ordering::Release);
+                ended.tell();
             }
         };
         let mut tasks = vec![tokio::spawn(server).abort_handle(), tokio::spawn(watch).abort_handle()];
@@ -243,7 +269,7 @@ impl Running {
 
     /// Whether its process and its extensions still run.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.ended.load(Ordering::Acquire) && !self.crew.has_failed()
+        !self.ended.is_told() && !self.crew.has_failed()
     }
 
     /// Its extensions.
@@ -342,10 +368,13 @@ impl Running {
             biased;
             Ok(reply) = &mut reply => self.unless_it_ended(reply).await,
             failure = self.crew.failure(), if is_manned => Ending::Extension(failure),
-            exit = self.exited() => match self.mailbox.nobody_asked() {
-                true => Ending::Untaken(exit),
-                false => self.last_words(reply, exit).await,
-            },
+            () = self.ended.told() => {
+                let exit = self.exited().await;
+                match self.mailbox.nobody_asked() {
+                    true => Ending::Untaken(exit),
+                    false => self.last_words(reply, exit).await,
+                }
+            }
             () = self.time_over(until) => Ending::TimedOut,
         };
         if let Ending::Replied(Reply::Error(_)) = &ending {

@@ -1,23 +1,24 @@
 //! Identifiers that every request carries.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::random;
 
 /// A 12-digit account number.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountId(String);
+pub struct AccountId(Arc<str>);
 
 impl AccountId {
     /// `None` unless `text` is exactly twelve digits.
     pub fn parse(text: &str) -> Option<Self> {
         let ok = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
-        ok.then(|| Self(text.to_owned()))
+        ok.then(|| Self(text.into()))
     }
 
     /// The account used when credentials name none: `000000000000`, as local AWS tools have it.
     pub fn default_local() -> Self {
-        Self("000000000000".to_owned())
+        Self("000000000000".into())
     }
 
     /// The twelve digits.
@@ -28,27 +29,31 @@ impl AccountId {
 
 /// A region name such as `us-east-1`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Region(String);
+pub struct Region(Arc<str>);
 
 impl Region {
     /// `None` unless `text` looks like a region: `[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d` (API-622).
     pub fn parse(text: &str) -> Option<Self> {
-        let parts: Vec<&str> = text.split('-').collect();
+        let mut parts = text.split('-');
+        let mut part = || parts.next();
+        let parts = [part(), part(), part(), part(), part()];
         let lower = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_lowercase());
         let digit = |s: &str| s.len() == 1 && s.bytes().all(|b| b.is_ascii_digit());
         let partition =
             |s: &str| s == "gov" || s == "iso" || (s.len() == 4 && s.starts_with("iso") && lower(s));
-        let ok = match parts.as_slice() {
-            [c, area, n] => c.len() == 2 && lower(c) && lower(area) && digit(n),
-            [c, p, area, n] => c.len() == 2 && lower(c) && partition(p) && lower(area) && digit(n),
+        let ok = match parts {
+            [Some(c), Some(area), Some(n), None, None] => c.len() == 2 && lower(c) && lower(area) && digit(n),
+            [Some(c), Some(p), Some(area), Some(n), None] => {
+                c.len() == 2 && lower(c) && partition(p) && lower(area) && digit(n)
+            }
             _ => false,
         };
-        ok.then(|| Self(text.to_owned()))
+        ok.then(|| Self(text.into()))
     }
 
     /// The region used when a request names none: `us-east-1`.
     pub fn default_local() -> Self {
-        Self("us-east-1".to_owned())
+        Self("us-east-1".into())
     }
 
     /// The name.
@@ -68,17 +73,17 @@ pub struct Scope {
 
 /// The id of one request or invocation, a UUID.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(String);
+pub struct RequestId(Arc<str>);
 
 impl RequestId {
     /// A fresh random id.
     pub fn random() -> Self {
-        Self(random::uuid())
+        Self(random::with_uuid(|text| text.into()))
     }
 
     /// An id that came back from storage; it is not checked again.
     pub fn from_stored(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 
     /// The UUID text.

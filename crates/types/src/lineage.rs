@@ -3,6 +3,8 @@
 //! A function is named there by eight digits of its ARN's digest: `Lineage=037bed70:3|fe460cdd:1`. SDKs inside
 //! functions hand the header on with what they send; so a function that causes itself is seen to do it.
 
+use std::fmt::Write as _;
+
 use crate::Sha256Digest;
 
 /// Times that a function may run in one chain of requests before the next is stopped.
@@ -10,6 +12,8 @@ pub const RECURSION_LIMIT: u32 = 16;
 /// Functions that are counted; the one that was entered first is forgotten first.
 const FUNCTIONS: usize = 32;
 const FIELD: &str = "Lineage=";
+/// About as many bytes as an entry has.
+const ENTRY: usize = 12;
 
 /// A function is entered: the header that it gets, and how often it ran in this chain before.
 #[must_use]
@@ -26,16 +30,21 @@ pub fn entered(trace: &str, function_arn: &str) -> (String, u32) {
         }
     }
     let first = others.len().saturating_sub(FUNCTIONS - 1);
-    let mut header: String =
-        trace.split(';').filter(|field| !field.trim().starts_with(FIELD)).collect::<Vec<_>>().join(";");
+    let others = &others[first..];
+    let mut header = String::with_capacity(trace.len() + (others.len() + 2) * ENTRY);
+    for (at, field) in trace.split(';').filter(|field| !field.trim().starts_with(FIELD)).enumerate() {
+        header.push_str(if at > 0 { ";" } else { "" });
+        header.push_str(field);
+    }
     if !header.is_empty() {
         header.push(';');
     }
     header.push_str(FIELD);
-    for (other, count) in &others[first..] {
-        header.push_str(&format!("{other}:{count}|"));
+    // Writing to a text cannot fail.
+    for (other, count) in others {
+        let _ = write!(header, "{other}:{count}|");
     }
-    header.push_str(&format!("{name}:{}", before.saturating_add(1)));
+    let _ = write!(header, "{name}:{}", before.saturating_add(1));
     (header, before)
 }
 

@@ -1,6 +1,7 @@
 //! Function names, versions and qualifiers.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +20,7 @@ fn is_word(text: &str) -> bool {
 
 /// A bare function name: `[a-zA-Z0-9-_]{1,64}` (API-004, API-050).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FunctionName(String);
+pub struct FunctionName(Arc<str>);
 
 impl FunctionName {
     /// Longest bare name.
@@ -33,7 +34,7 @@ impl FunctionName {
         if text.len() > Self::MAX {
             return Err(NameError::TooLong(text.to_owned(), Self::MAX));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The name.

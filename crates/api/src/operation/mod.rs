@@ -70,28 +70,57 @@ impl Operation {
     /// a trailing slash is allowed everywhere (API-602). `query` tells whether the query has a pair: some
     /// operations share their path and are told apart by one (API-704).
     pub fn route(method: &Method, path: &str, query: impl Fn(&str, &str) -> bool) -> Routed {
-        let Some(path) = path.strip_suffix('/').unwrap_or(path).strip_prefix('/') else {
-            return Routed::Unknown;
-        };
-        let mut segments = [""; SEGMENTS_MAX];
-        let mut count = 0;
-        for segment in path.split('/') {
-            let Some(slot) = segments.get_mut(count) else { return Routed::Unknown };
-            *slot = segment;
-            count += 1;
-        }
-        let segments = &segments[..count];
-        let has = |pair: &Option<(&str, &str)>| pair.is_none_or(|(name, value)| query(name, value));
-        let found = PATTERNS
-            .iter()
-            .find(|pattern| pattern.method == *method && pattern.matches(segments) && has(&pattern.query));
-        match found.map(|pattern| (pattern, pattern.leads_to)) {
+        let Some(segments) = Segments::of(path) else { return Routed::Unknown };
+        match find(method, &segments, query).map(|pattern| (pattern, pattern.leads_to)) {
             None => Routed::Unknown,
             Some((_, Target::Unoffered(unoffered))) => Routed::Unoffered(unoffered),
             Some((pattern, Target::Offered(operation))) => {
-                Routed::Offered(Route { operation, labels: pattern.labels(segments) })
+                Routed::Offered(Route { operation, labels: pattern.labels(segments.list()) })
             }
         }
+    }
+
+    /// Which operation [`Self::route`] finds, if it is offered: for those who want no more.
+    pub fn of(method: &Method, path: &str, query: impl Fn(&str, &str) -> bool) -> Option<Self> {
+        match find(method, &Segments::of(path)?, query)?.leads_to {
+            Target::Offered(operation) => Some(operation),
+            Target::Unoffered(_) => None,
+        }
+    }
+}
+
+fn find(
+    method: &Method,
+    segments: &Segments<'_>,
+    query: impl Fn(&str, &str) -> bool,
+) -> Option<&'static Pattern> {
+    let has = |pair: &Option<(&str, &str)>| pair.is_none_or(|(name, value)| query(name, value));
+    let fits = |pattern: &&Pattern| {
+        pattern.method == *method && pattern.matches(segments.list()) && has(&pattern.query)
+    };
+    PATTERNS.iter().find(fits)
+}
+
+/// A path, taken apart.
+struct Segments<'a> {
+    all: [&'a str; SEGMENTS_MAX],
+    count: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// `None` when there are more than any pattern has.
+    fn of(path: &'a str) -> Option<Self> {
+        let path = path.strip_suffix('/').unwrap_or(path).strip_prefix('/')?;
+        let (mut all, mut count) = ([""; SEGMENTS_MAX], 0);
+        for segment in path.split('/') {
+            *all.get_mut(count)? = segment;
+            count += 1;
+        }
+        Some(Self { all, count })
+    }
+
+    fn list(&self) -> &[&'a str] {
+        &self.all[..self.count]
     }
 }
 

@@ -1,5 +1,6 @@
 //! `Invoke` (API-125).
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -10,7 +11,7 @@ use http::{Response, StatusCode};
 use lambd_api::{ApiError, Route, ThrottleReason, Throttling, Violations};
 use lambd_http::{AwsRequest, AwsResponse, RequestHead, ResponseBody, empty};
 use lambd_types::invocation::{Event, LogType, Outcome};
-use lambd_types::{FunctionSnapshot, FunctionTarget, Version, function_arn, limits, lineage, random};
+use lambd_types::{FunctionSnapshot, FunctionTarget, Version, limits, lineage, random};
 
 use crate::context::{service_error, store_error};
 use crate::functions::Target;
@@ -80,10 +81,12 @@ pub(super) async fn read(
     check_json(&body)?;
 
     let function = ready(control, &target).await?;
+    let named = target.function();
+    let trace_id = trace_id(&head);
     let trace_id = match invocation_type {
-        InvocationType::RequestResponse => entered(control, &target.function(), &trace_id(&head)).await?,
+        InvocationType::RequestResponse => entered(control, &named, &function.arn, &trace_id).await?,
         // The queue looks at it with each attempt.
-        InvocationType::Event | InvocationType::DryRun => trace_id(&head),
+        InvocationType::Event | InvocationType::DryRun => trace_id,
     };
     let event = Event {
         request_id: head.request_id.clone(),
@@ -94,7 +97,7 @@ pub(super) async fn read(
         client_context,
     };
     let caller = head.caller.access_key;
-    Ok(Asked { invocation_type, log_type, target: target.function(), function, event, caller })
+    Ok(Asked { invocation_type, log_type, target: named, function, event, caller })
 }
 
 /// What an event for the target runs on.
@@ -152,6 +155,9 @@ fn client_context(head: &RequestHead) -> Result<Option<String>, ApiError> {
 /// (API-702).
 fn check_content_type(head: &RequestHead) -> Result<(), ApiError> {
     let Some(header) = head.header("content-type") else { return Ok(()) };
+    if header == "application/json" {
+        return Ok(());
+    }
     let essence = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let accepted = essence.is_empty()
         || essence.ends_with("json")
@@ -200,14 +206,24 @@ fn unrecognized_token(text: &str) -> Option<String> {
     ))
 }
 
+/// Bytes of a tracing header that is made here.
+const TRACE_HEADER: usize = 74;
+
 /// The caller's tracing header, or a new unsampled one (RT-62).
 pub(super) fn trace_id(head: &RequestHead) -> String {
     match head.header("x-amzn-trace-id") {
         Some(header) => header.to_owned(),
         None => {
-            let id = random::hex(&random::bytes::<24>());
+            let (root, parent) = (random::of_name::<12>(), random::of_name::<8>());
             let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-            format!("Root=1-{now:08x}-{};Parent={};Sampled=0", &id[..24], &id[24..40])
+            let mut header = String::with_capacity(TRACE_HEADER);
+            // Writing to a text cannot fail.
+            let _ = write!(header, "Root=1-{now:08x}-");
+            random::push_hex(&mut header, &root);
+            header.push_str(";Parent=");
+            random::push_hex(&mut header, &parent);
+            header.push_str(";Sampled=0");
+            header
         }
     }
 }
@@ -216,8 +232,13 @@ pub(super) fn trace_id(head: &RequestHead) -> String {
 ///
 /// # Errors
 /// It is part of a chain of requests in which the function ran too often.
-async fn entered(control: &Control, target: &FunctionTarget, trace: &str) -> Result<String, ApiError> {
-    let (header, before) = lineage::entered(trace, &function_arn(&target.scope, &target.name));
+async fn entered(
+    control: &Control,
+    target: &FunctionTarget,
+    arn: &str,
+    trace: &str,
+) -> Result<String, ApiError> {
+    let (header, before) = lineage::entered(trace, arn);
     if before >= lineage::RECURSION_LIMIT
         && !control.event_settings(target).await.map_err(store_error)?.may_recurse
     {
@@ -229,9 +250,12 @@ async fn entered(control: &Control, target: &FunctionTarget, trace: &str) -> Res
 }
 
 pub(super) fn executed(mut response: AwsResponse, version: Version) -> AwsResponse {
-    if let Ok(version) = HeaderValue::from_str(&version.to_string()) {
-        response.headers_mut().insert(HeaderName::from_static("x-amz-executed-version"), version);
-    }
+    const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+    let version = match version {
+        Version::Latest => HeaderValue::from_static("$LATEST"),
+        Version::Published(number) => HeaderValue::from(number),
+    };
+    response.headers_mut().insert(EXECUTED_VERSION, version);
     response
 }
 

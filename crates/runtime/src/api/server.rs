@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -107,10 +108,10 @@ async fn answer(
     request: Request<Incoming>,
     streams: Streams<'_>,
 ) -> Answer {
-    let Some(path) = request.uri().path().strip_prefix(PREFIX).map(str::to_owned) else {
+    let Some(path) = request.uri().path().strip_prefix(PREFIX) else {
         return extensions.answer(request).await;
     };
-    let method = request.method().clone();
+    let method = request.method();
     if path == "invocation/next" && method == Method::GET {
         return event(&*mailbox.next().await);
     }
@@ -121,10 +122,13 @@ async fn answer(
     if method != Method::POST {
         return not_found();
     }
-    let (answering, is_response) = match path.split('/').collect::<Vec<_>>()[..] {
-        ["init" | "restore", "error"] => (mailbox.fail_init(), false),
-        ["invocation", id, "response"] => (mailbox.answer(id), true),
-        ["invocation", id, "error"] => (mailbox.answer(id), false),
+    let (answering, is_response) = match path.split_once('/') {
+        Some(("init" | "restore", "error")) => (mailbox.fail_init(), false),
+        Some(("invocation", rest)) => match rest.split_once('/') {
+            Some((id, "response")) => (mailbox.answer(id), true),
+            Some((id, "error")) => (mailbox.answer(id), false),
+            _ => return not_found(),
+        },
         _ => return not_found(),
     };
     match (answering, is_response) {
@@ -188,6 +192,7 @@ async fn whole_response(answering: Answering<'_>, request: Request<Incoming>) ->
     match collect(request.into_body()).await {
         Ok(body) => {
             answering.give(Reply::Response(body));
+            behind_the_caller().await;
             accepted()
         }
         Err(Unread::TooLarge { size }) => {
@@ -199,25 +204,43 @@ async fn whole_response(answering: Answering<'_>, request: Request<Incoming>) ->
     }
 }
 
+/// Lets whoever has just been woken go first: the caller waits for its answer, while the runtime has nothing to do but to
+/// ask for more.
+async fn behind_the_caller() {
+    let mut was_asked = false;
+    let again = |context: &mut Context<'_>| match std::mem::replace(&mut was_asked, true) {
+        true => Poll::Ready(()),
+        false => {
+            // Not `yield_now`, which asks the kernel for news first.
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    };
+    std::future::poll_fn(again).await;
+}
+
 /// The next event with its headers (RT-59..64).
 fn event(dispatch: &Dispatch) -> Answer {
+    const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+    const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+    const INVOKED_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
+    const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
+    const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
+
     let Dispatch { event, deadline, stream: _ } = dispatch;
     let mut response = Response::new(Full::new(event.payload.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let mut set = |name: &'static str, value: &str| {
-        // A value that no header can carry is left out: the event itself matters more.
-        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("lambda-runtime-aws-request-id", event.request_id.as_str());
-    set("lambda-runtime-deadline-ms", &deadline.0.to_string());
-    set("lambda-runtime-invoked-function-arn", &event.invoked_arn);
-    set("lambda-runtime-trace-id", &event.trace_id);
-    if let Some(context) = &event.client_context {
-        set("lambda-runtime-client-context", context);
-    }
+    // A value that no header can carry is left out: the event itself matters more.
+    let text = |value: &str| HeaderValue::from_bytes(value.as_bytes()).ok();
+    let values = [
+        (REQUEST_ID, text(event.request_id.as_str())),
+        (DEADLINE, Some(HeaderValue::from(deadline.0))),
+        (INVOKED_ARN, text(&event.invoked_arn)),
+        (TRACE_ID, text(&event.trace_id)),
+        (CLIENT_CONTEXT, event.client_context.as_deref().and_then(text)),
+    ];
+    headers.extend(values.into_iter().filter_map(|(name, value)| Some((name, value?))));
     response
 }
 
@@ -283,7 +306,7 @@ async fn discard(mut body: Incoming) {
 }
 
 pub(super) fn accepted() -> Answer {
-    json(StatusCode::ACCEPTED, &serde_json::json!({ "status": "OK" }))
+    of_json(StatusCode::ACCEPTED, Bytes::from_static(br#"{"status":"OK"}"#))
 }
 
 fn refusal(refused: Refused) -> Answer {
@@ -311,7 +334,11 @@ pub(super) fn error(status: StatusCode, error_type: &str, message: &str) -> Answ
 }
 
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
-    let mut response = Response::new(Full::new(serde_json::to_vec(body).unwrap_or_default().into()));
+    of_json(status, serde_json::to_vec(body).unwrap_or_default().into())
+}
+
+fn of_json(status: StatusCode, body: Bytes) -> Answer {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
