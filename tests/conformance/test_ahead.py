@@ -1,6 +1,8 @@
 """Interpreters that are started ahead of demand: functions cannot tell, but for the time."""
 
+import concurrent.futures
 import json
+import platform
 import re
 import subprocess
 import urllib.request
@@ -164,6 +166,59 @@ def test_each_one_serves_one_instance(ahead, language):
     init, *function = ahead.functions.invoke(other, {"script": look}).good()[0].split()
     assert (init, len(function)) == ("lambd-init", 1), function
     assert ahead.used() == before + 2
+
+
+ALIKE = {
+    "python": """
+import os, random, secrets, socket, ssl, subprocess, tempfile, time, uuid
+def handler(event, context):
+    time.sleep(event["s"])
+    seen = os.listdir("/tmp")
+    made = tempfile.mkstemp()[1]
+    peer = socket.create_connection(("127.0.0.1", 9001))
+    own = [random.random(), random.SystemRandom().random(), secrets.token_hex(), str(uuid.uuid4()), str(uuid.uuid1()), made,
+           ssl.RAND_bytes(8).hex(), context.log_stream_name, os.environ["AWS_SESSION_TOKEN"]]
+    return [own, seen, subprocess.run(["/bin/bash", "-c", event["script"]], capture_output=True, text=True).stdout]
+""",
+    "ruby": """
+require 'securerandom'
+require 'tempfile'
+def handler(event:, context:)
+  sleep event['s']
+  seen = Dir.children('/tmp')
+  own = [rand, Random.new.rand, Random.bytes(8).unpack1('H*'), SecureRandom.uuid, Tempfile.create('x').path,
+         context.log_stream_name, ENV['AWS_SESSION_TOKEN'], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13].shuffle]
+  [own, seen, IO.popen(['/bin/bash', '-c', event['script']], &:read)]
+end
+""",
+}
+
+
+@pytest.mark.parametrize("language", ALIKE)
+def test_instances_of_one_image_share_nothing(ahead, plain, language):
+    """Ten at once, most of which are restored from the image of one that waited."""
+    script = "cat <<END\n" + SURROUNDINGS + "\nEND\n"
+    for daemon in (ahead, plain):
+        getattr(daemon.functions, language)("alike-" + language, ALIKE[language], MemorySize=256, Timeout=30)
+    ahead.one_waits()
+
+    def one(_):
+        return ahead.functions.invoke("alike-" + language, {"s": 2, "script": script}).good()
+
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(one, range(10)))
+    # On other machines there are no images.
+    assert (ahead.now()["restored"] > 4) == (platform.machine() == "x86_64"), ahead.now()
+    for of_all in zip(*(own for own, _, _ in answers)):
+        assert len(set(map(str, of_all))) == 10, of_all
+    assert all(seen == [] for _, seen, _ in answers)
+    _, _, expected = plain.functions.invoke("alike-" + language, {"s": 0, "script": script}).good()
+
+    def without_own(surroundings):
+        return [line for line in surroundings.splitlines() if not line.startswith("/tmp/")]
+
+    for _, _, surroundings in answers:
+        assert without_own(surroundings) == without_own(expected)
 
 
 @pytest.mark.parametrize("size", [512, 600])
