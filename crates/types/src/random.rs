@@ -21,7 +21,7 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 /// they are used. Not for secrets.
 ///
 /// # Panics
-/// As [`bytes`].
+/// As [`bytes()`].
 pub fn of_name<const N: usize>() -> [u8; N] {
     thread_local! {
         /// The bytes, and how many of them are left.
