@@ -1,5 +1,6 @@
 """A clock that tests move, so that retries need no waiting."""
 
+import datetime
 import json
 import subprocess
 import urllib.error
@@ -7,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from harness import packages
+from harness import events, packages
 from harness.clients import boto
 from harness.daemon import Daemon, program, wait_for
 from harness.functions import ROLE, Functions, python_runtime
@@ -56,26 +57,26 @@ def test_retries_come_when_the_clock_is_moved(manual, name):
 
     def attempts():
         try:
-            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+            found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
         except logs.exceptions.ResourceNotFoundException:
             return 0
-        return sum(event["message"] == "failing\n" for event in events)
+        return sum(event["message"] == "failing\n" for event in found)
 
     client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
     wait_for(lambda: attempts() == 1, "the first attempt")
-    for before, least in [(1, 60), (2, 120)]:
-        moved = []
+    for before, delay in [(1, 60), (2, 120)]:
+        assert attempts() == before
 
-        def retried():
-            # When the outcome of the attempt has been recorded cannot be seen: move until the retry comes.
-            if attempts() > before:
-                return True
-            assert post(manual, b'{"advanceSeconds": 10}')[0] == 200
-            moved.append(10)
-            return False
+        def waits():
+            # The clock stands still: whatever is to be seen of the attempt, it has the time at which that was made.
+            (event,) = events.shown(manual, name)["events"]
+            return event["functionErrors"] == before and event["state"] == "retrying" and event["nextAt"]
 
-        wait_for(retried, "the retry")
-        assert sum(moved) >= least
+        next_at = datetime.datetime.fromisoformat(wait_for(waits, "the outcome of the attempt"))
+        now = datetime.datetime.fromisoformat(post(manual, b'{"advanceSeconds": 0}')[1]["now"])
+        assert next_at - now == datetime.timedelta(seconds=delay)
+        post(manual, json.dumps({"advanceSeconds": delay}).encode())
+        wait_for(lambda: attempts() == before + 1, "the retry")
     post(manual, b'{"advanceSeconds": 3600}')
     client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
     wait_for(lambda: attempts() == 4, "another event, which is the only one left")

@@ -215,7 +215,8 @@ impl Spawner {
             Source::Image(image) => match self.prepare(base).await?.started(ahead, Some(&image)).await {
                 Ok(prepared) => Ok(prepared),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot restore a program, which is started instead");
+                    tracing::warn!(%error, "cannot restore a program: from now on it is started instead");
+                    self.0.started.refuse_image(base, ahead);
                     self.prepare(base).await
                 }
             },

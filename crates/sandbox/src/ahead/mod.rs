@@ -178,6 +178,12 @@ impl Started {
         self.changed.notify_one();
     }
 
+    /// Restores nothing more from the image of a program.
+    pub(crate) fn refuse_image(&self, base: Base, ahead: &Arc<Ahead>) {
+        let kind = Kind { base, ahead: Arc::clone(ahead) };
+        self.of(&kind, |shelf| shelf.image = Image::Refused);
+    }
+
     /// Ends those that wait, and starts no more.
     pub(crate) fn close(&self) {
         *self.shelves() = None;
