@@ -1,8 +1,9 @@
 //! Snapshots: the image of a process, from which others are made in other sandboxes.
 //!
 //! [`capture`] is for a process that looks at another one from outside: the init of a sandbox, with the
-//! capability to trace. [`restore`] needs no right at all: a process that has become a function in every other
-//! respect, and would now execute its program, becomes the captured process instead. It can do so because a
+//! capability to trace. [`restore`] needs one capability, in the sandbox's user namespace, to say which program it is; it
+//! gives that up before anything of the image runs. A process that has become a function in every other respect, and
+//! would now execute its program, becomes the captured process instead. It can do so because a
 //! process is its memory, its registers and what it has told the kernel, and all of that a process may
 //! set for itself.
 //!
@@ -10,8 +11,8 @@
 //! standard files) is the new sandbox's. A restored process has the number that the captured one had, if both are
 //! the second process of their pid namespace; libraries remember it.
 //!
-//! Two things differ from memory that was never captured. It has a file, so that `MADV_DONTNEED` brings back what it
-//! held at the capture instead of zeroes. And `/proc/PID/exe` stays this program: changing it needs a capability.
+//! One thing differs from memory that was never captured: it has a file, so that `MADV_DONTNEED` brings back what it
+//! held at the capture instead of zeroes. Processes whose allocator is known to rely on zeroes are not captured.
 //!
 //! All processes of one snapshot have the same layout of memory and the same secrets in it: stack canaries, seeds
 //! of hash tables, the states of random number generators. Memory that a fork would find empty
