@@ -1,11 +1,9 @@
 """Interpreters that are started ahead of demand: functions cannot tell, but for the time."""
 
 import concurrent.futures
-import json
 import platform
 import re
 import subprocess
-import urllib.request
 
 import pytest
 
@@ -69,8 +67,7 @@ class Started:
         self.logs = boto(self.daemon.url, "logs")
 
     def now(self) -> dict:
-        with urllib.request.urlopen(self.daemon.url + "/_lambd/instances") as answer:
-            return json.load(answer)["started_ahead"]
+        return self.daemon.started_ahead()
 
     def one_waits(self):
         wait_for(lambda: self.now()["waiting"] > 0, "an interpreter waits")

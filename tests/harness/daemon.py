@@ -1,11 +1,13 @@
 """A lambd daemon as a process: started, asked, killed, started again."""
 
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 HEALTH = "/_lambd/health"
@@ -100,6 +102,11 @@ class Daemon:
             return status == 200
         except OSError:
             return False
+
+    def started_ahead(self) -> dict:
+        """What it says of interpreters that it started ahead of demand."""
+        with urllib.request.urlopen(self.url + "/_lambd/instances", timeout=PATIENCE) as answer:
+            return json.load(answer)["started_ahead"]
 
     def kill(self):
         """SIGKILL: what a crash or a power cut of the process looks like."""

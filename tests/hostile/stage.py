@@ -64,7 +64,7 @@ class Stage:
         self.create("victim", "victim.py", Environment={"Variables": {"SECRET": self.secret}})
         self.victim_instance = self.victim()["instance"]
         self.attack(lambda_warm_up)
-        ahead = self.started_ahead()
+        ahead = self.daemon.started_ahead()
         assert (ahead["used"] > 0) == self.starts_ahead, ahead
         self.files_before = open_files(self.pid)
         self.memory_before = resident(self.pid)
@@ -101,11 +101,7 @@ class Stage:
     def interpreter_waits(self):
         """Where interpreters are started ahead of demand, attackers come to such a one."""
         if self.starts_ahead:
-            wait_for(lambda: self.started_ahead()["waiting"] > 0, "an interpreter to wait")
-
-    def started_ahead(self) -> dict:
-        """What the daemon says of interpreters that were started ahead."""
-        return self.wire.send("GET", "/_lambd/instances", signed=False).json()["started_ahead"]
+            wait_for(lambda: self.daemon.started_ahead()["waiting"] > 0, "an interpreter to wait")
 
     def attack(self, action, *arguments, by: str = "attacker"):
         """Runs a function inside the sandbox and returns its value, or a [`Refused`] for an OSError."""
