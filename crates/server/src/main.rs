@@ -1,6 +1,7 @@
 //! The `lambd` binary: configuration, assembly, signals. No rule of behaviour is here.
 
 mod assembly;
+mod choices;
 mod clock;
 mod doctor;
 mod events;
@@ -8,6 +9,7 @@ mod health;
 mod instances;
 mod isolation;
 mod network;
+mod parts;
 mod runtimes;
 mod shared;
 mod toolchains;
