@@ -1,10 +1,11 @@
 //! Building the daemon: each part from its options and handles to earlier parts, serving last.
 
 use std::mem::take;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lambd_cli::{BoxFuture, Daemon, RunningDaemon, ServeArgs, StartError};
+use lambd_cli::{BoxFuture, Daemon, NetworkChoice, RunningDaemon, ServeArgs, StartError};
 use lambd_control::{Control, DownloadService, LambdaService};
 use lambd_http::{AwsService, BoundListener, CallerDefaults, ListenError, Router, Server};
 use lambd_identity::{IamService, StsService};
@@ -13,31 +14,24 @@ use lambd_invoke::{AsyncParts, AsyncQueue, Counters, Invoker};
 use lambd_observe::{Observe, Traces};
 use lambd_outbound::Credentials;
 use lambd_queue::{QueueOptions, Queues};
-use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions, LiveCatalogue};
-use lambd_sandbox::{Base, BaseRoot, MachineMemory, Spawner};
+use lambd_runtime::{Bootstraps, Catalogue, Instances, InstancesOptions};
+use lambd_sandbox::{MachineMemory, Spawner};
 use lambd_scaling::Scaling;
 use lambd_store::{DataDir, DataDirError, Store};
 use lambd_toolchains::Toolchains;
 use lambd_types::{Clock, FunctionName, NetworkPolicy, SystemClock, limits};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::clock::{ChosenClock, ClockService};
 use crate::events::EventsService;
 use crate::health::HealthService;
 use crate::instances::InstancesService;
+use crate::machine::{Found, Machine, Trial};
 use crate::parts::{self, GRACE, Parts};
 use crate::runtimes::{self, Others};
 use crate::shared::Shared;
 use crate::{choices, isolation, network, toolchains, wiring};
-
-/// Empty sandboxes kept ready: enough that a few functions called at once find one, few enough to cost
-/// nothing while nobody calls. A connected one has a process of some twenty megabytes.
-fn prepared_sandboxes(policy: NetworkPolicy) -> usize {
-    match policy {
-        NetworkPolicy::None | NetworkPolicy::Host => 4,
-        NetworkPolicy::Nat => 2,
-    }
-}
 
 /// Starts daemons.
 pub(crate) struct Assembly;
@@ -61,51 +55,38 @@ async fn start(mut args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let beside = choices::beside(&isolation, &data)?;
     let shared = beside.as_ref().map_or(data.as_path(), Shared::path).to_path_buf();
     let nat = network::nat(&isolation, take(&mut args.denied_networks));
+    // The disk is waited for while processes are started.
+    let store = tokio::spawn(Store::open(dir.sharing(shared.clone())));
+    let place = shared.join("runtime");
+    let bootstraps = tokio::task::spawn_blocking(move || Bootstraps::install(&place));
     let options = choices::spawner(&args, &isolation, &data, &shared, nat.as_ref().ok().cloned());
     let spawner = Spawner::start(options).map_err(part)?;
-
-    let bootstraps = Bootstraps::install(&shared.join("runtime"))
-        .map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
     let sandboxes = Arc::new(wiring::sandboxes::Sandboxes(spawner.clone()));
+    let nat = match (nat, args.network) {
+        (Err(obstacle), _) => Trial::Made(Err(obstacle)),
+        // Without it there is no daemon.
+        (Ok(_), NetworkChoice::Only(NetworkPolicy::Nat)) => Trial::Made(network::try_nat(&spawner).await),
+        (Ok(_), _) => Trial::Due,
+    };
+    if let Trial::Made(nat) = &nat {
+        network::demand(args.network, nat)?;
+    }
     let mut chosen = take(&mut args.runtime_roots);
     let toolchains = Toolchains::at(&args.toolchains);
     if isolation.has_root_of_its_own() {
         chosen.extend(toolchains::roots(&toolchains.list(), &chosen));
     }
     let roots = runtimes::roots(chosen, &data, Others::Remove, &*sandboxes).await?;
+    let catalogue = join(bootstraps).await.map_err(|source| unusable(&shared, source))?;
     let substitution = runtimes::substitution(&args.runtime_substitution);
-    let substitutions = runtimes::substitutions(&args.runtime_substitution)?;
-    let interpreters = Arc::new(isolation::Interpreters::of(&isolation));
-    let connected = async {
-        nat?;
-        network::try_nat(&spawner).await
-    };
-    let (store, catalogue, connected) = tokio::join!(
-        Store::open(dir.sharing(shared.clone())),
-        Catalogue::discover(substitution, bootstraps, |found| interpreters.are_usable(found)),
-        connected
-    );
-    let network = network::choose(args.network, args.allow_host_network, connected)?;
-    let default_network = network.rules.default_policy();
-    let base = Base { network: network::of_sandbox(default_network), root: BaseRoot::Host };
-    spawner.keep_ready(base, prepared_sandboxes(default_network));
-    let store = Arc::new(store.map_err(part)?);
+    let catalogue = Catalogue::new(Vec::new(), substitution, catalogue)
+        .with_roots(roots)
+        .with_substitutions(runtimes::substitutions(&args.runtime_substitution)?);
+    catalogue.install().map_err(|source| unusable(&shared, source))?;
+    let store = Arc::new(join(store).await.map_err(part)?);
     store.collect_packages().await.map_err(part)?;
-    let catalogue = catalogue.with_roots(roots).with_substitutions(substitutions);
-    let java = args.java_runtime_client.as_deref();
-    let live = toolchains::Live::new(
-        &args.toolchains,
-        java,
-        interpreters.clone(),
-        beside.as_ref().map(Shared::path),
-    );
-    let live = Arc::new(LiveCatalogue::new(catalogue.clone(), Arc::new(live)));
-    let runtimes = runtimes::available(&live.current());
-    interpreters.tell_unusable();
-    catalogue.install().map_err(|source| StartError::DataUnusable { path: shared.clone(), source })?;
-    let (prepared, tried) = (live.current(), sandboxes.clone());
-    tokio::spawn(async move { prepared.prepare(&*tried).await });
 
+    let found = Found::default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log_writer, logs_service, observe) = Observe::start(store.clone(), clock.clone());
     let traces = Traces::start(args.xray_daemon).await.map_err(part)?;
@@ -123,7 +104,7 @@ async fn start(mut args: ServeArgs) -> Result<RunningDaemon, StartError> {
         clock.clone(),
     )
     .map_err(part)?;
-    let options = choices::control(&args, objects, credentials, network.rules.clone());
+    let options = choices::control(&args, objects, credentials, found.rules.clone());
     let control = Control::new(store.clone(), clock.clone(), options);
 
     let waiting_clock = ChosenClock::new(args.clock);
@@ -145,7 +126,7 @@ async fn start(mut args: ServeArgs) -> Result<RunningDaemon, StartError> {
         queue_service,
         topic_service,
         Arc::new(DownloadService::new(control.clone())),
-        Arc::new(HealthService { catalogue: live.clone() }),
+        Arc::new(HealthService { catalogue: found.catalogue.clone() }),
         instances_service.clone(),
         Arc::new(ClockService(waiting_clock.clone())),
         Arc::new(EventsService { queue: queue_shown.clone(), counters: counters.clone() }),
@@ -155,22 +136,9 @@ async fn start(mut args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let server = Server::new(Router::new(services), defaults);
 
     let one_at_a_time: Vec<FunctionName> = debuggers.functions().cloned().collect();
-    let instances = Instances::new(InstancesOptions {
-        sandboxes,
-        logs: Arc::new(wiring::logs::Logs(log_writer.clone())),
-        endpoint: Arc::new(wiring::endpoint::Endpoint(server.clone())),
-        traces: Arc::new(wiring::traces::SegmentTraces(traces.clone())),
-        network: network.rules,
-        catalogue: live,
-        debuggers,
-        clock: clock.clone(),
-        init_limit: Duration::from_secs(limits::INIT_SECONDS),
-        shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
-        streamed_response: args.limits.streamed_response,
-    });
     let memory = Arc::new(wiring::memory::SandboxMemory(MachineMemory::find()));
     let options = choices::invoke(&args, one_at_a_time, memory.read().map_or(0, |now| now.total));
-    let invoker = Invoker::start(Arc::new(wiring::instances::RuntimeInstances(instances)), &options);
+    let invoker = Invoker::start(Arc::new(found.instances.clone()), &options);
     let _ = instances_service.sources.set((invoker.clone(), spawner.clone()));
     if args.instances.min_free_memory != Some(0) {
         invoker.watch_memory(memory);
@@ -208,9 +176,28 @@ async fn start(mut args: ServeArgs) -> Result<RunningDaemon, StartError> {
     let stopped = async move {
         let _ = stopped.await;
     };
-    let serving = tokio::spawn(server.run(listener, stopped, GRACE));
-    spawner.decided().await;
-    let in_force = isolation::describe(&isolation, &spawner.limits());
+    let serving = tokio::spawn(server.clone().run(listener, stopped, GRACE));
+
+    // Health, the API and whatever needs no instance is answered from here on; the rest waits for what follows.
+    let machine = Machine { args: &args, isolation: &isolation, spawner: &spawner, nat };
+    let told = machine.examine(catalogue, beside.as_ref().map(Shared::path), &found, |network, catalogue| {
+        Instances::new(InstancesOptions {
+            sandboxes: sandboxes.clone(),
+            logs: Arc::new(wiring::logs::Logs(log_writer)),
+            endpoint: Arc::new(wiring::endpoint::Endpoint(server)),
+            traces: Arc::new(wiring::traces::SegmentTraces(traces.clone())),
+            network,
+            catalogue,
+            debuggers,
+            clock,
+            init_limit: Duration::from_secs(limits::INIT_SECONDS),
+            shutdown_grace: Duration::from_millis(limits::SHUTDOWN_MILLIS),
+            streamed_response: args.limits.streamed_response,
+        })
+    });
+    let told = told.await;
+    let (prepared, tried) = (told.catalogue.current(), sandboxes.clone());
+    tokio::spawn(async move { prepared.prepare(&*tried).await });
     let watch = tokio::spawn(parts::end_with(spawner.clone())).abort_handle();
     let parts = Parts {
         stop_serving,
@@ -229,9 +216,9 @@ async fn start(mut args: ServeArgs) -> Result<RunningDaemon, StartError> {
     };
     Ok(RunningDaemon {
         endpoint,
-        isolation: in_force,
-        network: network.description,
-        runtimes,
+        isolation: told.isolation,
+        network: told.network,
+        runtimes: runtimes::available(&told.catalogue.current()),
         data,
         stop: Box::new(move || Box::pin(parts.stop())),
     })
@@ -248,6 +235,18 @@ fn data_error(error: DataDirError) -> StartError {
     match error {
         DataDirError::NotWritable { path, source } => StartError::DataUnusable { path, source },
         DataDirError::Locked { path, pid } => StartError::DataLocked { path, pid },
+    }
+}
+
+fn unusable(path: &Path, source: std::io::Error) -> StartError {
+    StartError::DataUnusable { path: path.to_owned(), source }
+}
+
+/// The outcome of a task, which nobody ends.
+async fn join<T>(task: JoinHandle<T>) -> T {
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

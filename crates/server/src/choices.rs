@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lambd_cli::{CpuShare, EventChoices, RuntimeDeprecation, ServeArgs, StartError};
@@ -15,6 +16,7 @@ use lambd_sandbox::{CpuLimits, Isolation, NatOptions, ScratchOptions, SpawnerOpt
 use lambd_store::packages::UnpackLimits;
 use lambd_topic::Destinations;
 use lambd_types::{EphemeralStorage, FunctionName, NetworkRules};
+use tokio::sync::SetOnce;
 
 use crate::assembly::part;
 use crate::shared::Shared;
@@ -54,7 +56,7 @@ pub(crate) fn control(
     args: &ServeArgs,
     objects: Option<Objects>,
     objects_credentials: Option<Credentials>,
-    network: NetworkRules,
+    network: Arc<SetOnce<NetworkRules>>,
 ) -> ControlOptions {
     ControlOptions {
         objects,

@@ -8,6 +8,7 @@ mod events;
 mod health;
 mod instances;
 mod isolation;
+mod machine;
 mod network;
 mod parts;
 mod runtimes;
