@@ -29,7 +29,7 @@ fn prepared_sandboxes(policy: NetworkPolicy) -> usize {
 /// Whether `nat` works.
 pub(crate) enum Trial {
     /// This came of it, with the sandbox that was connected.
-    Made(Result<Prepared, Obstacle>),
+    Made(Result<Box<Prepared>, Obstacle>),
     /// It is still to be tried.
     Due,
 }
@@ -92,7 +92,7 @@ impl Machine<'_> {
         if let Ok(connected) = nat
             && default == NetworkPolicy::Nat
         {
-            spawner.keep(connected);
+            spawner.keep(*connected);
         }
         let base = Base { network: network::of_sandbox(default), root: BaseRoot::Host };
         spawner.keep_ready(base, prepared_sandboxes(default));

@@ -35,7 +35,7 @@ pub(crate) fn nat(isolation: &Isolation, denied: Vec<Cidr>) -> Result<NatOptions
 }
 
 /// Connects an empty sandbox, which is as good as any other then.
-pub(crate) async fn try_nat(spawner: &Spawner) -> Result<Prepared, Obstacle> {
+pub(crate) async fn try_nat(spawner: &Spawner) -> Result<Box<Prepared>, Obstacle> {
     let obstacle = |error: SandboxError| {
         let reason = match error {
             SandboxError::Uplink { reason } => reason,
@@ -44,7 +44,7 @@ pub(crate) async fn try_nat(spawner: &Spawner) -> Result<Prepared, Obstacle> {
         Obstacle { reason, remedy: EXAMINE.to_owned() }
     };
     let base = Base { network: Network::Nat, ..Base::default() };
-    spawner.prepare(base).await.map_err(obstacle)
+    spawner.prepare(base).await.map(Box::new).map_err(obstacle)
 }
 
 /// The same without a daemon.
