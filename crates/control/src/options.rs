@@ -1,9 +1,12 @@
 //! Settings of the rules.
 
+use std::sync::Arc;
+
 use lambd_outbound::Credentials;
 use lambd_outbound::s3::Objects;
 use lambd_store::packages::UnpackLimits;
 use lambd_types::{NetworkPolicy, NetworkRules, limits};
+use tokio::sync::SetOnce;
 
 /// What becomes of requests that the phases of a runtime's deprecation forbid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,8 +35,8 @@ pub struct ControlOptions {
     pub objects: Option<Objects>,
     /// What requests to it are signed with; without them, the account's number stands for a key.
     pub objects_credentials: Option<Credentials>,
-    /// Which networks functions may ask for.
-    pub network: NetworkRules,
+    /// Which networks functions may ask for. It may be set later: who needs it waits.
+    pub network: Arc<SetOnce<NetworkRules>>,
     /// What becomes of functions on deprecated runtimes.
     pub runtime_deprecation: RuntimeDeprecation,
 }
@@ -47,7 +50,7 @@ impl Default for ControlOptions {
             concurrent_executions: limits::CONCURRENT_EXECUTIONS,
             objects: None,
             objects_credentials: None,
-            network: NetworkRules::new(NetworkPolicy::None),
+            network: Arc::new(SetOnce::new_with(Some(NetworkRules::new(NetworkPolicy::None)))),
             runtime_deprecation: RuntimeDeprecation::default(),
         }
     }

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use lambd_api::ApiError;
 use lambd_types::{NetworkPolicy, NetworkRules};
+use tokio::sync::SetOnce;
 
 /// What all of them begin with.
 const PREFIX: &str = "lambd:";
 /// Which network the function sees.
 const NETWORK: &str = "lambd:network";
 
-/// Refuses tags of ours that ask for nothing we know or for what this daemon does not give.
-pub(crate) fn check(tags: &BTreeMap<String, String>, rules: &NetworkRules) -> Result<(), ApiError> {
+/// Refuses tags of ours that ask for nothing we know or for what this daemon does not give; waits for the rules only if
+/// there is a tag that they are about.
+pub(crate) async fn check(
+    tags: &BTreeMap<String, String>,
+    rules: &SetOnce<NetworkRules>,
+) -> Result<(), ApiError> {
     if let Some(unknown) = tags.keys().find(|key| key.starts_with(PREFIX) && *key != NETWORK) {
         return Err(ApiError::InvalidParameterValue(format!(
             "The tag {unknown:?} means nothing to lambd; of the tags that begin with {PREFIX:?} there is {NETWORK:?}."
@@ -21,7 +26,7 @@ pub(crate) fn check(tags: &BTreeMap<String, String>, rules: &NetworkRules) -> Re
     let policy: NetworkPolicy = value.parse().map_err(|reason| {
         ApiError::InvalidParameterValue(format!("The value {value:?} of the tag {NETWORK:?} is {reason}."))
     })?;
-    rules.decide(Some(policy)).map(drop).map_err(|reason| {
+    rules.wait().await.decide(Some(policy)).map(drop).map_err(|reason| {
         ApiError::InvalidParameterValue(format!(
             "The tag {NETWORK:?} asks for {policy}, which functions do not get here: {reason}."
         ))
@@ -36,17 +41,33 @@ pub(crate) fn network(tags: &BTreeMap<String, String>) -> Option<NetworkPolicy> 
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
-    fn checked(key: &str, value: &str) -> Result<(), String> {
+    async fn checked(key: &str, value: &str) -> Result<(), String> {
         let rules = NetworkRules::new(NetworkPolicy::Nat).refuse(NetworkPolicy::Host, "not allowed");
-        check(&BTreeMap::from([(key.to_owned(), value.to_owned())]), &rules).map_err(|e| e.to_string())
+        let rules = SetOnce::new_with(Some(rules));
+        check(&BTreeMap::from([(key.to_owned(), value.to_owned())]), &rules).await.map_err(|e| e.to_string())
     }
 
-    #[test]
-    fn only_known_tags_with_known_values_are_accepted() {
+    #[tokio::test]
+    async fn only_a_tag_that_the_rules_are_about_waits_for_them() {
+        let rules = SetOnce::new();
+        let with = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        assert!(check(&with("team", "blue"), &rules).await.is_ok());
+        assert!(check(&with("lambd:network", "bridge"), &rules).await.is_err());
+        let tags = with("lambd:network", "none");
+        let mut asked = std::pin::pin!(check(&tags, &rules));
+        assert!((&mut asked).now_or_never().is_none());
+        rules.set(NetworkRules::new(NetworkPolicy::Nat).refuse(NetworkPolicy::None, "not allowed")).unwrap();
+        assert!(asked.await.unwrap_err().to_string().contains("not allowed"));
+    }
+
+    #[tokio::test]
+    async fn only_known_tags_with_known_values_are_accepted() {
         for (key, value) in [("lambd:network", "none"), ("lambd:network", "nat"), ("team", "lambd:network")] {
-            assert_eq!(checked(key, value), Ok(()), "{key}={value}");
+            assert_eq!(checked(key, value).await, Ok(()), "{key}={value}");
         }
         for (key, value, part) in [
             (
@@ -58,7 +79,7 @@ mod tests {
             ("lambd:network", "host", "asks for host, which functions do not get here: not allowed"),
             ("lambd:netwrok", "none", "means nothing to lambd"),
         ] {
-            let error = checked(key, value).expect_err(key);
+            let error = checked(key, value).await.expect_err(key);
             assert!(error.contains(part), "{error}");
         }
     }

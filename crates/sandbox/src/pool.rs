@@ -88,7 +88,8 @@ impl Pool {
         self.ready().as_ref().map(Vec::len)
     }
 
-    fn put(&self, prepared: Prepared) {
+    /// One more that is ready.
+    pub(crate) fn put(&self, prepared: Prepared) {
         if let Some(ready) = self.ready().as_mut() {
             ready.push(prepared);
         }

@@ -196,6 +196,11 @@ impl Spawner {
         self.0.pool.keep_ready(base, count);
     }
 
+    /// Keeps an empty sandbox for whoever asks for one next, if those that [`Self::keep_ready`] keeps are of its kind.
+    pub fn keep(&self, prepared: Prepared) {
+        self.0.pool.put(prepared);
+    }
+
     /// An empty sandbox: one that was made ahead of demand, if there is one, else a new one.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use lambd_sandbox::{
 use lambd_toolchains::Toolchains;
 
 use crate::isolation::{self, Interpreters};
-use crate::{assembly, network, toolchains};
+use crate::{choices, network, toolchains};
 
 /// Below this hard limit of open files, some hundred instances are too many.
 const ENOUGH_OPEN_FILES: u64 = 4096;
@@ -191,7 +191,7 @@ fn tmp(level: Option<&Isolation>, data_dir: &Path) -> Check {
     if level == Some(&Isolation::Process) {
         return Check::ok("/tmp", TmpInForce::Directory.to_string());
     }
-    match lambd_sandbox::probe_scratch(&assembly::scratch_directory(data_dir)) {
+    match lambd_sandbox::probe_scratch(&choices::scratch_directory(data_dir)) {
         TmpInForce::Memory(why) => Check::degraded(
             "/tmp",
             format!("memory, which a cgroup counts as the function's: {}", why.reason()),

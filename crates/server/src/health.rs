@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use lambd_http::{AwsRequest, AwsResponse, AwsService, Refusal, RequestHead, ServiceFuture, json};
 use lambd_runtime::LiveCatalogue;
+use tokio::sync::SetOnce;
 
 use crate::runtimes;
 
@@ -14,7 +15,8 @@ const RUNTIMES: &str = "/_lambd/runtimes";
 
 /// Both endpoints. They need no credential.
 pub(crate) struct HealthService {
-    pub(crate) catalogue: Arc<LiveCatalogue>,
+    /// Set when the interpreters of the machine are known.
+    pub(crate) catalogue: Arc<SetOnce<Arc<LiveCatalogue>>>,
 }
 
 impl AwsService for HealthService {
@@ -41,7 +43,7 @@ impl AwsService for HealthService {
     fn call(self: Arc<Self>, request: AwsRequest) -> ServiceFuture {
         Box::pin(async move {
             if request.head.path == RUNTIMES {
-                return json(StatusCode::OK, &runtimes::in_use(&self.catalogue.current()));
+                return json(StatusCode::OK, &runtimes::in_use(&self.catalogue.wait().await.current()));
             }
             json(StatusCode::OK, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
         })

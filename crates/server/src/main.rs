@@ -1,13 +1,16 @@
 //! The `lambd` binary: configuration, assembly, signals. No rule of behaviour is here.
 
 mod assembly;
+mod choices;
 mod clock;
 mod doctor;
 mod events;
 mod health;
 mod instances;
 mod isolation;
+mod machine;
 mod network;
+mod parts;
 mod runtimes;
 mod shared;
 mod toolchains;

@@ -2,9 +2,10 @@
 
 use lambd_cli::{NetworkChoice, StartError};
 use lambd_sandbox::{
-    Base, CgroupMode, Isolation, NatOptions, Network, SandboxError, Spawner, SpawnerOptions,
+    Base, CgroupMode, Isolation, NatOptions, Network, Prepared, SandboxError, Spawner, SpawnerOptions,
 };
-use lambd_types::{Cidr, NetworkPolicy, NetworkRules};
+use lambd_types::NetworkPolicy::{self, Host, Nat, None as Nothing};
+use lambd_types::{Cidr, NetworkRules};
 
 /// What nat needs, and how to have it.
 const INSTALL: &str = "install pasta, in Debian, Ubuntu and Fedora the package passt";
@@ -33,8 +34,8 @@ pub(crate) fn nat(isolation: &Isolation, denied: Vec<Cidr>) -> Result<NatOptions
     Ok(NatOptions { program, denied })
 }
 
-/// Connects an empty sandbox.
-pub(crate) async fn try_nat(spawner: &Spawner) -> Result<(), Obstacle> {
+/// Connects an empty sandbox, which is as good as any other then.
+pub(crate) async fn try_nat(spawner: &Spawner) -> Result<Box<Prepared>, Obstacle> {
     let obstacle = |error: SandboxError| {
         let reason = match error {
             SandboxError::Uplink { reason } => reason,
@@ -43,7 +44,7 @@ pub(crate) async fn try_nat(spawner: &Spawner) -> Result<(), Obstacle> {
         Obstacle { reason, remedy: EXAMINE.to_owned() }
     };
     let base = Base { network: Network::Nat, ..Base::default() };
-    spawner.prepare(base).await.map(drop).map_err(obstacle)
+    spawner.prepare(base).await.map(Box::new).map_err(obstacle)
 }
 
 /// The same without a daemon.
@@ -57,7 +58,7 @@ pub(crate) async fn probe(isolation: &Isolation) -> Result<NatOptions, Obstacle>
     };
     let failed = |error: SandboxError| Obstacle { reason: error.to_string(), remedy: EXAMINE.to_owned() };
     let spawner = Spawner::start(with).map_err(failed)?;
-    let tried = try_nat(&spawner).await;
+    let tried = try_nat(&spawner).await.map(drop);
     spawner.shutdown().await;
     tried.map(|()| options)
 }
@@ -70,20 +71,22 @@ pub(crate) struct Chosen {
     pub(crate) description: String,
 }
 
-/// Decides by what the operator asks for and by whether `nat` works.
-pub(crate) fn choose(
-    choice: NetworkChoice,
-    allow_host: bool,
-    nat: Result<(), Obstacle>,
-) -> Result<Chosen, StartError> {
-    use NetworkPolicy::{Host, Nat, None as Nothing};
-    let (default, description) = match (choice, &nat) {
+/// Refuses to go on without what the operator demands.
+pub(crate) fn demand<T>(choice: NetworkChoice, nat: &Result<T, Obstacle>) -> Result<(), StartError> {
+    match (choice, nat) {
         (NetworkChoice::Only(Nat), Err(Obstacle { reason, remedy })) => {
             let (reason, remedy) = (reason.clone(), remedy.clone());
-            return Err(StartError::NetworkUnavailable { policy: Nat, reason, remedy });
+            Err(StartError::NetworkUnavailable { policy: Nat, reason, remedy })
         }
+        _ => Ok(()),
+    }
+}
+
+/// Decides by what the operator asks for and by whether `nat` works.
+pub(crate) fn choose<T>(choice: NetworkChoice, allow_host: bool, nat: &Result<T, Obstacle>) -> Chosen {
+    let (default, description) = match (choice, nat) {
         (NetworkChoice::Only(policy), _) => (policy, policy.to_string()),
-        (NetworkChoice::Auto, Ok(())) => (Nat, Nat.to_string()),
+        (NetworkChoice::Auto, Ok(_)) => (Nat, Nat.to_string()),
         (NetworkChoice::Auto, Err(Obstacle { reason, remedy })) => {
             (Nothing, format!("none (nat does not work here: {reason}; {remedy})"))
         }
@@ -95,15 +98,15 @@ pub(crate) fn choose(
     if !allow_host {
         rules = rules.refuse(Host, "the operator has not started lambd with --allow-host-network");
     }
-    Ok(Chosen { rules, description })
+    Chosen { rules, description }
 }
 
 /// What `sandbox` calls a policy.
 pub(crate) fn of_sandbox(policy: NetworkPolicy) -> Network {
     match policy {
-        NetworkPolicy::None => Network::None,
-        NetworkPolicy::Nat => Network::Nat,
-        NetworkPolicy::Host => Network::Host,
+        Nothing => Network::None,
+        Nat => Network::Nat,
+        Host => Network::Host,
     }
 }
 
@@ -116,7 +119,8 @@ mod tests {
     }
 
     fn chosen(choice: NetworkChoice, nat: Result<(), Obstacle>) -> Result<(NetworkPolicy, String), String> {
-        let chosen = choose(choice, false, nat).map_err(|error| error.to_string())?;
+        demand(choice, &nat).map_err(|error| error.to_string())?;
+        let chosen = choose(choice, false, &nat);
         Ok((chosen.rules.default_policy(), chosen.description))
     }
 
@@ -134,8 +138,7 @@ mod tests {
 
     #[test]
     fn functions_get_the_hosts_network_only_if_the_operator_allows_it() {
-        use NetworkPolicy::Host;
-        let rules = |choice, allow| choose(choice, allow, Ok(())).unwrap().rules;
+        let rules = |choice, allow| choose(choice, allow, &Ok(())).rules;
         assert!(
             rules(NetworkChoice::Auto, false)
                 .decide(Some(Host))

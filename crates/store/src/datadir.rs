@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, flock};
 
 /// What lambd and file systems make in it.
-const OWN_ENTRIES: &[&str] = &["code", "images", "lock", "lost+found", "runtime", "scratch", "tmp"];
+const OWN_ENTRIES: &[&str] =
+    &["code", "images", "lock", "lost+found", "runtime", "scratch", "tmp", "toolchains"];
 /// How names of databases, and of SQLite's files beside them, begin.
-const DATABASES: &[&str] = &["lambd.db", "logs.db", "topics.db"];
+const DATABASES: &[&str] = &["lambd.db", "logs.db", "topics.db", "events.db", "queues.db"];
 
 /// Rights of those who are not the owner.
 const OTHERS: u32 = 0o077;

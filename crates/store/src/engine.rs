@@ -8,13 +8,13 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use crate::DataDir;
 use crate::datadir::prepare_database;
 use crate::events::{self, Events};
 use crate::group_commit::GroupCommit;
-use crate::packages::Packages;
+use crate::packages::{Packages, blocking};
 use crate::queues::QueueWrite;
 use crate::topics::OutboxWrite;
+use crate::{DataDir, fresh};
 
 /// The database said no.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,12 @@ pub struct Store {
     dir: DataDir,
 }
 
+const MAIN: &str = "lambd.db";
+const LOGS: &str = "logs.db";
+const TOPICS: &str = "topics.db";
+const EVENTS: &str = "events.db";
+const QUEUES: &str = "queues.db";
+
 const MAIN_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/main/0001.sql"),
     include_str!("../migrations/main/0002.sql"),
@@ -101,24 +107,44 @@ const QUEUES_MIGRATIONS: &[&str] = &[include_str!("../migrations/queues/0001.sql
 const TOPICS_MIGRATIONS: &[&str] = &[include_str!("../migrations/topics/0001.sql")];
 
 impl Store {
-    /// Opens (or creates) the databases in `dir` and migrates them.
+    /// Opens (or creates) the databases in `dir` and migrates them, all at the same time: each waits for the disk.
     pub async fn open(dir: DataDir) -> Result<Self, StoreError> {
-        let main =
-            open_database(&dir.path().join("lambd.db"), SqliteSynchronous::Full, MAIN_MIGRATIONS).await?;
-        let logs =
-            open_database(&dir.path().join("logs.db"), SqliteSynchronous::Normal, LOGS_MIGRATIONS).await?;
-        let topics =
-            open_database(&dir.path().join("topics.db"), SqliteSynchronous::Full, TOPICS_MIGRATIONS).await?;
-        let events =
-            open_database(&dir.path().join("events.db"), SqliteSynchronous::Full, EVENTS_MIGRATIONS).await?;
+        use SqliteSynchronous::{Full, Normal};
+        let database = |name: &str, synchronous, migrations| {
+            let path = dir.path().join(name);
+            async move { open_database(&path, synchronous, migrations).await }
+        };
+        let (code, shared) = (dir.path().join("code"), dir.shared_code());
+        let packages = async { blocking(move || Packages::open(&code, &shared)).await };
+        let (main, logs, topics, events, queues, packages) = tokio::try_join!(
+            database(MAIN, Full, MAIN_MIGRATIONS),
+            database(LOGS, Normal, LOGS_MIGRATIONS),
+            database(TOPICS, Full, TOPICS_MIGRATIONS),
+            database(EVENTS, Full, EVENTS_MIGRATIONS),
+            database(QUEUES, Full, QUEUES_MIGRATIONS),
+            packages
+        )?;
+        if [&main, &logs, &topics, &events, &queues].iter().any(|opened| opened.is_new) {
+            // Before anything is promised to be kept.
+            fresh::sync_directory(dir.path()).await?;
+        }
+        let [main, logs, topics, events, queues] = [main, logs, topics, events, queues].map(|one| one.pool);
         events::adopt(&main, &events).await?;
         let events = Events::start(events).await?;
-        let packages = Packages::open(&dir.path().join("code"), &dir.shared_code())?;
-        let queues =
-            open_database(&dir.path().join("queues.db"), SqliteSynchronous::Full, QUEUES_MIGRATIONS).await?;
         let queue_writes = GroupCommit::start(queues.clone());
         let outbox = GroupCommit::start(topics.clone());
         Ok(Self { main, logs, topics, events, queues, queue_writes, outbox, packages, dir })
+    }
+
+    /// The databases by the names of their files.
+    pub(crate) fn databases(&self) -> [(&'static str, &SqlitePool); 5] {
+        [
+            (MAIN, &self.main),
+            (LOGS, &self.logs),
+            (TOPICS, &self.topics),
+            (EVENTS, &self.events.pool),
+            (QUEUES, &self.queues),
+        ]
     }
 
     /// The code packages.
@@ -133,19 +159,24 @@ impl Store {
 
     /// Finishes what is being written and closes the databases.
     pub async fn close(&self) {
-        self.main.close().await;
-        self.logs.close().await;
-        self.events.pool.close().await;
-        self.queues.close().await;
-        self.topics.close().await;
+        for (_, pool) in self.databases() {
+            pool.close().await;
+        }
     }
+}
+
+/// A database that is open and migrated.
+struct Opened {
+    pool: SqlitePool,
+    is_new: bool,
 }
 
 async fn open_database(
     path: &Path,
     synchronous: SqliteSynchronous,
     migrations: &[&'static str],
-) -> Result<SqlitePool, StoreError> {
+) -> Result<Opened, StoreError> {
+    let is_new = fresh::make(path, migrations).await?;
     prepare_database(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -167,7 +198,7 @@ async fn open_database(
         .connect_with(options)
         .await?;
     migrate(&pool, path, migrations).await?;
-    Ok(pool)
+    Ok(Opened { pool, is_new })
 }
 
 /// Runs the migrations that `PRAGMA user_version` says are missing, each in a transaction of its own.

@@ -14,6 +14,7 @@ pub mod code_signing;
 mod datadir;
 mod engine;
 pub mod events;
+mod fresh;
 pub mod functions;
 mod group_commit;
 pub mod identity;

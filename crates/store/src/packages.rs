@@ -319,10 +319,15 @@ fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// On a thread that may wait for the disk.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process ends, as it does when its start is refused: there is nothing to go on with.
+            Err(_cancelled) => std::future::pending().await,
+        },
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn call(
     check(&body)?;
     let name = body.function_name.as_deref().unwrap_or_default();
     let target = Target::parse(scope, name)?.unqualified()?;
-    check_values(control, &body)?;
+    check_values(control, &body).await?;
 
     let code = body.code.unwrap_or_default();
     packages::check_source(control, &code, package.as_ref())?;
@@ -103,7 +103,7 @@ fn check(body: &CreateFunction) -> Result<(), ApiError> {
 }
 
 /// What the service refuses beyond the model.
-fn check_values(control: &Control, body: &CreateFunction) -> Result<(), ApiError> {
+async fn check_values(control: &Control, body: &CreateFunction) -> Result<(), ApiError> {
     unsupported::create(body)?;
     let Settings { runtime: Some(runtime), handler: Some(_), .. } = &body.settings else {
         return Err(ApiError::InvalidParameterValue(
@@ -116,7 +116,10 @@ fn check_values(control: &Control, body: &CreateFunction) -> Result<(), ApiError
     if let Some(environment) = &body.settings.environment {
         settings::check_environment(environment)?;
     }
-    body.tags.as_ref().map_or(Ok(()), |tags| tagging::check(control, tags))
+    match &body.tags {
+        Some(tags) => tagging::check(control, tags).await,
+        None => Ok(()),
+    }
 }
 
 fn defaults(target: &Target) -> Configuration {

@@ -92,9 +92,9 @@ fn not_taggable(arn: &str) -> ApiError {
 }
 
 /// Refuses tags that no function can have.
-pub(super) fn check(control: &Control, tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+pub(super) async fn check(control: &Control, tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
     check_limits(tags)?;
-    tags::check(tags, &control.options().network)
+    tags::check(tags, &control.options().network).await
 }
 
 /// Refuses tags that nothing can have.
@@ -168,7 +168,7 @@ async fn change_function(
     let before = control.store().function_tags(&target.scope, &target.name).await.map_err(store_error)?;
     let mut tags = before.clone();
     change(&mut tags);
-    self::check(control, &tags)?;
+    self::check(control, &tags).await?;
     if tags != before {
         let replaced = control.store().replace_function_tags(&target.scope, &target.name, &tags).await;
         replaced.map_err(store_error)?;

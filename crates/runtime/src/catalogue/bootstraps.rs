@@ -65,15 +65,18 @@ impl Bootstraps {
     /// When the directory cannot be written.
     pub fn install(root: &Path) -> io::Result<Self> {
         let bootstraps = Self { root: root.to_owned() };
-        for (family, file, content) in FILES {
-            let dir = bootstraps.directory(*family);
+        for files in FILES.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let family = files[0].0;
+            let dir = bootstraps.directory(family);
             std::fs::create_dir_all(&dir)?;
-            if let Some(place) = super::sdk_place(*family) {
+            if let Some(place) = super::sdk_place(family) {
                 std::fs::create_dir_all(dir.join(place))?;
             }
-            let path = dir.join(file);
-            if std::fs::read(&path).ok().as_deref() != Some(*content) {
-                write_new(&path, content)?;
+            for (_, file, content) in files {
+                let path = dir.join(file);
+                if std::fs::read(&path).ok().as_deref() != Some(*content) {
+                    write_new(&path, content)?;
+                }
             }
         }
         Ok(bootstraps)

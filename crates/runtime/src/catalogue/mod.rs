@@ -290,6 +290,12 @@ impl Catalogue {
         Self { found, roots, substitution, substitutions, bootstraps, java, sdks }
     }
 
+    /// The same, with the interpreters that [`Self::discover`] finds.
+    #[must_use]
+    pub async fn with_interpreters(self, usable: impl Fn(&Found) -> bool) -> Self {
+        Self { found: discover::all(usable).await, ..self }
+    }
+
     /// The same, with rules of their own for some runtimes. One for a runtime goes before that for its family.
     #[must_use]
     pub fn with_substitutions(self, substitutions: Vec<(Selector, Substitution)>) -> Self {

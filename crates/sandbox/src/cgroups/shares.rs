@@ -75,9 +75,12 @@ fn scaled(value: u64, numerator: u64, denominator: u64) -> u64 {
 
 /// Whether a disk below this directory (`/sys/block`) has a scheduler that heeds weights of v1. Entering
 /// a hierarchy of v1 costs time at each start, which is wasted where none does.
+///
+/// Loop devices are passed over: there may be a thousand, and what they do is done by the disk that their files are on.
 pub(super) fn a_disk_heeds_weights(block_devices: &Path) -> bool {
     let devices = std::fs::read_dir(block_devices).into_iter().flatten().flatten();
     devices
+        .filter(|device| !device.file_name().as_encoded_bytes().starts_with(b"loop"))
         .filter_map(|device| std::fs::read_to_string(device.path().join("queue/scheduler")).ok())
         .any(|schedulers| schedulers.split_ascii_whitespace().any(|name| matches!(name, "[bfq]" | "[cfq]")))
 }
@@ -115,6 +118,9 @@ mod tests {
     fn the_scheduler_in_brackets_counts() {
         let directory = tempfile::tempdir().expect("temporary directory");
         assert!(!a_disk_heeds_weights(directory.path()));
+        let of_a_file = directory.path().join("loop0/queue");
+        std::fs::create_dir_all(&of_a_file).expect("make directory");
+        std::fs::write(of_a_file.join("scheduler"), "none [bfq]\n").expect("write");
         let queue = directory.path().join("vda/queue");
         std::fs::create_dir_all(&queue).expect("make directory");
         for (schedulers, heeded) in [("[none] mq-deadline bfq\n", false), ("none [bfq]\n", true)] {

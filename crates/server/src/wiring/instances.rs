@@ -8,8 +8,11 @@ use lambd_invoke::ports::{Delivery, Instance, Instances};
 use lambd_runtime::StartError;
 use lambd_types::FunctionSnapshot;
 use lambd_types::invocation::{Event, InitializationType, Wants};
+use tokio::sync::SetOnce;
 
-pub(crate) struct RuntimeInstances(pub(crate) lambd_runtime::Instances);
+/// Until it is known what instances are made of, whoever wants one waits.
+#[derive(Clone, Default)]
+pub(crate) struct RuntimeInstances(pub(crate) Arc<SetOnce<lambd_runtime::Instances>>);
 
 impl Instances for RuntimeInstances {
     fn start(
@@ -18,13 +21,20 @@ impl Instances for RuntimeInstances {
         initialization: InitializationType,
     ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>> {
         Box::pin(async move {
-            let instance = self.0.start(function, initialization).await.map_err(translate)?;
+            let instances = self.0.wait().await;
+            let instance = instances.start(function, initialization).await.map_err(translate)?;
             Ok(Arc::new(RuntimeInstance(instance)) as Arc<dyn Instance>)
         })
     }
 
     fn expect(&self, function: &FunctionSnapshot) {
-        self.0.expect(function);
+        match self.0.get() {
+            Some(instances) => instances.expect(function),
+            None => {
+                let (instances, function) = (self.0.clone(), function.clone());
+                tokio::spawn(async move { instances.wait().await.expect(&function) });
+            }
+        }
     }
 }
 
