@@ -69,6 +69,8 @@ struct Inside {
     asked: bool,
     /// An answer is being received.
     answering: bool,
+    /// It is initialised for an image alone.
+    is_template: bool,
 }
 
 /// The meeting point of one environment's engine side and its runtime.
@@ -83,8 +85,15 @@ impl Mailbox {
     pub(crate) fn new() -> (Self, oneshot::Receiver<Result<(), ReportedError>>) {
         let (sender, receiver) = oneshot::channel();
         let state = State::Initialising(sender);
-        let inside = Mutex::new(Inside { state, waiting: 0, asked: false, answering: false });
-        (Self { inside, arrived: Notify::new(), came_back: Notify::new() }, receiver)
+        let inside = Inside { state, waiting: 0, asked: false, answering: false, is_template: false };
+        (Self { inside: Mutex::new(inside), arrived: Notify::new(), came_back: Notify::new() }, receiver)
+    }
+
+    /// The same for a runtime of which an image is to be taken. It is initialised when it asks for its restoration.
+    pub(crate) fn of_template() -> (Self, oneshot::Receiver<Result<(), ReportedError>>) {
+        let (mailbox, init) = Self::new();
+        mailbox.lock().is_template = true;
+        (mailbox, init)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -138,6 +147,16 @@ impl Mailbox {
                 }
             }
             self.arrived.notified().await;
+        }
+    }
+
+    /// Runtime side: it asks for its restoration. One that is not to be captured needs none.
+    pub(crate) fn restore(&self) {
+        let mut inside = self.lock();
+        if inside.is_template
+            && let State::Initialising(done) = std::mem::replace(&mut inside.state, State::Idle)
+        {
+            let _ = done.send(Ok(()));
         }
     }
 

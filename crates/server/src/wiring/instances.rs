@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use lambd_invoke::InvokeError;
 use lambd_invoke::ports::{Delivery, Instance, Instances};
 use lambd_runtime::StartError;
-use lambd_types::FunctionSnapshot;
+use lambd_types::{FunctionKey, FunctionSnapshot};
 use lambd_types::invocation::{Event, InitializationType, Wants};
 
 pub(crate) struct RuntimeInstances(pub(crate) lambd_runtime::Instances);
@@ -25,6 +25,14 @@ impl Instances for RuntimeInstances {
 
     fn expect(&self, function: &FunctionSnapshot) {
         self.0.expect(function);
+    }
+
+    fn optimise(&self, function: Arc<FunctionSnapshot>) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.take_image(function))
+    }
+
+    fn forget(&self, is_gone: &dyn Fn(&FunctionKey) -> bool) {
+        self.0.forget_images(is_gone);
     }
 }
 
