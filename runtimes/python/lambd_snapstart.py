@@ -65,7 +65,8 @@ def _hooks(name):
 def _take(given):
     """Changes in the environment what is another for this instance; what the function has set stays."""
     for name in _given:
-        if name not in given:
+        # The interpreter sets LC_CTYPE by itself where the locale is not installed (PEP 538).
+        if name not in given and name != b"LC_CTYPE":
             os.environb.pop(name, None)
     for name, value in given.items():
         if _given.get(name) != value:

@@ -1,8 +1,8 @@
 """SnapStart: the setting, the hooks around a snapshot, and instances that begin with the image of a process."""
 
 import concurrent.futures
+import itertools
 import json
-import platform
 import re
 
 import pytest
@@ -13,6 +13,7 @@ from harness import packages
 from harness.clients import boto
 from harness.daemon import Daemon, wait_for
 from harness.functions import Functions
+from test_ahead import SURROUNDINGS
 
 #: The oldest Python whose functions can have it; what runs it here may be another.
 PYTHON = "python3.12"
@@ -123,8 +124,6 @@ def test_custom_runtimes_ask_for_their_restoration(functions, name):
 class TestImages:
     """Where processes are restored: on x86-64, by a daemon of root's, at the level `namespaces`."""
 
-    pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="images are for x86-64")
-
     def test_a_version_is_initialised_once(self, functions, lambda_, daemon, name):
         """It is pending until then, and its instances begin with what that left; their log says so."""
         source = "import time\ntime.sleep(1)\nprint('initialised')\n" + MARKED
@@ -178,6 +177,20 @@ def handler(event, context):
         for _, same in answers:
             assert same == ["at init", {"set": "at init"}, "ü = 1", None, 1, 3, [0, 1, 2], ""]
 
+    def test_an_instance_is_confined_like_any_other(self, functions, name):
+        """Identity, rights, limits, files, mounts and signals are those of a process that was started in full."""
+        source = """import subprocess
+def handler(event, context):
+    return subprocess.run(["/bin/bash", "-c", event["script"]], capture_output=True, text=True).stdout
+"""
+        version = published(functions, name, source, MemorySize=256)
+        # What differs by right, or is the same by name alone.
+        script = "cat <<END\n" + SURROUNDINGS.replace("TRACE_ID", "TRACE_ID\\|_VERSION=\\|INITIALIZATION_TYPE") + "\nEND\n"
+        found = functions.invoke(name, {"script": script}, Qualifier=version)
+        expected = functions.invoke(name, {"script": script})
+        assert "Restore Duration" in found.log
+        assert found.good().splitlines() == expected.good().splitlines()
+
     @pytest.mark.parametrize(
         ("init", "reason"),
         [
@@ -214,20 +227,15 @@ def handler(event, context):
     def test_a_daemon_that_starts_again_takes_the_image_again(self, own_daemon):
         """Images are memory. Until there is one, instances initialise."""
         functions = Functions(boto(own_daemon.url, "lambda"))
-        version = published(functions, "again", MARKED)
+        version = published(functions, "again", "import time\n" + MARKED.replace("return", "time.sleep(0.2)\n    return"))
         mark = functions.invoke("again", Qualifier=version).good()
         assert own_daemon.stop() == 0, own_daemon.output()
         own_daemon.start()
         functions = Functions(boto(own_daemon.url, "lambda"))
         first = functions.invoke("again", Qualifier=version)
         assert "Init Duration" in first.log and first.good() != mark
-
-        def restored():
-            # Two at once need two instances, of which the second may find the image.
-            logs = [result.log for result in several(functions, "again", version)]
-            return any("Restore Duration" in log for log in logs)
-
-        wait_for(restored, "an instance is restored")
+        counts = itertools.count(2)
+        wait_for(lambda: any("Restore Duration" in log for log in several(functions, "again", version, next(counts))), "one is restored")
 
     def test_other_levels_initialise(self, tmp_path):
         """Without an image the version is active as soon as it is published, and nothing is said of it."""
@@ -240,7 +248,7 @@ def handler(event, context):
         assert daemon.stop() == 0, daemon.output()
 
 
-def several(functions, name, version) -> list:
-    """Two invocations at the same time."""
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda _: functions.invoke(name, Qualifier=version), range(2)))
+def several(functions, name, version, count) -> list:
+    """Logs of so many invocations at the same time, which takes as many instances."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return [result.log for result in pool.map(lambda _: functions.invoke(name, Qualifier=version), range(count))]

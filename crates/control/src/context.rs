@@ -7,7 +7,9 @@ use lambd_store::aliases::{AliasKey, AliasRow};
 use lambd_store::functions::{FunctionRow, InForce};
 use lambd_store::packages::PackageError;
 use lambd_store::{Store, StoreError};
-use lambd_types::{Clock, FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Qualifier, Scope, random};
+use lambd_types::{
+    Clock, FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Qualifier, Scope, random,
+};
 
 use tokio::sync::Semaphore;
 

@@ -131,7 +131,8 @@ async fn settle(
     let _changes = control.changes().await;
     loop {
         let waiting = control.store().unsettled_versions(&work.function.scope, &work.function.name).await?;
-        let before: Vec<FunctionRow> = waiting.into_iter().filter(|row| work.includes(row) && which(row)).collect();
+        let before: Vec<FunctionRow> =
+            waiting.into_iter().filter(|row| work.includes(row) && which(row)).collect();
         let after: Vec<FunctionRow> = before.iter().map(|row| settled(row, outcome)).collect();
         let changes: Vec<RowChange<'_>> =
             after.iter().zip(&before).map(|(row, old)| RowChange::Update(row, &old.revision)).collect();

@@ -132,6 +132,15 @@ mod tests {
         assert_eq!((version.build, version.last_modified), (latest.build, UnixMillis(7)));
     }
 
+    /// Of a function with SnapStart: `$LATEST` does not have it, and is as it was.
+    #[test]
+    fn a_version_waits_for_what_its_instances_begin_with() {
+        let mut latest = latest();
+        latest.configuration.snap_start = true;
+        let version = publish(&mut latest, None, None).row();
+        assert_eq!((version.condition, latest.condition), (condition::created(), Condition::active()));
+    }
+
     /// A version that failed is no version to give out again.
     #[test]
     fn a_failed_version_is_published_anew() {

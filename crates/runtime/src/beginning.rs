@@ -74,10 +74,7 @@ impl Instance {
 
     /// The first environment and what came before its first event, which may last `limit`. When it fails, the most
     /// memory that was in use.
-    pub(crate) async fn first_environment(
-        &self,
-        limit: Duration,
-    ) -> Result<(Arc<Running>, Beginning), u64> {
+    pub(crate) async fn first_environment(&self, limit: Duration) -> Result<(Arc<Running>, Beginning), u64> {
         let running = self.running().clone();
         let Some(running) = running else {
             return Err(self.init_failed(Instant::now(), InitPhase::Init, &self.no_entrypoint()).await);

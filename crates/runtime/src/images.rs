@@ -128,7 +128,8 @@ impl Claim {
     }
 
     fn entry<'a>(&self, kept: &'a mut HashMap<FunctionKey, Kept>) -> Option<&'a mut Kept> {
-        let is_mine = |kept: &&mut Kept| matches!(&kept.state, State::Expected(mark) if Arc::ptr_eq(mark, &self.mark));
+        let is_mine =
+            |kept: &&mut Kept| matches!(&kept.state, State::Expected(mark) if Arc::ptr_eq(mark, &self.mark));
         kept.get_mut(&self.key).filter(is_mine)
     }
 }

@@ -321,7 +321,10 @@ impl Report<'_> {
             }
             Some(Beginning::Restore { duration, billed }) => {
                 let (duration, billed) = (millis(duration), whole_millis(billed));
-                let _ = write!(line, "Restore Duration: {duration:.2} ms\tBilled Restore Duration: {billed} ms\t");
+                let _ = write!(
+                    line,
+                    "Restore Duration: {duration:.2} ms\tBilled Restore Duration: {billed} ms\t"
+                );
             }
             None => {}
         }
@@ -388,6 +391,32 @@ mod tests {
         }
     }
 
+    /// As in AWS's own example: 101 ms and 93 ms.
+    #[test]
+    fn the_restoration_is_billed_in_part() {
+        let id = RequestId::from_stored("x".into());
+        let (duration, billed) = (Duration::from_micros(784_790), Duration::from_micros(92_100));
+        let restored = Report {
+            duration: Duration::from_micros(100_530),
+            beginning: Some(Beginning::Restore { duration, billed }),
+            ..report(&id)
+        };
+        assert_eq!(
+            restored.line(),
+            "REPORT RequestId: x\tDuration: 100.53 ms\tBilled Duration: 194 ms\tMemory Size: 128 MB\tMax Memory Used: 75 MB\t\
+             Restore Duration: 784.79 ms\tBilled Restore Duration: 93 ms\t\n"
+        );
+        let metrics = &restored.record()["metrics"];
+        assert_eq!(metrics["restoreDurationMs"], 784.79);
+        assert_eq!(metrics["billedRestoreDurationMs"], 93);
+        assert_eq!(metrics["billedDurationMs"], 194);
+        let failed = PlatformEvent::RestoreReport { status: &Status::Timeout, duration };
+        assert_eq!(
+            failed.line(LogFormat::Text, UnixMillis(0)).unwrap(),
+            "RESTORE_REPORT Restore Duration: 784.79 ms\tStatus: timeout\n"
+        );
+    }
+
     /// LANG1-045, LANG1-046, LANG1-050.
     #[test]
     fn the_report_line_has_tabs_and_two_decimals() {
@@ -432,7 +461,11 @@ mod tests {
     #[test]
     fn custom_runtimes_are_billed_for_init() {
         let id = RequestId::from_stored("x".into());
-        let cold = Report { beginning: Some(Beginning::Init(Duration::from_millis(48))), init_is_billed: true, ..report(&id) };
+        let cold = Report {
+            beginning: Some(Beginning::Init(Duration::from_millis(48))),
+            init_is_billed: true,
+            ..report(&id)
+        };
         assert!(cold.line().contains("Billed Duration: 75 ms"));
     }
 

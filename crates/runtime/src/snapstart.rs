@@ -50,9 +50,10 @@ impl Instances {
         function.snap_start
             && o.sandboxes.takes_images()
             && o.debuggers.of(&function.key.name).is_none()
-            && o.catalogue.current().plan(function).is_ok_and(|plan| {
-                plan.launcher.is_ok_and(|launcher| launcher.waits_for_its_image())
-            })
+            && o.catalogue
+                .current()
+                .plan(function)
+                .is_ok_and(|plan| plan.launcher.is_ok_and(|launcher| launcher.waits_for_its_image()))
     }
 
     async fn captured(&self, function: Arc<FunctionSnapshot>) -> Option<Image> {
@@ -101,7 +102,10 @@ impl Instance {
 
     /// An environment with the image of the function's version; `None` where there is none, or it cannot be used.
     pub(crate) async fn restore(&self, design: &Design) -> Option<Running> {
-        if self.is_template || self.initialization != InitializationType::SnapStart || design.debugger.is_some() {
+        if self.is_template
+            || self.initialization != InitializationType::SnapStart
+            || design.debugger.is_some()
+        {
             return None;
         }
         let image = self.images.of(&self.function)?;

@@ -332,6 +332,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_waits_for_its_image_is_initialised() {
+        let (plain, init) = Mailbox::new();
+        plain.restore();
+        assert!(init.now_or_never().is_none(), "it asks for its first event as well");
+        let (template, init) = Mailbox::of_template();
+        template.restore();
+        assert_eq!(init.await.unwrap(), Ok(()));
+        assert_eq!(refused(template.fail_init()), Refused::InvalidStateTransition);
+    }
+
+    #[tokio::test]
     async fn a_failed_initialisation_is_told_once() {
         let (mailbox, init) = Mailbox::new();
         let error = || ReportedError { document: Bytes::from_static(b"{}"), error_type: "E".into() };

@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use lambd_invoke::InvokeError;
 use lambd_invoke::ports::{Delivery, Instance, Instances};
 use lambd_runtime::StartError;
-use lambd_types::{FunctionKey, FunctionSnapshot};
 use lambd_types::invocation::{Event, InitializationType, Wants};
+use lambd_types::{FunctionKey, FunctionSnapshot};
 
 pub(crate) struct RuntimeInstances(pub(crate) lambd_runtime::Instances);
 

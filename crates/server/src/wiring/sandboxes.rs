@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, Gate, Image, Origin, SpawnError, View};
 use lambd_sandbox::{
-    Ahead, Base, BaseRoot, Bind, Captured, CompanionEnd, Companions, ExecError, ExitStatus, Listener, ListenerSocket,
-    Network, SandboxError, SandboxSpec, Spawner, Transport,
+    Ahead, Base, BaseRoot, Bind, Captured, CompanionEnd, Companions, ExecError, ExitStatus, Listener,
+    ListenerSocket, Network, SandboxError, SandboxSpec, Spawner, Transport,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
