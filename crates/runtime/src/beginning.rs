@@ -24,10 +24,13 @@ struct EndOfInit<'a> {
 }
 
 impl EndOfInit<'_> {
-    /// Now, in an environment that is ready.
-    fn good(running: &Running, phase: InitPhase) -> Self {
-        let duration = running.started().elapsed();
-        Self { phase, status: &Status::Ok, duration, is_restored: running.is_restored() }
+    /// In an environment that is ready.
+    fn good(beginning: Beginning, phase: InitPhase) -> Self {
+        let (duration, is_restored) = match beginning {
+            Beginning::Init(duration) => (duration, false),
+            Beginning::Restore { duration, .. } => (duration, true),
+        };
+        Self { phase, status: &Status::Ok, duration, is_restored }
     }
 }
 
@@ -83,7 +86,7 @@ impl Instance {
         match running.initialise(started + limit).await {
             Ok(()) => {
                 let beginning = running.beginning();
-                self.tell_of_init(&EndOfInit::good(&running, InitPhase::Init), &running.crew().list());
+                self.tell_of_init(&EndOfInit::good(beginning, InitPhase::Init), &running.crew().list());
                 Ok((running, beginning))
             }
             // Nobody needs it any more: that is no failure to tell of.
@@ -103,7 +106,7 @@ impl Instance {
                 let running = self.start_environment(design, InitPhase::Invoke).await?;
                 match running.initialise(self.end_of_time(invocation)).await {
                     Ok(()) => {
-                        let end = EndOfInit::good(&running, InitPhase::Invoke);
+                        let end = EndOfInit::good(running.beginning(), InitPhase::Invoke);
                         self.tell_of_init(&end, &running.crew().list());
                         return Ok(Ok(running));
                     }
