@@ -67,8 +67,9 @@ async fn finish(control: Control, work: Work) {
     let optimised = |row: &FunctionRow| outcome.is_ok() && is_optimised(row);
     record(&control, &work, &outcome, |row| !optimised(row)).await;
     if outcome.is_ok() {
-        optimise(&control, &work).await;
-        record(&control, &work, &outcome, is_optimised).await;
+        // No others: a version that was published meanwhile waits for work of its own.
+        let done = optimise(&control, &work).await;
+        record(&control, &work, &outcome, |row| done.contains(&row.key)).await;
     }
 }
 
@@ -78,7 +79,7 @@ fn is_optimised(row: &FunctionRow) -> bool {
 }
 
 /// Makes what instances of versions begin with that wait for it. Whatever comes of it, they can run.
-async fn optimise(control: &Control, work: &Work) {
+async fn optimise(control: &Control, work: &Work) -> Vec<FunctionKey> {
     let (scope, name) = (&work.function.scope, &work.function.name);
     let waiting = control.store().unsettled_versions(scope, name).await.unwrap_or_else(|error| {
         tracing::error!(function = %name, %error, "cannot look for versions with SnapStart");
@@ -100,6 +101,7 @@ async fn optimise(control: &Control, work: &Work) {
             (_, Err(_)) => {}
         }
     }
+    waiting.into_iter().filter(|row| work.includes(row) && is_optimised(row)).map(|row| row.key).collect()
 }
 
 /// Settles those versions, whatever happens to the database meanwhile.

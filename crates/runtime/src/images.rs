@@ -63,6 +63,13 @@ impl Images {
         found.is_none_or(|kept| matches!(kept.state, State::Missing))
     }
 
+    /// Whether somebody takes it.
+    pub(crate) fn is_expected(&self, function: &FunctionSnapshot) -> bool {
+        let kept = self.kept();
+        let found = kept.get(&function.key).filter(|kept| kept.revision == function.revision);
+        found.is_some_and(|kept| matches!(kept.state, State::Expected(_)))
+    }
+
     /// The right to take the image, where there is none and nobody else takes it.
     pub(crate) fn claim(self: &Arc<Self>, function: &FunctionSnapshot) -> Option<Claim> {
         let mut kept = self.kept();

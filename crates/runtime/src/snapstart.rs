@@ -20,14 +20,22 @@ pub(crate) const DOOR: i32 = 63;
 /// Tells the bootstrap that number.
 pub(crate) const VARIABLE: &str = "_LAMBD_SNAPSHOT";
 
+/// How often is looked whether somebody else has taken an image.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 impl Instances {
-    /// Takes the image of a version with SnapStart. When this resolves there is one, or there will be none, or somebody
-    /// else takes it already.
+    /// Takes the image of a version with SnapStart. When this resolves there is one, or there will be none.
     pub async fn take_image(&self, function: Arc<FunctionSnapshot>) {
         if !self.can_have_image(&function) {
             return;
         }
-        let Some(claim) = self.images.claim(&function) else { return };
+        let Some(claim) = self.images.claim(&function) else {
+            // Whoever waits for the image waits for that of somebody else.
+            while self.images.is_expected(&function) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            return;
+        };
         let _turn = self.images.turn().await;
         claim.settle(self.captured(function).await);
     }
