@@ -689,9 +689,9 @@ def main():
     _prepare_path(*sys.argv[1:] or ["/opt"])
     try:
         handler = _load(os.environ["_HANDLER"])
-        if "snapshot_restore_py" in sys.modules:
+        if "lambd_snapstart" in sys.modules or "snapshot_restore_py" in sys.modules:
             import lambd_snapstart
-            lambd_snapstart.run_hooks()
+            lambd_snapstart.begin(api)
     except Exception as error:
         _report(api, "init/error", error, json, "", then_next=False)
         sys.exit(1)

@@ -248,7 +248,7 @@ def test_hooks_of_snapstart(java, functions):
     """`org.crac`, as AWS's documentation shows it: both hooks run in published versions, none in `$LATEST`."""
     latest = java("example.Hooks::handle", {}, runtime="java21", SnapStart={"ApplyOn": "PublishedVersions"})
     assert latest.good() == ["init"]
-    version = functions.client.publish_version(FunctionName=latest.name)["Version"]
+    version = functions.published(latest.name)
     assert functions.invoke(latest.name, Qualifier=version).good() == ["init", "before", "after"]
 
 

@@ -112,6 +112,17 @@ class Functions:
         """Publishes what is there and returns the number."""
         return self.client.publish_version(FunctionName=name, **parameters)["Version"]
 
+    def published(self, name: str, **parameters) -> str:
+        """The same, and waits until the version can be invoked."""
+        version = self.publish(name, **parameters)
+        self.version_active(name, version)
+        return version
+
+    def version_active(self, name: str, version: str):
+        """Waits until a version can be invoked: one with SnapStart is initialised first."""
+        waiter = self.client.get_waiter("published_version_active")
+        waiter.wait(FunctionName=name, Qualifier=version, WaiterConfig=PACE)
+
     def recode(self, name: str, code: bytes, **parameters) -> dict:
         """Changes the code and waits until it runs."""
         changed = self.client.update_function_code(FunctionName=name, ZipFile=code, **parameters)

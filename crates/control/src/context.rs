@@ -4,10 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use lambd_api::ApiError;
 use lambd_store::aliases::{AliasKey, AliasRow};
-use lambd_store::functions::FunctionRow;
+use lambd_store::functions::{FunctionRow, InForce};
 use lambd_store::packages::PackageError;
 use lambd_store::{Store, StoreError};
-use lambd_types::{Clock, FunctionKey, FunctionName, FunctionTarget, Qualifier, Scope, random};
+use lambd_types::{
+    Clock, FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Qualifier, Scope, random,
+};
 
 use tokio::sync::Semaphore;
 
@@ -146,14 +148,23 @@ impl Control {
     }
 
     async fn load(&self, row: &FunctionRow) -> Result<Found, LookupError> {
-        let Some(running) = functions::running(row) else {
-            return Ok(Found::NotReady(row.condition.clone()));
-        };
+        match functions::running(row) {
+            Some(running) => Ok(Found::Ready(Arc::new(self.load_as(row, &running).await?))),
+            None => Ok(Found::NotReady(row.condition.clone())),
+        }
+    }
+
+    /// What a row is when this runs of it.
+    pub(crate) async fn load_as(
+        &self,
+        row: &FunctionRow,
+        running: &InForce,
+    ) -> Result<FunctionSnapshot, LookupError> {
         let code_dir = self.store().packages().directory(running.code).await?;
         let layers = running.configuration.layers.iter().map(|layer| layer.code).collect();
         let layers_dir = self.store().packages().layers(layers).await?;
         let tags = self.store().function_tags(&row.key.scope, &row.key.name).await?;
-        Ok(Found::Ready(Arc::new(functions::snapshot(row, &running, &tags, code_dir, layers_dir))))
+        Ok(functions::snapshot(row, running, &tags, code_dir, layers_dir))
     }
 
     /// The right to commit a change; see [`Self::publish_change`].

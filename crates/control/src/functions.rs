@@ -194,7 +194,10 @@ pub(crate) fn as_it_is(row: &FunctionRow) -> InForce {
 }
 
 /// Only published versions have it, `$LATEST` never.
-fn has_snap_start(version: Version, configuration: &lambd_store::functions::Configuration) -> bool {
+pub(crate) fn has_snap_start(
+    version: Version,
+    configuration: &lambd_store::functions::Configuration,
+) -> bool {
     configuration.snap_start && version != Version::Latest
 }
 

@@ -96,6 +96,9 @@ pub trait Engine: Send + Sync + 'static {
     fn provision(&self, scope: &Scope, name: &FunctionName, wanted: Vec<Provision>);
     /// What a version has of them; `None` when it is to have none.
     fn provisioned(&self, key: &FunctionKey) -> Option<Provisioned>;
+    /// Makes what instances of a published version begin with (SnapStart), before any is needed. It may be that there is
+    /// nothing to make.
+    fn optimise(&self, function: Arc<FunctionSnapshot>) -> BoxFuture<'_, ()>;
     /// The version is gone.
     fn remove_version(&self, key: &FunctionKey);
     /// The function is gone with all its versions.

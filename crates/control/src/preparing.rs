@@ -1,8 +1,10 @@
-//! What changes leave to do behind their answer: unpacking the package, merging the layers.
+//! What changes leave to do behind their answer: unpacking the package, merging the layers; for a version with SnapStart,
+//! making what its instances begin with.
 //!
 //! The row says that work is left, and what runs meanwhile. So whatever happens to the daemon, the work is done
 //! by it or by the next one, and a version ends up active or failed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lambd_store::StoreError;
@@ -10,7 +12,7 @@ use lambd_store::functions::{FunctionRow, RowChange, Updated};
 use lambd_store::packages::PackageError;
 use lambd_types::{FunctionKey, Reason, ReasonCode, RevisionId, Sha256Digest};
 
-use crate::{Control, condition};
+use crate::{Control, condition, functions};
 
 /// Wait after the store failed.
 const AFTER_FAULT: Duration = Duration::from_secs(1);
@@ -55,12 +57,61 @@ impl Control {
 
 async fn finish(control: Control, work: Work) {
     // The semaphore is never closed.
-    let _room = control.unpacking().acquire().await;
+    let room = control.unpacking().acquire().await;
     let outcome = unpack(&control, &work).await.map_err(reason);
+    drop(room);
     if let Err(reason) = &outcome {
         tracing::warn!(function = %work.function.name, reason = %reason.text, "a package cannot be unpacked");
     }
-    while let Err(error) = settle(&control, &work, &outcome).await {
+    // A version that failed begins with nothing.
+    let optimised = |row: &FunctionRow| outcome.is_ok() && is_optimised(row);
+    record(&control, &work, &outcome, |row| !optimised(row)).await;
+    if outcome.is_ok() {
+        // No others: a version that was published meanwhile waits for work of its own.
+        let done = optimise(&control, &work).await;
+        record(&control, &work, &outcome, |row| done.contains(&row.key)).await;
+    }
+}
+
+/// Whether instances of this version are to begin with more than their program.
+fn is_optimised(row: &FunctionRow) -> bool {
+    functions::has_snap_start(row.key.version, &row.configuration)
+}
+
+/// Makes what instances of versions begin with that wait for it. Whatever comes of it, they can run.
+async fn optimise(control: &Control, work: &Work) -> Vec<FunctionKey> {
+    let (scope, name) = (&work.function.scope, &work.function.name);
+    let waiting = control.store().unsettled_versions(scope, name).await.unwrap_or_else(|error| {
+        tracing::error!(function = %name, %error, "cannot look for versions with SnapStart");
+        Vec::new()
+    });
+    for row in waiting.iter().filter(|row| work.includes(row) && is_optimised(row)) {
+        match (control.load_as(row, &functions::as_it_is(row)).await, control.engine()) {
+            (Ok(function), Ok(engine)) => {
+                engine.optimise(Arc::new(function)).await;
+                if let Ok(None) = control.store().function(&row.key).await {
+                    // Deleted meanwhile: the engine may have forgotten it before it made something.
+                    engine.remove_version(&row.key);
+                }
+            }
+            (Err(error), _) => {
+                tracing::warn!(function = %name, %error, "cannot load a version with SnapStart");
+            }
+            // It makes up for it when the first instance is needed.
+            (_, Err(_)) => {}
+        }
+    }
+    waiting.into_iter().filter(|row| work.includes(row) && is_optimised(row)).map(|row| row.key).collect()
+}
+
+/// Settles those versions, whatever happens to the database meanwhile.
+async fn record(
+    control: &Control,
+    work: &Work,
+    outcome: &Result<(), Reason>,
+    which: impl Fn(&FunctionRow) -> bool,
+) {
+    while let Err(error) = settle(control, work, outcome, &which).await {
         tracing::error!(function = %work.function.name, %error, "cannot record the state of a function; trying again");
         tokio::time::sleep(AFTER_FAULT).await;
     }
@@ -72,12 +123,18 @@ async fn unpack(control: &Control, work: &Work) -> Result<(), PackageError> {
     packages.layers(work.layers.clone()).await.map(drop)
 }
 
-/// Records the outcome with all versions that waited for it, and makes them what runs.
-async fn settle(control: &Control, work: &Work, outcome: &Result<(), Reason>) -> Result<(), StoreError> {
+/// Records the outcome with those versions that waited for it, and makes them what runs.
+async fn settle(
+    control: &Control,
+    work: &Work,
+    outcome: &Result<(), Reason>,
+    which: impl Fn(&FunctionRow) -> bool,
+) -> Result<(), StoreError> {
     let _changes = control.changes().await;
     loop {
         let waiting = control.store().unsettled_versions(&work.function.scope, &work.function.name).await?;
-        let before: Vec<FunctionRow> = waiting.into_iter().filter(|row| work.includes(row)).collect();
+        let before: Vec<FunctionRow> =
+            waiting.into_iter().filter(|row| work.includes(row) && which(row)).collect();
         let after: Vec<FunctionRow> = before.iter().map(|row| settled(row, outcome)).collect();
         let changes: Vec<RowChange<'_>> =
             after.iter().zip(&before).map(|(row, old)| RowChange::Update(row, &old.revision)).collect();

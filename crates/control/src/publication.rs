@@ -24,7 +24,8 @@ impl Published {
 }
 
 /// Publishes `latest`, of which `last` is the version with the highest number, if that still exists. A new version
-/// takes the next number, which no other version has had, and waits for what `latest` waits for.
+/// takes the next number, which no other version has had, and waits for what `latest` waits for, and for what its
+/// instances are to begin with.
 pub(crate) fn publish(
     latest: &mut FunctionRow,
     last: Option<FunctionRow>,
@@ -42,8 +43,9 @@ pub(crate) fn publish(
     version.key.version = Version::Published(latest.last_version);
     version.revision = RevisionId::random();
     version.published_description = description.map(str::to_owned);
-    version.condition =
-        if latest.condition.is_unsettled() { condition::created() } else { Condition::active() };
+    // With SnapStart, its image is still to be made.
+    let waits = latest.condition.is_unsettled() || latest.configuration.snap_start;
+    version.condition = if waits { condition::created() } else { Condition::active() };
     version.in_force = None;
     version.last_version = 0;
     Published::New(version)
@@ -128,6 +130,15 @@ mod tests {
         let version = publish(&mut latest, None, None).row();
         assert_eq!(version.condition, condition::created());
         assert_eq!((version.build, version.last_modified), (latest.build, UnixMillis(7)));
+    }
+
+    /// Of a function with SnapStart: `$LATEST` does not have it, and is as it was.
+    #[test]
+    fn a_version_waits_for_what_its_instances_begin_with() {
+        let mut latest = latest();
+        latest.configuration.snap_start = true;
+        let version = publish(&mut latest, None, None).row();
+        assert_eq!((version.condition, latest.condition), (condition::created(), Condition::active()));
     }
 
     /// A version that failed is no version to give out again.

@@ -169,12 +169,19 @@ impl Invoker {
     pub fn remove(&self, scope: &Scope, name: &FunctionName) {
         let old = self.inner.shelf.pools().remove(scope, name);
         self.inner.shelf.retire(old);
+        self.inner.instances.forget(&|key| key.scope == *scope && key.name == *name);
     }
 
     /// One version is gone, in the same way.
     pub fn remove_version(&self, key: &FunctionKey) {
         let old = self.inner.shelf.pools().remove_version(key);
         self.inner.shelf.retire(old);
+        self.inner.instances.forget(&|other| other == key);
+    }
+
+    /// Makes what instances of a published version begin with, see [`Instances::optimise`].
+    pub async fn optimise(&self, function: Arc<FunctionSnapshot>) {
+        self.inner.instances.optimise(function).await;
     }
 
     /// Stops all idle instances, and waits until nothing is left of them and of those stopped before.

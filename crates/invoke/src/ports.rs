@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lambd_types::invocation::{Event, InitializationType, Outcome, Wants};
-use lambd_types::{FunctionName, FunctionSnapshot, FunctionTarget, Scope, UnixMillis};
+use lambd_types::{FunctionKey, FunctionName, FunctionSnapshot, FunctionTarget, Scope, UnixMillis};
 
 use crate::InvokeError;
 
@@ -18,6 +18,12 @@ pub trait Instances: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Arc<dyn Instance>, InvokeError>>;
     /// A function that is likely to need one soon: what can be done for that now may be done in the background.
     fn expect(&self, _function: &FunctionSnapshot) {}
+    /// Makes what instances of a published version begin with (SnapStart). It may be that there is nothing to make.
+    fn optimise(&self, _function: Arc<FunctionSnapshot>) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+    /// Drops what was made for versions that are gone.
+    fn forget(&self, _is_gone: &dyn Fn(&FunctionKey) -> bool) {}
 }
 
 /// One instance. Dropping the last handle ends it at once.

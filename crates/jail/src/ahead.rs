@@ -16,7 +16,7 @@ use crate::error::{Step, StepError};
 use crate::function::{self, Image, Role, Start};
 use crate::init::{self, Init};
 use crate::protocol::{Event, JailSpec, Level};
-use crate::snapshot::{self, Captured};
+use crate::snapshot::{self, CaptureError, Captured};
 use crate::sys::{self, Side};
 use crate::{identity, mounts, namespaces, protocol};
 
@@ -39,6 +39,13 @@ pub(crate) struct Waiting {
 pub(crate) struct Door(OwnedFd);
 
 impl Door {
+    /// With the program's end.
+    pub(crate) fn new() -> Result<(Self, OwnedFd), StepError> {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let (own, its) = pair.step("create the input of the program")?;
+        Ok((Self(own), its))
+    }
+
     /// For poll(2): readable when the program has something to tell.
     pub(crate) fn file(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -72,9 +79,7 @@ impl Waiting {
         }
         show(init, spec)?;
         init::prepare_questions(init)?;
-        let flags = SocketFlags::CLOEXEC;
-        let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None);
-        let (own, its) = pair.step("create the input of the program")?;
+        let (own, its) = Door::new()?;
         let report = pipe_with(PipeFlags::CLOEXEC).step("create pipe for the report")?;
         let door = its.try_clone().step("copy the input of the program")?;
         let image = match (&spec.snapshot, image) {
@@ -115,20 +120,14 @@ impl Waiting {
                     .step("report the program started ahead")?;
                 }
                 let directories = spec.directories.clone();
-                Ok(Self { pid, door: Door(own), directories, is_ready: is_restored })
+                Ok(Self { pid, door: own, directories, is_ready: is_restored })
             }
         }
     }
 
     /// Takes its image and hands that out.
     pub(crate) fn capture(&self, control: BorrowedFd<'_>) -> Result<(), StepError> {
-        let captured = snapshot::capture(self.pid, INPUT, PATIENCE);
-        let (snapshot, image) = match captured {
-            Ok(Captured { snapshot, image }) => (Ok(snapshot), Some(image)),
-            Err(error) => (Err(error.to_string()), None),
-        };
-        let image: Vec<_> = image.iter().map(OwnedFd::as_fd).collect();
-        protocol::send(control, &Event::Captured { snapshot }, &image).step("hand out the image")
+        hand_out(snapshot::capture(self.pid, INPUT, PATIENCE), control)
     }
 
     /// Reads what it has to tell, once [`Door::file`] is readable, and passes on that it is ready.
@@ -148,6 +147,19 @@ impl Waiting {
             Err(error) => Err(StepError::new("wait for the program started ahead", error)),
         }
     }
+}
+
+/// Tells of an image, or why there is none.
+pub(crate) fn hand_out(
+    captured: Result<Captured, CaptureError>,
+    control: BorrowedFd<'_>,
+) -> Result<(), StepError> {
+    let (snapshot, image) = match captured {
+        Ok(Captured { snapshot, image }) => (Ok(snapshot), Some(image)),
+        Err(error) => (Err(error.to_string()), None),
+    };
+    let image: Vec<_> = image.iter().map(OwnedFd::as_fd).collect();
+    protocol::send(control, &Event::Captured { snapshot }, &image).step("hand out the image")
 }
 
 /// Mounts what the program needs: in a child, because it takes another user than the one that may look for sources.

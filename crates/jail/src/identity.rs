@@ -156,9 +156,14 @@ pub(crate) fn become_function(level: Level, lease: Lease, kept: CapabilitySet) -
 }
 
 /// Leaves the init only the right to send signals to the function's processes, whose uid differs: directly,
-/// and at the level `process` also by becoming a user who may.
-pub(crate) fn restrict_init(level: Level, lease: Lease) -> Result<(), StepError> {
+/// and at the level `process` also by becoming a user who may. The init of a program that is to be captured may trace
+/// processes of its sandbox as well, and read its files.
+pub(crate) fn restrict_init(level: Level, lease: Lease, captures: bool) -> Result<(), StepError> {
     let keep = match (level, lease) {
+        // The last to read what /proc has of it, which is the function's.
+        (Level::Namespaces, _) if captures => {
+            CapabilitySet::KILL | CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH
+        }
         (Level::Namespaces | Level::Oci, _) => CapabilitySet::KILL,
         (Level::Process, Lease::Pair { .. }) => CapabilitySet::KILL | CapabilitySet::SETUID,
         (Level::Process, Lease::Own | Lease::OwnAsRoot) => CapabilitySet::empty(),

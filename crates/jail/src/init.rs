@@ -79,14 +79,23 @@ fn start(init: &mut Init<'_>) -> Result<Option<Programs>, StepError> {
     fds::close_all_except(&keep[..3]).step("close cgroup files")?;
     init.phases.end("enter cgroups");
     prepare(init)?;
-    let Some(Build { spec, companion_output, waiting }) = await_build(init)? else { return Ok(None) };
+    let Some(Build { spec, file, waiting }) = await_build(init)? else { return Ok(None) };
     init.phases.resume();
     let directories = waiting.as_ref().map(|waiting| &*waiting.directories);
     let Some(built) = build(init, &spec, directories)? else { return Ok(None) };
+    // All that can fail for a reason of the host is done, unless a program is restored.
+    let is_restored = spec.snapshot.is_some();
+    if !is_restored {
+        report_ready(init)?;
+    }
     prepare_questions(init)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .step("open /dev/null")?;
-    let programs = Programs::fork(init, &spec, &built, null.as_fd(), companion_output.as_ref(), waiting)?;
+    let programs = Programs::fork(init, &spec, &built, null.as_fd(), file, waiting)?;
+    if is_restored {
+        init.phases.end("restore");
+        report_ready(init)?;
+    }
     fds::replace_stdio(null.as_fd(), null.as_fd()).step("replace standard files of init")?;
     Ok(Some(programs))
 }
@@ -130,7 +139,9 @@ fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
 /// The order that says what to build, and what was there before it came.
 struct Build {
     spec: JailSpec,
-    companion_output: Option<OwnedFd>,
+    /// What came along: the image of a program that is restored, or the write end of the pipe for the output of
+    /// companions.
+    file: Option<OwnedFd>,
     waiting: Option<Waiting>,
 }
 
@@ -164,7 +175,7 @@ fn await_build(init: &mut Init<'_>) -> Result<Option<Build>, StepError> {
                 waiting.iter().try_for_each(|waiting| waiting.capture(init.control))?;
             }
             Ok(Some((Order::Build(spec), files))) => {
-                return Ok(Some(Build { spec: *spec, companion_output: files.into_iter().next(), waiting }));
+                return Ok(Some(Build { spec: *spec, file: files.into_iter().next(), waiting }));
             }
             // Told to end before it was anything.
             Ok(_) => return Ok(None),
@@ -190,28 +201,27 @@ fn build(
     spec: &JailSpec,
     directories: Option<&[PathBuf]>,
 ) -> Result<Option<Built>, StepError> {
-    let built = match init.request.level {
+    Ok(match init.request.level {
         Level::Namespaces => namespaces::build(init, spec, directories)?.then_some(Built::Function),
         Level::Process => process::build(init)?.then_some(Built::Function),
         Level::Oci => oci::build(init, spec)?.map(Built::Container),
-    };
-    if built.is_some() {
-        // All that can fail for a reason of the host is done.
-        let ready = Event::Ready { phases: init.phases.take() };
-        protocol::send(init.control, &ready, &[]).step("report the sandbox")?;
-    }
-    Ok(built)
+    })
+}
+
+fn report_ready(init: &mut Init<'_>) -> Result<(), StepError> {
+    let ready = Event::Ready { phases: init.phases.take() };
+    protocol::send(init.control, &ready, &[]).step("report the sandbox")
 }
 
 /// Gives up what waiting does not need. After the fork, because the function's process needs the
 /// rights once more to give them up itself.
 fn restrict(init: &Init<'_>, programs: &Programs) -> Result<(), StepError> {
-    identity::restrict_init(init.request.level, init.lease)?;
+    identity::restrict_init(init.request.level, init.lease, programs.is_to_be_captured())?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs of init")?;
     // The output pipe most of all: its reader waits for the end of the function, not of the init.
     let mut keep = vec![init.control, init.spawner_alive];
     keep.extend(init.questions.iter().map(|(own, _)| own.as_fd()));
-    keep.extend(programs.gate());
+    keep.extend(programs.files());
     fds::close_all_except(&keep).step("close files of init")
 }
 
@@ -264,6 +274,7 @@ fn obey(init: &Init<'_>, programs: &mut Programs) {
         Ok(Some((Order::Terminate, _))) => programs.terminate(),
         Ok(Some((Order::Kill, _))) => programs.kill(),
         Ok(Some((Order::Socket, _))) => hand_out_socket(init),
+        Ok(Some((Order::Capture, _))) if programs.is_to_be_captured() => programs.capture(init.control),
         Ok(Some((Order::Stop, _))) => signal_all(init, Signal::STOP),
         Ok(Some((Order::Continue, _))) => signal_all(init, Signal::CONT),
         Ok(Some((Order::Start(_) | Order::Capture | Order::Build(_), _)) | None) | Err(_) => {

@@ -2,19 +2,30 @@
 //!
 //! All are children of the init. Companions are forked first; the sandbox's own program is forked with them, as long
 //! as the init has the rights for it, and waits at a gate (a pipe) until the daemon orders its launch.
+//!
+//! A program without companions may be restored from an image, or be one of which an image is to be taken.
 
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::ahead::{Door, Waiting};
+use crate::ahead::{self, Door, Waiting};
 use crate::error::{Step, StepError};
-use crate::function::{self, Role, Start};
+use crate::function::{self, Image, Role, Start};
 use crate::init::Init;
 use crate::oci::{self, Container, Stage};
 use crate::protocol::{Companions, Event, JailSpec};
+use crate::snapshot::{self, CaptureError, Snapshot};
 use crate::sys::{self, Reaped, Side};
+
+/// Where a function may leave files.
+const TMP: &str = "/tmp";
+
+/// How long a program that is ready for its capture may take until it waits at its door.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was built for the programs to run in.
 pub(crate) enum Built {
@@ -38,6 +49,16 @@ pub(crate) struct Programs {
     companions: Vec<Program>,
     /// Closed until the sandbox's own program may start.
     gate: Option<Gate>,
+    /// Of a program that is to be captured: where it waits then.
+    capture: Option<Capture>,
+}
+
+/// How a program is captured.
+struct Capture {
+    /// Closed, it would end the program.
+    door: Door,
+    /// By which number the program keeps its end.
+    waits_on: i32,
 }
 
 /// What keeps the sandbox's own program from starting.
@@ -56,18 +77,32 @@ struct Program {
 }
 
 impl Programs {
-    /// Forks all of them but the one that waits already; `companion_output` is for the output of companions.
+    /// Forks all of them but the one that waits already; `file` is for the output of companions, or the image from which
+    /// the program is restored.
     pub(crate) fn fork(
         init: &Init<'_>,
         spec: &JailSpec,
         built: &Built,
         null: BorrowedFd<'_>,
-        companion_output: Option<&OwnedFd>,
+        file: Option<OwnedFd>,
         waiting: Option<Waiting>,
     ) -> Result<Self, StepError> {
+        match (&spec.snapshot, spec.door, built, &waiting) {
+            (None, None, ..) => {}
+            _ if !spec.companions.commands.is_empty() => return Err(unfit("companions")),
+            (Some(snapshot), None, Built::Function, None) => {
+                let file = file.ok_or_else(|| unfit("no image"))?;
+                return Self::restore(init, spec, null, snapshot, file);
+            }
+            (None, Some(waits_on), Built::Function, None) => {
+                return Self::to_be_captured(init, spec, built, waits_on);
+            }
+            _ => return Err(unfit("another program")),
+        }
         let mut companions = Vec::new();
         for index in 0..spec.companions.commands.len() {
-            let output = companion_output
+            let output = file
+                .as_ref()
                 .ok_or(rustix::io::Errno::PROTO)
                 .step("receive the order to build: output of companions expected")?;
             let spec = companion(spec, index);
@@ -75,9 +110,10 @@ impl Programs {
             companions.push(Program::fork(init, &spec, built, &start, None)?);
         }
         if let Some(Waiting { pid, door, .. }) = waiting {
-            let own = Program { pid, container: None, has_ended: false };
+            let own = Program::of(pid);
             let is_alone = companions.is_empty();
-            let mut programs = Self { own, companions, gate: Some(Gate::Ahead(door, spec.env.clone())) };
+            let gate = Some(Gate::Ahead(door, spec.env.clone()));
+            let mut programs = Self { own, companions, gate, capture: None };
             if is_alone {
                 programs.launch();
             }
@@ -90,7 +126,64 @@ impl Programs {
         };
         let start = Start { role: Role::Function, input: null, output: init.output };
         let own = Program::fork(init, spec, built, &start, gate.as_ref())?;
-        Ok(Self { own, companions, gate: gate.map(|(_, write)| Gate::Pipe(write)) })
+        Ok(Self { own, companions, gate: gate.map(|(_, write)| Gate::Pipe(write)), capture: None })
+    }
+
+    /// Forks the sandbox's own program with a door as its input.
+    fn to_be_captured(
+        init: &Init<'_>,
+        spec: &JailSpec,
+        built: &Built,
+        waits_on: i32,
+    ) -> Result<Self, StepError> {
+        let (door, its) = Door::new()?;
+        let start = Start { role: Role::Function, input: its.as_fd(), output: init.output };
+        let own = Program::fork(init, spec, built, &start, None)?;
+        Ok(Self { own, companions: Vec::new(), gate: None, capture: Some(Capture { door, waits_on }) })
+    }
+
+    /// Makes the sandbox's own program from an image, and gives it its environment.
+    fn restore(
+        init: &Init<'_>,
+        spec: &JailSpec,
+        null: BorrowedFd<'_>,
+        snapshot: &Snapshot,
+        file: OwnedFd,
+    ) -> Result<Self, StepError> {
+        let (own, its) = Door::new()?;
+        let report = pipe_with(PipeFlags::CLOEXEC).step("create pipe for the report")?;
+        let image = Image { snapshot: snapshot.clone(), file, door: its, report: report.1 };
+        // SAFETY: this process is a copy of the single-threaded spawner and has started no thread.
+        match unsafe { sys::fork() }.step("fork the function's process")? {
+            Side::Child => {
+                let start = Start { role: Role::Function, input: null, output: init.output };
+                // SAFETY: this child of a process with one thread has no other, and does nothing else.
+                unsafe { function::restore(init, spec, &start, image) }
+            }
+            Side::Parent(pid) => {
+                // Our copies of its ends must be gone, or its own end could not be told.
+                drop(image);
+                if let Some(error) = snapshot::failure(report.0.as_fd()) {
+                    return Err(error);
+                }
+                own.open(&spec.env);
+                Ok(Self { own: Program::of(pid), companions: Vec::new(), gate: None, capture: None })
+            }
+        }
+    }
+
+    /// Whether [`Self::capture`] may be asked for.
+    pub(crate) fn is_to_be_captured(&self) -> bool {
+        self.capture.is_some()
+    }
+
+    /// Takes the image of the sandbox's own program once it waits at its door, and hands it out, or tells why there is
+    /// none.
+    pub(crate) fn capture(&self, control: BorrowedFd<'_>) {
+        let Some(capture) = self.capture.as_ref() else { return };
+        let captured = leftovers().and_then(|()| snapshot::capture(self.own.pid, capture.waits_on, PATIENCE));
+        // A daemon that cannot be told is gone.
+        let _ = ahead::hand_out(captured, control);
     }
 
     /// How many there are.
@@ -98,12 +191,13 @@ impl Programs {
         self.companions.len() + 1
     }
 
-    /// The file that must stay open until the launch.
-    pub(crate) fn gate(&self) -> Option<BorrowedFd<'_>> {
-        self.gate.as_ref().map(|gate| match gate {
+    /// The files that must stay open: until the launch, or for a capture.
+    pub(crate) fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let gate = self.gate.as_ref().map(|gate| match gate {
             Gate::Pipe(pipe) => pipe.as_fd(),
             Gate::Ahead(door, _) => door.file(),
-        })
+        });
+        gate.into_iter().chain(self.capture.iter().map(|capture| capture.door.file()))
     }
 
     /// Lets the sandbox's own program start.
@@ -162,6 +256,10 @@ impl Programs {
 }
 
 impl Program {
+    fn of(pid: i32) -> Self {
+        Self { pid, container: None, has_ended: false }
+    }
+
     fn fork(
         init: &Init<'_>,
         spec: &JailSpec,
@@ -202,6 +300,23 @@ impl Program {
         self.has_ended = event.is_some();
         event
     }
+}
+
+/// Refuses a program that left files, which other instances would not have.
+fn leftovers() -> Result<(), CaptureError> {
+    let left = fs::read_dir(TMP).and_then(|mut entries| entries.next().transpose()).step("list /tmp")?;
+    match left {
+        None => Ok(()),
+        Some(entry) => {
+            let path = entry.path();
+            Err(CaptureError::Refused(format!("the process left {}", path.display()).into()))
+        }
+    }
+}
+
+/// An order that cannot be followed.
+fn unfit(what: &str) -> StepError {
+    StepError { step: format!("follow the order to build: {what}").into(), errno: libc::EINVAL }
 }
 
 /// Waits for the launch. An init that ends first takes this process along.

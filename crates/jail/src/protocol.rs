@@ -135,9 +135,13 @@ pub struct JailSpec {
     pub runtime: Option<OciRuntime>,
     /// What runs beside the program.
     pub companions: Companions,
-    /// For [`Order::Start`]: instead of executing the command, become what it was when it was captured. The image comes
-    /// along.
+    /// Instead of executing the command, become what it was when it was captured. The image comes along. For
+    /// [`Order::Build`] without companions: it waits for its environment then, which it gets at once.
     pub snapshot: Option<Snapshot>,
+    /// For [`Order::Build`] at [`Level::Namespaces`] without companions: the program is to be captured. Its standard
+    /// input is a socket, of which it keeps a copy by this number; with [`Order::Capture`] it waits there for an
+    /// environment, in the form of [`Order::Start`]. The init keeps the right to trace it.
+    pub door: Option<i32>,
 }
 
 /// Programs that run beside the sandbox's own, from before it starts.
@@ -327,7 +331,8 @@ pub enum Order {
     /// end: its whole environment, each variable as `NAME=VALUE` with a zero byte behind it. An end without any means
     /// that it is not needed.
     Start(Box<JailSpec>),
-    /// Take the image of the program that was started and waits.
+    /// Take the image of the program that waits: one that was started, or one with a [`JailSpec::door`], which has
+    /// some seconds to come there.
     Capture,
     /// Build this in the empty sandbox, once. A program that was started takes the place of the one that is named, and
     /// gets its environment; binds and links are those that it does not have yet, and its `/tmp` stays.

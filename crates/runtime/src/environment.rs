@@ -25,10 +25,6 @@ pub(crate) fn variables(
     }
     all.extend(language.iter().cloned());
     all.extend(function.environment.iter().cloned());
-    let kind = match initialization {
-        InitializationType::OnDemand if function.snap_start => "snap-start",
-        other => other.as_str(),
-    };
     let reserved = [
         ("_HANDLER", function.handler.clone()),
         ("AWS_REGION", region.to_owned()),
@@ -39,7 +35,7 @@ pub(crate) fn variables(
         ("AWS_LAMBDA_FUNCTION_VERSION", key.version.to_string()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", function.log_group.clone()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream.to_owned()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", kind.to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.as_str().to_owned()),
         // An account number is an access key of its own account: SDK calls from inside land in the
         // function's account. The secret means nothing to lambd, and is fresh all the same.
         ("AWS_ACCESS_KEY_ID", key.scope.account.to_string()),

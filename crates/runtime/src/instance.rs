@@ -16,20 +16,19 @@ use crate::api::{Dispatch, Reply};
 use crate::catalogue::{LaunchPlan, LiveCatalogue, Unavailable};
 use crate::debugging::Debuggers;
 use crate::error_document::{ErrorDocument, exit_type, shown_type};
-use crate::extensions::{self, Registered, ShutdownReason};
+use crate::extensions::{self, ShutdownReason};
+use crate::images::Images;
 use crate::layout;
 use crate::log::InstanceLog;
 use crate::log_filter::LogFilter;
-use crate::ports::{Base, EndpointServer, Exit, LogSink, Sandboxes, SpawnError, Traces};
-use crate::report::{InitPhase, PlatformEvent, Report, Status};
+use crate::ports::{Base, EndpointServer, LogSink, Sandboxes, SpawnError, Traces};
+use crate::report::{Beginning, InitPhase, PlatformEvent, Report, Status};
 use crate::running::{Design, Ending, Running};
 use crate::telemetry::Telemetry;
 
 /// How long an answer waits for the processes of a timed-out event to be dead. They are killed all the
 /// same; with many processes or much memory that takes the kernel longer.
 const DEATH_AFTER_TIMEOUT: Duration = Duration::from_millis(10);
-/// How long the second try of an initialisation waits for the first one's processes to be dead.
-const DEATH_AFTER_INIT: Duration = Duration::from_millis(200);
 
 /// What instances are made of.
 pub struct InstancesOptions {
@@ -59,9 +58,11 @@ pub struct InstancesOptions {
     pub streamed_response: u64,
 }
 
-/// Starts instances.
+/// Starts instances. Clones share their images.
+#[derive(Clone)]
 pub struct Instances {
-    options: Arc<InstancesOptions>,
+    pub(crate) options: Arc<InstancesOptions>,
+    pub(crate) images: Arc<Images>,
 }
 
 /// An environment could not be started; no event was lost, because none was taken.
@@ -99,7 +100,7 @@ pub struct Delivery {
 impl Instances {
     /// A starter of instances.
     pub fn new(options: InstancesOptions) -> Self {
-        Self { options: Arc::new(options) }
+        Self { options: Arc::new(options), images: Arc::default() }
     }
 
     /// Starts an instance of `function`. It is initialising when this returns; the first event waits for
@@ -109,6 +110,28 @@ impl Instances {
         function: Arc<FunctionSnapshot>,
         initialization: InitializationType,
     ) -> Result<Instance, StartError> {
+        let initialization = match initialization {
+            InitializationType::OnDemand if function.snap_start => InitializationType::SnapStart,
+            other => other,
+        };
+        self.expect_image(&function);
+        let (instance, notice) = self.make(function, initialization, false)?;
+        if let Ok(design) = &instance.design {
+            instance.start_environment(design, InitPhase::Init).await?;
+        }
+        if let Some(notice) = notice {
+            instance.log.platform(vec![notice]);
+        }
+        Ok(instance)
+    }
+
+    /// An instance without an environment yet, and a line for its log. A template is initialised for its image alone.
+    pub(crate) fn make(
+        &self,
+        function: Arc<FunctionSnapshot>,
+        initialization: InitializationType,
+        is_template: bool,
+    ) -> Result<(Instance, Option<String>), StartError> {
         let o = &self.options;
         let plan = o.catalogue.current().plan(&function)?;
         let id = random::hex(&random::bytes::<16>());
@@ -148,6 +171,8 @@ impl Instances {
         });
         let instance = Instance {
             options: self.options.clone(),
+            images: self.images.clone(),
+            is_template,
             // What was initialised ahead was paid for then, whether an event comes or not (CORE-177).
             init_is_billed: plan.init_is_billed && initialization == InitializationType::OnDemand,
             function,
@@ -158,15 +183,9 @@ impl Instances {
             unfinished: Mutex::new(None),
             running: Mutex::new(None),
             is_new: AtomicBool::new(true),
-            init: Mutex::new(None),
+            beginning: Mutex::new(None),
         };
-        if let Ok(design) = &instance.design {
-            instance.start_environment(design, InitPhase::Init).await?;
-        }
-        if let Some(notice) = plan.notice {
-            instance.log.platform(vec![notice]);
-        }
-        Ok(instance)
+        Ok((instance, plan.notice))
     }
 
     /// A function that is likely to need an instance soon: what can be started for it now is.
@@ -195,37 +214,40 @@ fn log_stream_name(at: UnixMillis, function: &FunctionSnapshot, id: &str) -> Str
 /// One instance of one function version: one log stream, and one execution environment at a time. It takes
 /// one event at a time; dropping it ends everything inside at once.
 pub struct Instance {
-    options: Arc<InstancesOptions>,
-    function: Arc<FunctionSnapshot>,
-    initialization: InitializationType,
+    pub(crate) options: Arc<InstancesOptions>,
+    pub(crate) images: Arc<Images>,
+    pub(crate) function: Arc<FunctionSnapshot>,
+    pub(crate) initialization: InitializationType,
+    /// It is initialised for its image, and gets no event.
+    pub(crate) is_template: bool,
     init_is_billed: bool,
     /// What its environments are to be, or why there can be none.
-    design: Result<Design, String>,
-    log: InstanceLog,
-    telemetry: Arc<Telemetry>,
+    pub(crate) design: Result<Design, String>,
+    pub(crate) log: InstanceLog,
+    pub(crate) telemetry: Arc<Telemetry>,
     /// An event that is answered, while extensions still work on it.
     unfinished: Mutex<Option<(Invocation, Answer)>>,
     running: Mutex<Option<Arc<Running>>>,
     /// It has not had an event yet, and was not initialised ahead of one.
     is_new: AtomicBool,
-    /// Length of an init phase that no event has told of.
-    init: Mutex<Option<Duration>>,
+    /// What came before the first event, while no event has told of it.
+    beginning: Mutex<Option<Beginning>>,
 }
 
 /// One event while it is processed.
-struct Invocation {
-    request_id: RequestId,
+pub(crate) struct Invocation {
+    pub(crate) request_id: RequestId,
     /// Its tracing header, if anybody wants to know.
-    trace: Option<String>,
-    keep_tail: bool,
+    pub(crate) trace: Option<String>,
+    pub(crate) keep_tail: bool,
     /// Takes the response if it is streamed.
-    stream: Option<Arc<dyn ResponseSink>>,
+    pub(crate) stream: Option<Arc<dyn ResponseSink>>,
     /// Start of the invoke phase, which the timeout is for.
-    began: Instant,
-    /// Length of the init phase, when it went well just before this event.
-    init: Option<Duration>,
+    pub(crate) began: Instant,
+    /// When it went well just before this event.
+    pub(crate) beginning: Option<Beginning>,
     /// Most memory that an environment used in which the event could not be processed.
-    peak_bytes: u64,
+    pub(crate) peak_bytes: u64,
 }
 
 impl Instance {
@@ -257,8 +279,8 @@ impl Instance {
         }
         let limit = Duration::from_secs(limits::PROVISIONED_INIT_SECONDS);
         let limit = limit.max(self.function.timeout.duration());
-        let (running, length) = self.first_environment(limit).await.map_err(|_| InitFailed)?;
-        *self.init() = Some(length);
+        let (running, beginning) = self.first_environment(limit).await.map_err(|_| InitFailed)?;
+        *self.beginning() = Some(beginning);
         running.rest();
         Ok(())
     }
@@ -295,13 +317,13 @@ impl Instance {
             keep_tail: wants.log_type == LogType::Tail,
             stream: wants.stream,
             began: Instant::now(),
-            init: None,
+            beginning: None,
             peak_bytes: 0,
         };
         let ready = match self.is_new.swap(false, Ordering::AcqRel) {
             true => self.end_of_init(&mut invocation).await,
             false => {
-                invocation.init = self.init().take();
+                invocation.beginning = self.beginning().take();
                 self.wake()
             }
         };
@@ -373,15 +395,15 @@ impl Instance {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn init(&self) -> MutexGuard<'_, Option<Duration>> {
-        self.init.lock().unwrap_or_else(PoisonError::into_inner)
+    fn beginning(&self) -> MutexGuard<'_, Option<Beginning>> {
+        self.beginning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
+    pub(crate) fn running(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self) -> Option<Arc<Running>> {
+    pub(crate) fn wake(&self) -> Option<Arc<Running>> {
         let running = self.running().clone()?;
         if let Err(error) = running.wake() {
             // It stays where it is; the event then times out, and the instance is replaced.
@@ -406,120 +428,15 @@ impl Instance {
         event.line(self.function.log_format, now)
     }
 
-    fn tell<'a>(&self, events: impl IntoIterator<Item = PlatformEvent<'a>>) {
+    pub(crate) fn tell<'a>(&self, events: impl IntoIterator<Item = PlatformEvent<'a>>) {
         let lines = Vec::from_iter(events.into_iter().filter_map(|event| self.line(event)));
         if !lines.is_empty() {
             self.log.platform(lines);
         }
     }
 
-    /// Tells of the end of an initialisation with these extensions.
-    fn tell_of_init(&self, phase: InitPhase, status: &Status, duration: Duration, extensions: &[Registered]) {
-        let initialization = self.initialization;
-        let first = PlatformEvent::InitRuntimeDone { initialization, phase, status };
-        let last = PlatformEvent::InitReport { initialization, phase, status, duration };
-        let extensions = extensions.iter().map(PlatformEvent::Extension);
-        self.tell([first].into_iter().chain(extensions).chain([last]));
-        self.telemetry.close();
-    }
-
-    /// Makes the instance's first environment, or another in place of the one before.
-    async fn start_environment(&self, design: &Design, phase: InitPhase) -> Result<Arc<Running>, StartError> {
-        let (initialization, function) = (self.initialization, &*self.function);
-        self.telemetry.begin();
-        self.tell([PlatformEvent::InitStart { initialization, phase, function }]);
-        let running = Arc::new(Running::start(&self.options, design, &self.log, &self.telemetry).await?);
-        *self.running() = Some(running.clone());
-        Ok(running)
-    }
-
-    /// Waits for the end of the init phase; `None` when it failed.
-    async fn end_of_init(&self, invocation: &mut Invocation) -> Option<Arc<Running>> {
-        let outcome = self.first_environment(self.options.init_limit).await;
-        invocation.began = Instant::now();
-        match outcome {
-            Ok((running, length)) => {
-                invocation.init = Some(length);
-                Some(running)
-            }
-            Err(peak_bytes) => {
-                invocation.peak_bytes = peak_bytes;
-                None
-            }
-        }
-    }
-
-    /// The first environment and the length of its init phase, which may last `limit`. When it fails, the most
-    /// memory that was in use.
-    async fn first_environment(&self, limit: Duration) -> Result<(Arc<Running>, Duration), u64> {
-        let running = self.running().clone();
-        let Some(running) = running else {
-            return Err(self.init_failed(Instant::now(), InitPhase::Init, &self.no_entrypoint()).await);
-        };
-        let started = running.started();
-        match running.initialise(started + limit).await {
-            Ok(()) => {
-                let duration = started.elapsed();
-                self.tell_of_init(InitPhase::Init, &Status::Ok, duration, &running.crew().list());
-                Ok((running, duration))
-            }
-            // Nobody needs it any more: that is no failure to tell of.
-            Err(_) if running.is_retired() => Err(running.peak_bytes()),
-            Err(ending) => Err(self.init_failed(started, InitPhase::Init, &ending).await),
-        }
-    }
-
-    /// Initialises a new environment as part of an event, in the function's own time.
-    async fn initialise_again(
-        &self,
-        invocation: &mut Invocation,
-    ) -> Result<Result<Arc<Running>, Ending>, StartError> {
-        let started = Instant::now();
-        let ending = match &self.design {
-            Ok(design) => {
-                let running = self.start_environment(design, InitPhase::Invoke).await?;
-                match running.initialise(self.end_of_time(invocation)).await {
-                    Ok(()) => {
-                        let extensions = running.crew().list();
-                        self.tell_of_init(InitPhase::Invoke, &Status::Ok, started.elapsed(), &extensions);
-                        return Ok(Ok(running));
-                    }
-                    Err(ending) => ending,
-                }
-            }
-            Err(_) => self.no_entrypoint(),
-        };
-        invocation.peak_bytes = self.init_failed(started, InitPhase::Invoke, &ending).await;
-        Ok(Err(ending))
-    }
-
-    /// There is nothing to start: told like a start that failed.
-    fn no_entrypoint(&self) -> Ending {
-        Ending::Exited(Exit::NotStarted(self.design.as_ref().err().cloned().unwrap_or_default()))
-    }
-
-    fn end_of_time(&self, invocation: &Invocation) -> Instant {
+    pub(crate) fn end_of_time(&self, invocation: &Invocation) -> Instant {
         invocation.began + self.function.timeout.duration()
-    }
-
-    /// Destroys an environment whose initialisation failed, and tells of it. Returns the most memory that was in
-    /// use.
-    async fn init_failed(&self, started: Instant, phase: InitPhase, ending: &Ending) -> u64 {
-        let duration = started.elapsed();
-        let running = self.running().take();
-        let (mut peak_bytes, mut extensions) = (0, Vec::new());
-        if let Some(running) = running {
-            extensions = running.crew().list();
-            let reason = match ending {
-                Ending::TimedOut => ShutdownReason::Timeout,
-                _ => ShutdownReason::Failure,
-            };
-            running.end(reason, DEATH_AFTER_INIT).await;
-            peak_bytes = running.peak_bytes();
-        }
-        self.log.detach();
-        self.tell_of_init(phase, &end_status(ending), duration, &extensions);
-        peak_bytes
     }
 
     /// Lets an environment that is ready process the event, or a new one if it ended before.
@@ -612,7 +529,7 @@ impl Instance {
         let report = PlatformEvent::Report(Report {
             request_id,
             duration,
-            init: invocation.init,
+            beginning: invocation.beginning,
             init_is_billed: self.init_is_billed,
             memory: self.function.memory,
             peak_bytes: running.as_ref().map_or(invocation.peak_bytes, |running| running.peak_bytes()),
@@ -641,7 +558,7 @@ struct Answer {
 }
 
 /// What the platform's lines say of an end. A function that answers has ended well, even with an error.
-fn end_status(ending: &Ending) -> Status {
+pub(crate) fn end_status(ending: &Ending) -> Status {
     match ending {
         Ending::Replied(Reply::Response(_) | Reply::Streamed | Reply::Error(_)) => Status::Ok,
         Ending::Replied(Reply::TooLarge { .. }) => Status::Error("Function.ResponseSizeTooLarge".to_owned()),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::catalogue::{Bootstraps, Catalogue, Substitution};
-use crate::ports::{Addresses, Base, Blueprint, Gate, Listeners, LogStream, Prepared, Sandbox, View};
+use crate::ports::{Addresses, Base, Blueprint, Exit, Gate, Listeners, LogStream, Prepared, Sandbox, View};
 
 /// What goes on inside a sandbox: its own side of the Runtime API, its output and its end.
 struct Inside {

@@ -9,11 +9,13 @@
 
 mod ahead;
 mod api;
+mod beginning;
 mod catalogue;
 mod debugging;
 mod environment;
 mod error_document;
 mod extensions;
+mod images;
 mod instance;
 mod layout;
 mod log;
@@ -21,6 +23,7 @@ mod log_filter;
 pub mod ports;
 mod report;
 mod running;
+mod snapstart;
 mod telemetry;
 mod wrapper;
 

@@ -1,5 +1,6 @@
 //! What instances need from their neighbours.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -59,6 +60,40 @@ pub struct Blueprint {
     pub tmp_bytes: u64,
     /// What runs beside the program.
     pub companions: Companions,
+    /// How its process begins.
+    pub origin: Origin,
+}
+
+/// How the process of a sandbox begins.
+#[derive(Debug, Clone, Default)]
+pub enum Origin {
+    /// With its program.
+    #[default]
+    Program,
+    /// With its program, for an image of it to be taken ([`Sandbox::capture`]): its standard input is a socket, of which
+    /// it keeps a copy by this number. There it waits to be captured, and reads its environment to the end: each
+    /// variable as `NAME=VALUE` with a zero byte behind it. Without companions.
+    ToBeCaptured {
+        /// The number.
+        door: i32,
+    },
+    /// As what it was when this image was taken, in a sandbox of the same blueprint. It gets its environment at once.
+    Image(Image),
+}
+
+/// The image of a process. Clones are handles to the same one, which is gone with the last.
+#[derive(Clone)]
+pub struct Image {
+    /// Whatever the sandboxes made it of.
+    pub handle: Arc<dyn Any + Send + Sync>,
+    /// Bytes of memory.
+    pub bytes: u64,
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 /// Programs that run beside that of a sandbox. With any, that one waits for [`Sandbox::launch`], and the others live on
@@ -203,6 +238,10 @@ pub trait Sandboxes: Send + Sync + 'static {
     }
     /// A program that is likely to be needed.
     fn expect(&self, _base: Base, _ahead: &Ahead) {}
+    /// Whether images of processes can be taken and used here.
+    fn takes_images(&self) -> bool {
+        false
+    }
 }
 
 /// An empty sandbox. Dropping it removes it.
@@ -237,6 +276,10 @@ pub trait Sandbox: Send + Sync + 'static {
     fn init(&self) -> Option<i32>;
     /// Resolves when nothing is left.
     fn gone(&self) -> BoxFuture<'static, ()>;
+    /// The image of a process that is to be captured, once it waits; or why there can be none.
+    fn capture(&self) -> BoxFuture<'_, Result<Image, String>> {
+        Box::pin(std::future::ready(Err("no images are taken here".to_owned())))
+    }
     /// Asks the process alone to end (SIGTERM).
     fn terminate_process(&self) -> BoxFuture<'_, ()>;
     /// Ends the process alone.

@@ -29,6 +29,14 @@ pub(crate) enum PlatformEvent<'a> {
         status: &'a Status,
         duration: Duration,
     },
+    /// An environment begins with an image.
+    RestoreStart { function: &'a FunctionSnapshot },
+    /// The runtime of such an environment is ready, or failed to be.
+    RestoreRuntimeDone { status: &'a Status },
+    /// It is ready, or not.
+    RestoreReport { status: &'a Status, duration: Duration },
+    /// A version with SnapStart has no image.
+    NoImage { reason: &'a str },
     /// An event begins.
     Start { request_id: &'a RequestId, version: Version },
     /// The time of an event was over.
@@ -78,8 +86,18 @@ impl PlatformEvent<'_> {
     fn text(&self, at: UnixMillis) -> Option<String> {
         Some(match self {
             Self::InitStart { .. } | Self::InitRuntimeDone { .. } | Self::RuntimeDone { .. } => return None,
+            Self::RestoreStart { .. } | Self::RestoreRuntimeDone { .. } => return None,
             // Of those that went well only the `REPORT` tells.
-            Self::InitReport { status: Status::Ok, .. } => return None,
+            Self::InitReport { status: Status::Ok, .. } | Self::RestoreReport { status: Status::Ok, .. } => {
+                return None;
+            }
+            Self::RestoreReport { status, duration } => {
+                let (duration, status) = (millis(*duration), status.fields());
+                format!("RESTORE_REPORT Restore Duration: {duration:.2} ms\t{status}\n")
+            }
+            Self::NoImage { reason } => {
+                format!("SNAPSTART No snapshot: {reason}. Instances of this version initialise anew.\n")
+            }
             Self::InitReport { phase, status, duration, .. } => {
                 let (duration, phase, status) = (millis(*duration), phase.as_str(), status.fields());
                 format!("INIT_REPORT Init Duration: {duration:.2} ms\tPhase: {phase}\t{status}\n")
@@ -118,7 +136,10 @@ impl PlatformEvent<'_> {
             {
                 LogLevel::Info
             }
+            Self::RestoreReport { status: Status::Ok, .. } => LogLevel::Info,
             Self::InitStart { .. }
+            | Self::RestoreStart { .. }
+            | Self::RestoreRuntimeDone { status: Status::Ok }
             | Self::InitRuntimeDone { status: Status::Ok, .. }
             | Self::InitReport { status: Status::Ok, .. }
             | Self::RuntimeDone { status: Status::Ok, .. } => LogLevel::Debug,
@@ -155,6 +176,24 @@ impl PlatformEvent<'_> {
                     "metrics": { "durationMs": millis(*duration) },
                 }),
             ),
+            Self::RestoreStart { function } => (
+                "platform.restoreStart",
+                None,
+                json!({
+                    "functionName": function.key.name.as_str(),
+                    "functionVersion": function.key.version.to_string(),
+                    "instanceMaxMemory": function.memory.bytes(),
+                }),
+            ),
+            Self::RestoreRuntimeDone { status } => ("platform.restoreRuntimeDone", Some(*status), json!({})),
+            Self::RestoreReport { status, duration } => (
+                "platform.restoreReport",
+                Some(*status),
+                json!({ "metrics": { "durationMs": millis(*duration) } }),
+            ),
+            Self::NoImage { reason } => {
+                ("platform.snapStart", None, json!({ "snapshot": false, "reason": reason }))
+            }
             Self::Start { request_id, version } => (
                 "platform.start",
                 None,
@@ -243,13 +282,22 @@ impl InitPhase {
     }
 }
 
+/// What came before the first event of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// It was initialised.
+    Init(Duration),
+    /// It was restored; what of that ran code of the function is billed.
+    Restore { duration: Duration, billed: Duration },
+}
+
 /// The numbers of a `REPORT` line.
 #[derive(Debug, Clone)]
 pub(crate) struct Report<'a> {
     pub(crate) request_id: &'a RequestId,
     pub(crate) duration: Duration,
     /// On the first event of an instance.
-    pub(crate) init: Option<Duration>,
+    pub(crate) beginning: Option<Beginning>,
     /// Whether the init phase is billed: for custom runtimes (RT-51), not for managed ones (LANG1-049).
     pub(crate) init_is_billed: bool,
     pub(crate) memory: MemorySize,
@@ -267,8 +315,18 @@ impl Report<'_> {
             self.memory.get(),
             self.peak_megabytes(),
         );
-        if let Some(init) = self.init {
-            let _ = write!(line, "Init Duration: {:.2} ms\t", millis(init));
+        match self.beginning {
+            Some(Beginning::Init(init)) => {
+                let _ = write!(line, "Init Duration: {:.2} ms\t", millis(init));
+            }
+            Some(Beginning::Restore { duration, billed }) => {
+                let (duration, billed) = (millis(duration), whole_millis(billed));
+                let _ = write!(
+                    line,
+                    "Restore Duration: {duration:.2} ms\tBilled Restore Duration: {billed} ms\t"
+                );
+            }
+            None => {}
         }
         line.push_str(&self.status.fields());
         line.push('\n');
@@ -282,21 +340,34 @@ impl Report<'_> {
             "memorySizeMB": self.memory.get(),
             "maxMemoryUsedMB": self.peak_megabytes(),
         });
-        if let Some(init) = self.init {
-            metrics["initDurationMs"] = millis(init).into();
+        match self.beginning {
+            Some(Beginning::Init(init)) => metrics["initDurationMs"] = millis(init).into(),
+            Some(Beginning::Restore { duration, billed }) => {
+                metrics["restoreDurationMs"] = millis(duration).into();
+                metrics["billedRestoreDurationMs"] = (whole_millis(billed) as u64).into();
+            }
+            None => {}
         }
         json!({ "requestId": self.request_id.as_str(), "metrics": metrics })
     }
 
     /// Granularity is 1 ms.
     fn billed_millis(&self) -> u128 {
-        let billed = self.duration + self.init.filter(|_| self.init_is_billed).unwrap_or_default();
-        billed.as_micros().div_ceil(1000).max(1)
+        let billed = match self.beginning {
+            Some(Beginning::Init(init)) if self.init_is_billed => whole_millis(self.duration + init),
+            Some(Beginning::Restore { billed, .. }) => whole_millis(self.duration) + whole_millis(billed),
+            _ => whole_millis(self.duration),
+        };
+        billed.max(1)
     }
 
     fn peak_megabytes(&self) -> u64 {
         self.peak_bytes.div_ceil(1024 * 1024).max(1)
     }
+}
+
+fn whole_millis(duration: Duration) -> u128 {
+    duration.as_micros().div_ceil(1000)
 }
 
 /// To the microsecond.
@@ -312,12 +383,38 @@ mod tests {
         Report {
             request_id: id,
             duration: Duration::from_micros(26_730),
-            init: None,
+            beginning: None,
             init_is_billed: false,
             memory: MemorySize::default(),
             peak_bytes: 75 * 1024 * 1024,
             status: Status::Ok,
         }
+    }
+
+    /// As in AWS's own example: 101 ms and 93 ms.
+    #[test]
+    fn the_restoration_is_billed_in_part() {
+        let id = RequestId::from_stored("x".into());
+        let (duration, billed) = (Duration::from_micros(784_790), Duration::from_micros(92_100));
+        let restored = Report {
+            duration: Duration::from_micros(100_530),
+            beginning: Some(Beginning::Restore { duration, billed }),
+            ..report(&id)
+        };
+        assert_eq!(
+            restored.line(),
+            "REPORT RequestId: x\tDuration: 100.53 ms\tBilled Duration: 194 ms\tMemory Size: 128 MB\tMax Memory Used: 75 MB\t\
+             Restore Duration: 784.79 ms\tBilled Restore Duration: 93 ms\t\n"
+        );
+        let metrics = &restored.record()["metrics"];
+        assert_eq!(metrics["restoreDurationMs"], 784.79);
+        assert_eq!(metrics["billedRestoreDurationMs"], 93);
+        assert_eq!(metrics["billedDurationMs"], 194);
+        let failed = PlatformEvent::RestoreReport { status: &Status::Timeout, duration };
+        assert_eq!(
+            failed.line(LogFormat::Text, UnixMillis(0)).unwrap(),
+            "RESTORE_REPORT Restore Duration: 784.79 ms\tStatus: timeout\n"
+        );
     }
 
     /// LANG1-045, LANG1-046, LANG1-050.
@@ -328,7 +425,7 @@ mod tests {
             report(&id).line(),
             "REPORT RequestId: 4ce9340a\tDuration: 26.73 ms\tBilled Duration: 27 ms\tMemory Size: 128 MB\tMax Memory Used: 75 MB\t\n"
         );
-        let cold = Report { init: Some(Duration::from_micros(166_620)), ..report(&id) };
+        let cold = Report { beginning: Some(Beginning::Init(Duration::from_micros(166_620))), ..report(&id) };
         assert!(cold.line().ends_with("\tMax Memory Used: 75 MB\tInit Duration: 166.62 ms\t\n"));
         assert!(cold.line().contains("Billed Duration: 27 ms"));
     }
@@ -364,7 +461,11 @@ mod tests {
     #[test]
     fn custom_runtimes_are_billed_for_init() {
         let id = RequestId::from_stored("x".into());
-        let cold = Report { init: Some(Duration::from_millis(48)), init_is_billed: true, ..report(&id) };
+        let cold = Report {
+            beginning: Some(Beginning::Init(Duration::from_millis(48))),
+            init_is_billed: true,
+            ..report(&id)
+        };
         assert!(cold.line().contains("Billed Duration: 75 ms"));
     }
 

@@ -23,12 +23,16 @@ use crate::extensions::{self, Crew, Failure, Invoked, ShutdownReason};
 use crate::instance::{InstancesOptions, StartError};
 use crate::layout::{self, Layout};
 use crate::log::InstanceLog;
-use crate::ports::{Addresses, Ahead, Base, Blueprint, Exit, Sandbox, View};
+use crate::ports::{Addresses, Ahead, Base, Blueprint, Exit, Image, Origin, Sandbox, View};
+use crate::report::Beginning;
+use crate::snapstart;
 use crate::telemetry::{Connect, Telemetry};
 use crate::wrapper;
 
 /// How long a runtime may write about an error that it has reported.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Memory for taking an image, beside the image.
+const SPARE_BYTES: u64 = 64 << 20;
 /// How long an end and what came just before it may be apart.
 const NEWS_OF_THE_END: Duration = Duration::from_millis(100);
 
@@ -75,7 +79,14 @@ impl Design {
         self.debugger.as_ref().map(|debugger| debugger.port_inside(shares_network))
     }
 
-    fn blueprint(&self, id: String, view: &View, addresses: &Addresses, debugger: Option<u16>) -> Blueprint {
+    fn blueprint(
+        &self,
+        id: String,
+        view: &View,
+        addresses: &Addresses,
+        debugger: Option<u16>,
+        origin: Origin,
+    ) -> Blueprint {
         let layout = Layout::new(view, &self.binds, &self.symlinks);
         let (binds, symlinks) = match view {
             View::OwnRoot => layout::beside(&self.binds, &self.symlinks),
@@ -94,21 +105,29 @@ impl Design {
             environment::with_addresses(&own, addresses)
         };
         let env_of_extensions = if self.extensions.is_empty() { Vec::new() } else { env(&[]) };
+        let mut variables = env(&start.env);
+        let mut memory_bytes = self.function.memory.bytes();
+        if debugger.is_some() {
+            memory_bytes = memory_bytes.max(debugging::MEMORY_MIN);
+        }
+        if let Origin::ToBeCaptured { door } = origin {
+            variables.push((snapstart::VARIABLE.to_owned(), door.to_string()));
+            // The image is in the same memory until the process ends.
+            memory_bytes = 2 * memory_bytes + SPARE_BYTES;
+        }
         Blueprint {
             id,
             command: start.command,
             args: start.args,
-            env: env(&start.env),
+            env: variables,
             companions: extensions::companions(&self.extensions, env_of_extensions, &layout, view),
             cwd: layout.task_root.into(),
             root: self.root.clone(),
             binds,
             symlinks,
-            memory_bytes: match debugger {
-                Some(_) => self.function.memory.bytes().max(debugging::MEMORY_MIN),
-                None => self.function.memory.bytes(),
-            },
+            memory_bytes,
             tmp_bytes: self.function.ephemeral_storage.bytes(),
+            origin,
         }
     }
 }
@@ -153,6 +172,8 @@ impl Ended {
 pub(crate) struct Running {
     command: PathBuf,
     started: Instant,
+    built: Instant,
+    is_restored: bool,
     init: Mutex<Option<oneshot::Receiver<Result<(), ReportedError>>>>,
     mailbox: Arc<Mailbox>,
     crew: Arc<Crew>,
@@ -176,25 +197,33 @@ impl Running {
         design: &Design,
         log: &InstanceLog,
         telemetry: &Arc<Telemetry>,
+        origin: Origin,
     ) -> Result<Self, StartError> {
         let started = Instant::now();
+        let (is_restored, mailbox) = match origin {
+            Origin::Program => (false, Mailbox::new()),
+            Origin::ToBeCaptured { .. } => (false, Mailbox::of_template()),
+            Origin::Image(_) => (true, Mailbox::new()),
+        };
         let id = random::hex(&random::bytes::<16>());
         let base = Base { network: design.network, own_root: design.root.is_some() };
         let prepared = match &design.ahead {
-            Some(ahead) => o.sandboxes.prepare_for(base, ahead).await?,
-            None => o.sandboxes.prepare(base).await?,
+            Some(ahead) if matches!(origin, Origin::Program) => o.sandboxes.prepare_for(base, ahead).await?,
+            _ => o.sandboxes.prepare(base).await?,
         };
         let debugger_port = design.debugger_port();
-        let blueprint = design.blueprint(id, &prepared.view(), &prepared.addresses(), debugger_port);
+        let (view, addresses) = (prepared.view(), prepared.addresses());
+        let blueprint = design.blueprint(id, &view, &addresses, debugger_port, origin);
         let command = blueprint.command.clone();
         let mut sandbox = prepared.build(blueprint).await?;
+        let built = Instant::now();
         let machine = |what: &str| StartError::Machine(what.to_owned());
         let output = sandbox.take_output().ok_or_else(|| machine("the sandbox has no output"))?;
         log.attach(output).map_err(|e| machine(&e.to_string()))?;
         let listeners = sandbox.take_listeners().ok_or_else(|| machine("the sandbox has no listeners"))?;
         let runtime_api =
             TcpListener::from_std(listeners.runtime_api).map_err(|e| machine(&e.to_string()))?;
-        let (mailbox, init) = Mailbox::new();
+        let (mailbox, init) = mailbox;
         let (mailbox, crew) = (Arc::new(mailbox), Arc::new(Crew::new(&design.extensions)));
         let companion_output = sandbox.take_companion_output();
         let companion_ends = sandbox.take_companion_ends();
@@ -246,6 +275,8 @@ impl Running {
         Ok(Self {
             command,
             started,
+            built,
+            is_restored,
             init: Mutex::new(Some(init)),
             mailbox,
             crew,
@@ -265,6 +296,25 @@ impl Running {
     /// When its making began.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Whether it began with an image.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.is_restored
+    }
+
+    /// What it took until now, when it is ready for its first event.
+    pub(crate) fn beginning(&self) -> Beginning {
+        let duration = self.started.elapsed();
+        match self.is_restored {
+            true => Beginning::Restore { duration, billed: self.built.elapsed() },
+            false => Beginning::Init(duration),
+        }
+    }
+
+    /// The image of its process, which was initialised for that; or why there is none.
+    pub(crate) async fn capture(&self) -> Result<Image, String> {
+        self.sandbox.capture().await
     }
 
     /// Whether its process and its extensions still run.

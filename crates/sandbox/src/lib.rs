@@ -58,6 +58,7 @@ pub use companions::CompanionEnd;
 pub use error::SandboxError;
 pub use isolation::Isolation;
 pub use lambd_jail::protocol::{Listener, Phase, Transport};
+pub use lambd_jail::snapshot::Captured;
 pub use limits::{EnforcedBy, LimitsInForce, TmpInForce, WhyMemory};
 pub use memory::{MachineMemory, MemoryNow};
 pub use network::{NatOptions, find_pasta};

@@ -289,7 +289,24 @@ impl Prepared {
     ///
     /// # Errors
     /// When the specification is unusable or another base was made for, or the kernel refuses a step.
-    pub async fn build(mut self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
+    pub async fn build(self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
+        self.build_with(spec, None).await
+    }
+
+    /// The same with the program as it was when this image of it was taken, by [`Sandbox::capture`] in a sandbox of the
+    /// same specification. It is there when this returns, and has got the environment.
+    ///
+    /// # Errors
+    /// As for [`Self::build`], and where it cannot be restored.
+    pub async fn restore(self, spec: SandboxSpec, image: &Captured) -> Result<Sandbox, SandboxError> {
+        self.build_with(spec, Some(image)).await
+    }
+
+    async fn build_with(
+        mut self,
+        spec: SandboxSpec,
+        image: Option<&Captured>,
+    ) -> Result<Sandbox, SandboxError> {
         spec.check()?;
         if spec.base() != self.base {
             let reason = format!("{:?} was prepared, not {:?}", self.base, spec.base());
@@ -306,11 +323,13 @@ impl Prepared {
         if let Some(ahead) = &ahead {
             spec::without(&mut jail, spec.tmp_bytes, ahead)?;
         }
+        jail.snapshot = image.map(|image| image.snapshot.clone());
         let order = Order::Build(Box::new(jail));
         let output = (!spec.companions.commands.is_empty()).then(output_pipe).transpose();
         let step = "create output pipe of companions";
         let (companion_output, write) = output.map_err(|source| SandboxError::Io { step, source })?.unzip();
-        let passed: Vec<_> = write.iter().map(AsFd::as_fd).collect();
+        let mut passed: Vec<_> = write.iter().map(AsFd::as_fd).collect();
+        passed.extend(image.map(|image| image.image.as_fd()));
         // A sandbox that cannot be told has died; the socket has its last words.
         let _ = self.parts.control.send_with(&order, &passed).await;
         drop(write);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use lambd_jail::protocol::{Event, Order, Phase};
+use lambd_jail::snapshot::{Captured, Snapshot};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::Interest;
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::cgroups::CgroupSet;
 use crate::channel::{self, Control};
-use crate::companions::{CompanionEnd, Sockets};
+use crate::companions::{self, CompanionEnd, Questions};
 use crate::network::Connection;
 use crate::peers::Peers;
 use crate::prepared::ListenerSocket;
@@ -130,7 +131,8 @@ struct Shared {
     frozen: AtomicBool,
     /// Whether other programs run beside the sandbox's own.
     has_companions: bool,
-    sockets: Sockets,
+    sockets: Questions<io::Result<OwnedFd>>,
+    images: Questions<Result<Captured, String>>,
 }
 
 /// What a sandbox is made of.
@@ -190,7 +192,8 @@ impl Sandbox {
             max_rss_bytes: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
             has_companions: companion_output.is_some(),
-            sockets: Sockets::default(),
+            sockets: Questions::default(),
+            images: Questions::default(),
         });
         let news = News { status: status_sender, gone: gone_sender, companions: end_sender };
         tokio::spawn(watch_end(Arc::clone(&shared), news));
@@ -326,6 +329,21 @@ impl Sandbox {
         async move {
             let _ = gone.wait_for(|gone| *gone).await;
         }
+    }
+
+    /// Takes the image of a program with a [`SandboxSpec::door`](crate::SandboxSpec::door), which waits there or soon
+    /// will.
+    ///
+    /// # Errors
+    /// A sentence for whoever wrote the program, where it has something that no other could be given.
+    pub async fn capture(&self) -> Result<Captured, String> {
+        if self.shared.tree.uid.is_none() {
+            return Err("the process has the daemon's own user".to_owned());
+        }
+        let image = self.shared.images.expect();
+        // A sandbox that cannot be told is ending already.
+        let _ = self.shared.control.send(&Order::Capture).await;
+        image.await.unwrap_or_else(|_| Err("the process has ended".to_owned()))
     }
 
     /// Stops every process of the sandbox where it is, until [`Self::thaw`]. Where no freezer is in
@@ -490,7 +508,8 @@ async fn watch_end(shared: Arc<Shared>, news: News) {
     // why it did not start. The first report counts.
     while let Ok(Some((event, fds))) = shared.control.receive().await {
         match event {
-            Event::Socket { errno } => shared.sockets.arrived(errno, fds),
+            Event::Socket { errno } => shared.sockets.arrived(companions::socket(errno, fds)),
+            Event::Captured { snapshot } => shared.images.arrived(captured(snapshot, fds)),
             Event::CompanionNotStarted { index, step, errno } => {
                 let status = ExitStatus::NotStarted(ExecError { step, errno });
                 let _ = news.companions.send(CompanionEnd { index, status });
@@ -513,6 +532,8 @@ async fn watch_end(shared: Arc<Shared>, news: News) {
             }
         }
     }
+    shared.sockets.close();
+    shared.images.close();
     shared.tree.gone().await;
     shared.scratch.ended();
     if news.status.borrow().is_none() {
@@ -520,6 +541,11 @@ async fn watch_end(shared: Arc<Shared>, news: News) {
         news.status.send_replace(Some(decide(report, out_of_memory, was_killed(&shared))));
     }
     news.gone.send_replace(true);
+}
+
+fn captured(snapshot: Result<Snapshot, String>, files: Vec<OwnedFd>) -> Result<Captured, String> {
+    let image = files.into_iter().next();
+    Ok(Captured { snapshot: snapshot?, image: image.ok_or("the image was lost")? })
 }
 
 fn was_killed(shared: &Shared) -> bool {

@@ -96,6 +96,7 @@ struct Inner {
     started: Arc<Started>,
     process: Mutex<Child>,
     pid: u32,
+    takes_images: bool,
 }
 
 impl Inner {
@@ -187,6 +188,8 @@ impl Spawner {
             process: Mutex::new(process),
             pool,
             started,
+            // Functions have a user of their own only where the daemon may give them one.
+            takes_images: is_limited && cfg!(target_arch = "x86_64") && rustix::process::geteuid().is_root(),
         })))
     }
 
@@ -237,6 +240,12 @@ impl Spawner {
     #[must_use]
     pub fn started_ahead(&self) -> AheadNow {
         self.0.started.now()
+    }
+
+    /// Whether images of programs can be taken ([`Sandbox::capture`]) and used ([`Prepared::restore`]) here.
+    #[must_use]
+    pub fn takes_images(&self) -> bool {
+        self.0.takes_images
     }
 
     /// Makes a sandbox: [`Self::prepare`] and [`Prepared::build`] in one.

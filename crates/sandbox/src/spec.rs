@@ -45,6 +45,10 @@ pub struct SandboxSpec {
     pub network: Network,
     /// What runs beside the program.
     pub companions: Companions,
+    /// The program is to be captured, see [`Sandbox::capture`](crate::Sandbox::capture): its standard input is a socket,
+    /// of which it keeps a copy by this number. At [`Isolation::Namespaces`](crate::Isolation::Namespaces), without
+    /// companions.
+    pub door: Option<i32>,
 }
 
 /// Programs that run beside the sandbox's own. With any, that one starts only with
@@ -168,6 +172,7 @@ impl SandboxSpec {
             data_limit_bytes,
             runtime: None,
             snapshot: None,
+            door: self.door,
             companions: protocol::Companions {
                 commands: self.companions.commands.clone(),
                 env: self.companions.env.clone(),

@@ -57,6 +57,8 @@ pub enum InitializationType {
     OnDemand,
     /// It is kept ready for events to come.
     Provisioned,
+    /// An event needs it, and its version has SnapStart; or it is initialised for the image of such a version.
+    SnapStart,
 }
 
 impl InitializationType {
@@ -65,6 +67,7 @@ impl InitializationType {
         match self {
             Self::OnDemand => "on-demand",
             Self::Provisioned => "provisioned-concurrency",
+            Self::SnapStart => "snap-start",
         }
     }
 }

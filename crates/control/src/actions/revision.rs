@@ -93,10 +93,12 @@ pub(super) async fn update(
             false => None,
         };
         if commit(control, &row, &before, published.as_ref()).await? {
-            if row.condition.is_unsettled() {
+            let published = published.map(Published::row);
+            let rows = || [Some(&row), published.as_ref()].into_iter().flatten();
+            if rows().any(|row| row.condition.is_unsettled()) {
                 control.prepare(&row);
             }
-            return Ok(Changed { latest: row, published: published.map(Published::row) });
+            return Ok(Changed { latest: row, published });
         }
     }
     Err(too_many_at_once(target))
@@ -133,7 +135,11 @@ pub(super) async fn publish(
         // As the service does it, though nothing that runs has changed.
         row.revision = RevisionId::random();
         if commit(control, &row, &before, Some(&published)).await? {
-            return Ok(published.row());
+            let version = published.row();
+            if version.condition.is_unsettled() {
+                control.prepare(&version);
+            }
+            return Ok(version);
         }
     }
     Err(too_many_at_once(target))

@@ -69,6 +69,8 @@ struct Inside {
     asked: bool,
     /// An answer is being received.
     answering: bool,
+    /// It is initialised for an image alone.
+    is_template: bool,
 }
 
 /// The meeting point of one environment's engine side and its runtime.
@@ -83,8 +85,15 @@ impl Mailbox {
     pub(crate) fn new() -> (Self, oneshot::Receiver<Result<(), ReportedError>>) {
         let (sender, receiver) = oneshot::channel();
         let state = State::Initialising(sender);
-        let inside = Mutex::new(Inside { state, waiting: 0, asked: false, answering: false });
-        (Self { inside, arrived: Notify::new(), came_back: Notify::new() }, receiver)
+        let inside = Inside { state, waiting: 0, asked: false, answering: false, is_template: false };
+        (Self { inside: Mutex::new(inside), arrived: Notify::new(), came_back: Notify::new() }, receiver)
+    }
+
+    /// The same for a runtime of which an image is to be taken. It is initialised when it asks for its restoration.
+    pub(crate) fn of_template() -> (Self, oneshot::Receiver<Result<(), ReportedError>>) {
+        let (mailbox, init) = Self::new();
+        mailbox.lock().is_template = true;
+        (mailbox, init)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -138,6 +147,16 @@ impl Mailbox {
                 }
             }
             self.arrived.notified().await;
+        }
+    }
+
+    /// Runtime side: it asks for its restoration. One that is not to be captured needs none.
+    pub(crate) fn restore(&self) {
+        let mut inside = self.lock();
+        if inside.is_template
+            && let State::Initialising(done) = std::mem::replace(&mut inside.state, State::Idle)
+        {
+            let _ = done.send(Ok(()));
         }
     }
 
@@ -310,6 +329,17 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none());
         let _third = mailbox.post(dispatch("3"));
         assert!(!mailbox.nobody_asked());
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_for_its_image_is_initialised() {
+        let (plain, init) = Mailbox::new();
+        plain.restore();
+        assert!(init.now_or_never().is_none(), "it asks for its first event as well");
+        let (template, init) = Mailbox::of_template();
+        template.restore();
+        assert_eq!(init.await.unwrap(), Ok(()));
+        assert_eq!(refused(template.fail_init()), Refused::InvalidStateTransition);
     }
 
     #[tokio::test]

@@ -35,6 +35,7 @@ const FILES: &[(Family, &str, &[u8])] = &[
     bootstrap!(Family::Python, "python", "bootstrap.py"),
     bootstrap!(Family::Python, "python", "lambd_runtime.py"),
     bootstrap!(Family::Python, "python", "lambd_ahead.py"),
+    bootstrap!(Family::Python, "python", "lambd_door.py"),
     bootstrap!(Family::Python, "python", "lambd_snapstart.py"),
     bootstrap!(Family::Python, "python", "snapshot_restore_py.py"),
     bootstrap!(Family::NodeJs, "nodejs", "bootstrap.cjs"),

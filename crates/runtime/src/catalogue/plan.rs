@@ -178,6 +178,12 @@ impl Launcher {
         matches!(interpreter.family, Family::Python | Family::Ruby)
     }
 
+    /// Whether the runtime offers its process for an image after the initialisation. Others that have SnapStart on AWS
+    /// have many threads.
+    pub(crate) fn waits_for_its_image(&self) -> bool {
+        matches!(self, Self::Managed { interpreter, .. } if interpreter.family == Family::Python)
+    }
+
     /// Whether the runtime can be started under a debugger. Custom runtimes start themselves.
     pub(crate) fn can_be_debugged(&self) -> bool {
         // Something can attach to those.

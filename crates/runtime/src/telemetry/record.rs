@@ -143,7 +143,11 @@ fn in_logs(event: &PlatformEvent<'_>, at: UnixMillis) -> Option<Worded> {
     match event {
         PlatformEvent::InitStart { .. }
         | PlatformEvent::InitRuntimeDone { .. }
-        | PlatformEvent::InitReport { .. } => None,
+        | PlatformEvent::InitReport { .. }
+        | PlatformEvent::RestoreStart { .. }
+        | PlatformEvent::RestoreRuntimeDone { .. }
+        | PlatformEvent::RestoreReport { .. }
+        | PlatformEvent::NoImage { .. } => None,
         PlatformEvent::Timeout { .. } | PlatformEvent::Ended(_) => fault(),
         PlatformEvent::End { request_id } => {
             Some(("platform.end", json!({ "requestId": request_id.as_str() })))

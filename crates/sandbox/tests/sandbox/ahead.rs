@@ -57,7 +57,8 @@ async fn with_one_waiting(ahead: &Arc<Ahead>) -> Option<Spawner> {
 }
 
 /// What a program can find out about its rights, limits and surroundings.
-const ALL: &str = "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|SigIgn|SigBlk)' /proc/self/status
+pub(crate) const ALL: &str =
+    "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|SigIgn|SigBlk)' /proc/self/status
 cat /proc/self/cgroup /proc/self/limits
 cut -d' ' -f4- /proc/self/mountinfo | sed 's/,[ug]id=.*//' | sort
 find /var /opt /mnt /run /root -xdev | sort

@@ -5,6 +5,7 @@
 mod ahead;
 mod cgroups;
 mod host;
+mod images;
 mod isolation;
 mod lifecycle;
 mod limits;

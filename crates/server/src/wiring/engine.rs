@@ -64,6 +64,10 @@ impl Engine for InvokeEngine {
         Some(Provisioned { allocated: allocated as u32, available: available as u32, failure })
     }
 
+    fn optimise(&self, function: Arc<FunctionSnapshot>) -> BoxFuture<'_, ()> {
+        Box::pin(self.invoker.optimise(function))
+    }
+
     fn remove_version(&self, key: &FunctionKey) {
         self.invoker.remove_version(key);
     }

@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use lambd_invoke::InvokeError;
 use lambd_invoke::ports::{Delivery, Instance, Instances};
 use lambd_runtime::StartError;
-use lambd_types::FunctionSnapshot;
 use lambd_types::invocation::{Event, InitializationType, Wants};
+use lambd_types::{FunctionKey, FunctionSnapshot};
 use tokio::sync::SetOnce;
 
 /// Until it is known what instances are made of, whoever wants one waits.
@@ -34,6 +34,17 @@ impl Instances for RuntimeInstances {
                 let (instances, function) = (self.0.clone(), function.clone());
                 tokio::spawn(async move { instances.wait().await.expect(&function) });
             }
+        }
+    }
+
+    fn optimise(&self, function: Arc<FunctionSnapshot>) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.0.wait().await.take_image(function).await })
+    }
+
+    fn forget(&self, is_gone: &dyn Fn(&FunctionKey) -> bool) {
+        // As long as nobody can start instances there are no images.
+        if let Some(instances) = self.0.get() {
+            instances.forget_images(is_gone);
         }
     }
 }

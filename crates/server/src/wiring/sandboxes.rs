@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, Gate, SpawnError, View};
+use lambd_runtime::ports::{self, Addresses, Blueprint, Exit, Gate, Image, Origin, SpawnError, View};
 use lambd_sandbox::{
-    Ahead, Base, BaseRoot, Bind, CompanionEnd, Companions, ExecError, ExitStatus, Listener, ListenerSocket,
-    Network, SandboxError, SandboxSpec, Spawner, Transport,
+    Ahead, Base, BaseRoot, Bind, Captured, CompanionEnd, Companions, ExecError, ExitStatus, Listener,
+    ListenerSocket, Network, SandboxError, SandboxSpec, Spawner, Transport,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -48,6 +48,10 @@ impl ports::Sandboxes for Sandboxes {
 
     fn expect(&self, wanted: ports::Base, program: &ports::Ahead) {
         self.0.expect(base(wanted), &ahead(program));
+    }
+
+    fn takes_images(&self) -> bool {
+        self.0.takes_images()
     }
 }
 
@@ -98,7 +102,15 @@ impl ports::Prepared for Prepared {
     ) -> BoxFuture<'static, Result<Box<dyn ports::Sandbox>, SpawnError>> {
         Box::pin(async move {
             let network = self.prepared.base().network;
-            let built = self.prepared.build(spec(blueprint, network)).await;
+            let origin = blueprint.origin.clone();
+            let spec = spec(blueprint, network);
+            let built = match &origin {
+                Origin::Program | Origin::ToBeCaptured { .. } => self.prepared.build(spec).await,
+                Origin::Image(image) => match image.handle.downcast_ref::<Captured>() {
+                    Some(image) => self.prepared.restore(spec, image).await,
+                    None => return Err(SpawnError("the image is of another kind".into())),
+                },
+            };
             let mut sandbox = built.map_err(spawn_error)?;
             let gate = sandbox.shares_network().then(|| {
                 let peers = sandbox.peers();
@@ -134,7 +146,12 @@ fn spec(blueprint: Blueprint, network: Network) -> SandboxSpec {
         memory_bytes,
         tmp_bytes,
         companions: ports::Companions { commands, env: companion_env, cwd: companion_cwd },
+        origin,
     } = blueprint;
+    let door = match origin {
+        Origin::ToBeCaptured { door } => Some(door),
+        Origin::Program | Origin::Image(_) => None,
+    };
     let binds = binds.into_iter().map(bind).collect();
     let companions = Companions { commands, env: companion_env, cwd: companion_cwd };
     SandboxSpec {
@@ -150,6 +167,7 @@ fn spec(blueprint: Blueprint, network: Network) -> SandboxSpec {
         tmp_bytes,
         network,
         companions,
+        door,
     }
 }
 
@@ -199,6 +217,14 @@ impl ports::Sandbox for Sandbox {
 
     fn gone(&self) -> BoxFuture<'static, ()> {
         Box::pin(self.sandbox.gone())
+    }
+
+    fn capture(&self) -> BoxFuture<'_, Result<Image, String>> {
+        Box::pin(async move {
+            let image = self.sandbox.capture().await?;
+            let bytes = image.snapshot.image_bytes;
+            Ok(Image { handle: Arc::new(image), bytes })
+        })
     }
 
     fn terminate_process(&self) -> BoxFuture<'_, ()> {
