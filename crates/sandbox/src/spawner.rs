@@ -170,7 +170,7 @@ impl Spawner {
         let maker = Maker {
             isolation: options.isolation,
             scratch,
-            requests: Requests::new(ours).map_err(failed("register request socket"))?,
+            requests: Arc::new(Requests::new(ours).map_err(failed("register request socket"))?),
             cleaner,
             cgroups,
             listeners: options.listeners,

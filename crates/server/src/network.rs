@@ -43,7 +43,7 @@ pub(crate) async fn try_nat(spawner: &Spawner) -> Result<(), Obstacle> {
         Obstacle { reason, remedy: EXAMINE.to_owned() }
     };
     let base = Base { network: Network::Nat, ..Base::default() };
-    spawner.prepare(base).await.map(drop).map_err(obstacle)
+    spawner.prepare(base).await.map_err(obstacle)?.connect().await.map_err(obstacle)
 }
 
 /// The same without a daemon.
