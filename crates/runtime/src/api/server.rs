@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -192,7 +191,6 @@ async fn whole_response(answering: Answering<'_>, request: Request<Incoming>) ->
     match collect(request.into_body()).await {
         Ok(body) => {
             answering.give(Reply::Response(body));
-            behind_the_caller().await;
             accepted()
         }
         Err(Unread::TooLarge { size }) => {
@@ -202,21 +200,6 @@ async fn whole_response(answering: Answering<'_>, request: Request<Incoming>) ->
         }
         Err(Unread::Broken) => broken(),
     }
-}
-
-/// Lets whoever has just been woken go first: the caller waits for its answer, while the runtime has nothing to do but to
-/// ask for more.
-async fn behind_the_caller() {
-    let mut was_asked = false;
-    let again = |context: &mut Context<'_>| match std::mem::replace(&mut was_asked, true) {
-        true => Poll::Ready(()),
-        false => {
-            // Not `yield_now`, which asks the kernel for news first.
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-    };
-    std::future::poll_fn(again).await;
 }
 
 /// The next event with its headers (RT-59..64).
