@@ -1,7 +1,7 @@
 //! Many instances of one Python function: all asked for at once, and all idle at once.
 //!
-//! Measured with the network that functions have by default (`nat`, where that works: a process of `pasta` for each
-//! instance) and with none.
+//! Measured with the network that functions have by default (`nat`, where that works; this function sends nothing by it)
+//! and with none.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ const FUNCTION: Function =
 const NETWORKS: [&str; 2] = ["auto", "none"];
 /// First invokes at once.
 const BURST: usize = 200;
-/// Instances that are idle at once where each has a process of `pasta`, at most.
+/// Instances that are idle at once where each may have a process of `pasta`, at most.
 const CONNECTED: usize = 50;
 /// Until a daemon has made what it keeps ready, and ended what it does not need any more.
 const SETTLE: Duration = Duration::from_secs(2);

@@ -411,6 +411,17 @@ def test_nothing_is_left_behind(world, connected, another, end):
     assert subprocess.check_output([*world.host.enter, "ip", "-o", "link"]) == interfaces
 
 
+def test_functions_that_send_nothing_have_no_uplink(world, another):
+    """CORE-005: what nobody needs is not started, and all is there as soon as somebody does."""
+    daemon = another("--network", "nat").start()
+    probe = Prober(daemon)
+    others = set(uplinks(world))
+    assert probe(["endpoint"], ["interfaces"], ["tcp", METADATA[0], PORT]) == [True, ["lo", "eth0"], UNREACHABLE]
+    assert set(uplinks(world)) <= others
+    assert probe(["udp", OUTSIDE, PORT], ["tcp", OUTSIDE_V6, PORT]) == [f"udp {OUTSIDE}", f"tcp {OUTSIDE_V6}"]
+    assert len(set(uplinks(world)) - others) == 1
+
+
 def test_an_uplink_ends_with_its_instance(world, another):
     """A deleted function takes its connection along."""
     daemon = another("--network", "none", "--started-ahead", "0").start()
@@ -454,7 +465,8 @@ def test_an_uplink_that_is_slow(world, another):
     daemon = another("--network", "none").start()
     others = set(uplinks(world))
     probe = Prober(daemon)
-    probe(["sleep", 0], network="nat")
+    # The uplink is started by the first packet.
+    probe(["udp", OUTSIDE, PORT], network="nat")
     mine = set(uplinks(world)) - others
     namespaces = network_of_uplinks(mine)
     for address in (OUTSIDE, OUTSIDE_V6):

@@ -21,7 +21,7 @@ use crate::programs::{Built, Ended, Programs};
 use crate::protocol::{self, Event, JailSpec, Level, Listener, Network, Order, SpawnRequest};
 use crate::supervisor::Questions;
 use crate::sys;
-use crate::{fds, namespaces, net, process, tree};
+use crate::{fds, namespaces, net, process, tap, tree};
 
 /// What the init gets from the spawner.
 pub(crate) struct Init<'a> {
@@ -121,8 +121,11 @@ fn prepare(init: &mut Init<'_>) -> Result<(), StepError> {
     }
     let mut listeners = net::listeners(&init.request.listeners)?;
     init.listeners = net::addresses(&init.request.listeners, &listeners)?;
-    if let Network::Connected(_) = init.request.network {
+    if init.request.network.has_uplink() {
         listeners.extend(net::configuration()?);
+    }
+    if let Network::Held { interface } = &init.request.network {
+        listeners.extend(tap::make(interface)?);
     }
     init.phases.end("network");
     match init.request.level {

@@ -30,6 +30,7 @@
 //! | `supervisor` | calls that the filter cannot judge, answered by the init                 |
 //! | `tree`       | all processes of a sandbox without a pid namespace                       |
 //! | `uplink`     | the program that connects a sandbox's network to the daemon's              |
+//! | `tap`        | a network interface that waits for this program                            |
 //! | `phases`     | how long each step takes                                                 |
 //! | `function`   | pid 2: gives up every right, then becomes the function                   |
 //! | `ahead`      | pid 2 before it is known for whom, waiting for its environment           |
@@ -74,6 +75,7 @@ pub mod snapshot;
 mod spawner;
 mod supervisor;
 mod sys;
+mod tap;
 mod tree;
 mod uplink;
 pub mod volume;

@@ -58,7 +58,7 @@ pub(crate) const ALL: u64 = (libc::CLONE_NEWUSER
 /// The namespaces of a sandbox that sees this network.
 pub(crate) fn flags(network: &Network) -> u64 {
     match network {
-        Network::Own | Network::Connected(_) => ALL,
+        Network::Own | Network::Connected(_) | Network::Held { .. } => ALL,
         Network::Host => ALL & !(libc::CLONE_NEWNET as u64),
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Two kinds of socket, both `SOCK_SEQPACKET` so that one message is one packet:
 //!
-//! - the **request socket** goes from the daemon to the spawner and carries [`SpawnRequest`]s, each
+//! - the **request socket** goes from the daemon to the spawner and carries [`Request`]s: each [`SpawnRequest`]
 //!   with file descriptors: the sandbox's end of its control socket, the write end of the pipe for its
-//!   output and, for [`Network::Connected`], the write end of the pipe for what its uplink has to say;
+//!   output and, for [`Network::Connected`], the write end of the pipe for what its uplink has to say; each
+//!   [`ConnectRequest`] with that last one alone;
 //! - the **control socket**, one per sandbox, carries everything about that sandbox, in order:
 //!   [`Event`]s to the daemon (from the spawner until the sandbox is released, then from its init)
 //!   and [`Order`]s to the init. Its end of file means to the init that the daemon is gone or wants
@@ -32,10 +33,31 @@ use crate::snapshot::Snapshot;
 /// either fits or is refused here by name.
 pub const MAX_MESSAGE: usize = 128 * 1024;
 
+/// How the step begins that fails where the interface of [`Network::Held`] cannot be made.
+pub const MAKE_INTERFACE: &str = "make the network interface";
+
+/// What the daemon asks of the spawner.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    /// An empty sandbox.
+    Spawn(Box<SpawnRequest>),
+    /// The uplink of one with [`Network::Held`].
+    Connect(ConnectRequest),
+}
+
+/// Asks the spawner to start the uplink of a sandbox whose interface the daemon has let go.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectRequest {
+    /// Its [`SpawnRequest::id`].
+    pub id: String,
+    /// What to start.
+    pub uplink: Uplink,
+}
+
 /// Asks the spawner for one empty sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SpawnRequest {
-    /// Name of the sandbox, for messages only.
+    /// Name of the sandbox, which no other has that the spawner makes.
     pub id: String,
     /// What keeps it apart from the host.
     pub level: Level,
@@ -72,8 +94,22 @@ pub enum Network {
     Own,
     /// One of its own, which a program connects to the daemon's.
     Connected(Uplink),
+    /// The same, but the program is not started before it is asked for ([`Request::Connect`]). Until then the daemon
+    /// holds the other end of the interface.
+    Held {
+        /// Name of the interface, which the program must be told as well.
+        interface: String,
+    },
     /// The daemon's.
     Host,
+}
+
+impl Network {
+    /// Whether a program connects it to the daemon's, now or later.
+    #[must_use]
+    pub fn has_uplink(&self) -> bool {
+        matches!(self, Self::Connected(_) | Self::Held { .. })
+    }
 }
 
 /// A program that connects a network namespace to the network that it was started in itself: pasta(1).
@@ -253,7 +289,9 @@ pub enum Event {
     },
     /// The empty sandbox waits for [`Order::Build`]; its listeners come along, in the order asked for. For
     /// [`Network::Connected`], two sockets follow them through which the sandbox's network can be configured
-    /// (rtnetlink(7), already subscribed to changes of its interfaces) and filtered (`NETLINK_NETFILTER`).
+    /// (rtnetlink(7), already subscribed to changes of its interfaces) and filtered (`NETLINK_NETFILTER`). For
+    /// [`Network::Held`] come two more: the other end of its interface, from which whole frames are read, one at a
+    /// time; and a socket that sends frames by that interface as if they came from inside, filtered or not.
     Prepared {
         /// How long each step took.
         phases: Vec<Phase>,

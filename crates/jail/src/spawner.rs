@@ -25,7 +25,7 @@ use crate::ids::{self, HostIds};
 use crate::init::{self, Init};
 use crate::oci::Policy;
 use crate::phases::Phases;
-use crate::protocol::{self, Event, Level, Network, SpawnRequest};
+use crate::protocol::{self, ConnectRequest, Event, Level, Network, Request, SpawnRequest};
 use crate::sys::{self, Cloned, Side};
 use crate::uplink::Uplinks;
 use crate::{SPAWNER_ARG0, fds, namespaces, rlimits, tree};
@@ -50,10 +50,17 @@ struct Spawner {
     /// Whether sandboxes at the level `process` can have ids of their own.
     ids_without_namespace: bool,
     /// By the process id of the init.
-    sandboxes: HashMap<i32, (Level, Lease)>,
+    sandboxes: HashMap<i32, Living>,
     /// Freezers of living sandboxes by the process id of their init.
     freezers: HashMap<i32, PathBuf>,
     uplinks: Uplinks,
+}
+
+/// A sandbox whose init was not reaped.
+struct Living {
+    id: String,
+    level: Level,
+    lease: Lease,
 }
 
 /// Runs until the request socket ends.
@@ -124,7 +131,7 @@ impl Spawner {
             if let Some(killed) = self.uplinks.reaped(child.pid) {
                 self.thaw(killed);
             }
-            let Some((level, lease)) = self.sandboxes.remove(&child.pid) else { continue };
+            let Some(Living { level, lease, .. }) = self.sandboxes.remove(&child.pid) else { continue };
             // An init that ends by itself has ended its sandbox before.
             if level == Level::Process && child.status.is_err() && lease != Lease::Own {
                 let _ = tree::signal(lease, Signal::KILL);
@@ -160,7 +167,7 @@ impl Spawner {
 
     /// Serves one request; `false` at the end of the socket.
     fn serve_one(&mut self) -> Result<bool, StepError> {
-        let (request, passed) = match protocol::receive::<SpawnRequest>(&self.requests) {
+        let (request, passed) = match protocol::receive::<Request>(&self.requests) {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(false),
             // A daemon that was killed with requests under way resets the connection.
@@ -168,9 +175,15 @@ impl Spawner {
             Err(error) => return Err(StepError::new("receive request", error)),
         };
         let mut passed = passed.into_iter();
-        let (Some(control), Some(output)) = (passed.next(), passed.next()) else {
-            return Err(StepError { step: "receive request: files expected".into(), errno: libc::EPROTO });
+        let missing = || StepError { step: "receive request: files expected".into(), errno: libc::EPROTO };
+        let request = match request {
+            Request::Spawn(request) => request,
+            Request::Connect(request) => {
+                self.connect_later(&request, &passed.next().ok_or_else(missing)?);
+                return Ok(true);
+            }
         };
+        let (Some(control), Some(output)) = (passed.next(), passed.next()) else { return Err(missing()) };
         if let Err(error) = self.spawn(&request, &control, output, passed.next()) {
             let failed = Event::SetupFailed { step: error.step.into_owned(), errno: error.errno };
             // A daemon that closed the control socket has lost interest.
@@ -228,7 +241,8 @@ impl Spawner {
                 return Err(StepError::new("clone3 with new namespaces", error));
             }
         };
-        self.sandboxes.insert(cloned.pid, (request.level, lease));
+        let living = Living { id: request.id.clone(), level: request.level, lease };
+        self.sandboxes.insert(cloned.pid, living);
         if let Some(freezer) = freezer(&request.cgroup.v1_tasks_files) {
             self.freezers.insert(cloned.pid, freezer);
         }
@@ -258,6 +272,17 @@ impl Spawner {
         let log = log.ok_or(rustix::io::Errno::PROTO).step("receive request: log of uplink expected")?;
         // SAFETY: as for the clone of the init, the spawner has a single thread.
         unsafe { self.uplinks.start(uplink, init.pid, lease, log.as_fd()) }
+    }
+
+    /// The same for a sandbox that has lived without. What goes wrong is said in the log, whose end is the end of the
+    /// uplink; so it is where there is no such sandbox any more.
+    fn connect_later(&mut self, request: &ConnectRequest, log: &OwnedFd) {
+        let found = self.sandboxes.iter().find(|(_, living)| living.id == request.id);
+        let Some((init, lease)) = found.map(|(init, living)| (*init, living.lease)) else { return };
+        // SAFETY: as above.
+        if let Err(error) = unsafe { self.uplinks.start(&request.uplink, init, lease, log.as_fd()) } {
+            let _ = rustix::io::write(log, format!("{error}\n").as_bytes());
+        }
     }
 }
 

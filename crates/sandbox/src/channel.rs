@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use lambd_jail::protocol::{self, Event, Order, SpawnRequest};
+use lambd_jail::protocol::{self, Event, Order, Request};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::Interest;
@@ -40,7 +40,7 @@ impl Requests {
         register(socket, Interest::READABLE | Interest::WRITABLE).map(Self)
     }
 
-    pub(crate) async fn send(&self, request: &SpawnRequest, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) async fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.0.async_io(Interest::WRITABLE, |socket| protocol::send(socket, request, fds)).await
     }
 

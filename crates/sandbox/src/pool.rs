@@ -88,8 +88,7 @@ impl Pool {
         self.ready().as_ref().map(Vec::len)
     }
 
-    /// One more that is ready.
-    pub(crate) fn put(&self, prepared: Prepared) {
+    fn put(&self, prepared: Prepared) {
         if let Some(ready) = self.ready().as_mut() {
             ready.push(prepared);
         }
@@ -101,8 +100,11 @@ impl Pool {
 
     /// A new one.
     pub(crate) async fn make(&self, base: Base) -> Result<Prepared, SandboxError> {
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        self.maker.prepare(&number.to_string(), base).await
+        let number = || self.number.fetch_add(1, Ordering::Relaxed).to_string();
+        match self.maker.prepare(&number(), base).await {
+            Err(error) if self.maker.changes_plan_for(&error) => self.maker.prepare(&number(), base).await,
+            made => made,
+        }
     }
 }
 

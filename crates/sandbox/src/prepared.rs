@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambd_jail::protocol::{self, Event, Order, Phase, SpawnRequest, Transport};
+use lambd_jail::protocol::{self, Event, Order, Phase, Request, SpawnRequest, Transport};
 use lambd_jail::snapshot::Captured;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -18,7 +18,7 @@ use crate::cleaner::Cleaner;
 use crate::error::SandboxError;
 use crate::isolation::Isolation;
 use crate::limits::{EnforcedBy, LimitsInForce, TmpInForce};
-use crate::network::{self, Nat, Plan};
+use crate::network::{self, Ends, Nat, Plan};
 use crate::oci::OciRuntime;
 use crate::sandbox::{Parts, Sandbox, Tree};
 use crate::scratch::{Lease, Scratch};
@@ -80,7 +80,7 @@ const DATA_ALLOWANCE_BYTES: u64 = 256 << 20;
 /// What is needed to make empty sandboxes.
 pub(crate) struct Maker {
     pub(crate) isolation: Isolation,
-    pub(crate) requests: Requests,
+    pub(crate) requests: Arc<Requests>,
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) scratch: Arc<Scratch>,
     pub(crate) cleaner: Cleaner,
@@ -104,14 +104,20 @@ impl Maker {
         let control = Control::new(ours).map_err(failed("register control socket"))?;
         let (output, output_write) = output_pipe().map_err(failed("create output pipe"))?;
         let tmp = self.tmp.as_ref().map(TmpDirectories::reserve);
-        let plan = self.plan(base.network)?;
-        let log = plan.is_some().then(output_pipe).transpose().map_err(failed("create pipe for uplink"))?;
+        let plan = self.plan(base.network, cgroups.freezer().is_some())?;
+        let is_at_once = |(_, plan): &(_, Plan)| matches!(plan.network, protocol::Network::Connected(_));
+        let log = plan
+            .as_ref()
+            .is_some_and(is_at_once)
+            .then(output_pipe)
+            .transpose()
+            .map_err(failed("create pipe for uplink"))?;
         let (log, log_write) = log.unzip();
         let request = SpawnRequest {
             id: id.to_owned(),
             level: self.isolation.level(),
             network: match (base.network, &plan) {
-                (_, Some((_, plan))) => protocol::Network::Connected(plan.uplink.clone()),
+                (_, Some((_, plan))) => plan.network.clone(),
                 (Network::Host, None) => protocol::Network::Host,
                 (Network::None | Network::Nat, None) => protocol::Network::Own,
             },
@@ -121,6 +127,8 @@ impl Maker {
             cgroup: cgroups.placement(),
             tmp: tmp.as_ref().map(|tmp| tmp.path().to_owned()),
         };
+        let listening = request.listeners.clone();
+        let request = Request::Spawn(Box::new(request));
         let mut passed = vec![theirs.as_fd(), output_write.as_fd()];
         passed.extend(log_write.as_ref().map(AsFd::as_fd));
         self.requests.send(&request, &passed).await.map_err(|source| match source.kind() {
@@ -131,17 +139,24 @@ impl Maker {
         drop((theirs, output_write, log_write));
         let (tree, mut sockets, phases) =
             in_time(wait_until_prepared(&control, self.isolation.has_root_of_its_own())).await?;
-        let configuration = sockets.split_off(request.listeners.len().min(sockets.len()));
-        let transports = request.listeners.iter().map(|listener| listener.transport);
+        let configuration = sockets.split_off(listening.len().min(sockets.len()));
+        let transports = listening.iter().map(|listener| listener.transport);
         let mut listeners: Vec<_> = transports
             .zip(sockets)
             .map(|(transport, socket)| ListenerSocket::new(transport, socket))
             .collect();
         let of_nat = listeners.split_off(self.listeners.len().min(listeners.len()));
-        let connection = match plan.zip(log) {
-            Some(((nat, plan), log)) => {
-                let init = tree.handle().map_err(failed("copy pidfd"))?;
-                Some(in_time(nat.connect(&plan, init, of_nat, configuration, log)).await?)
+        let connection = match plan {
+            Some((nat, plan)) => {
+                let ends = Ends {
+                    id: id.to_owned(),
+                    init: tree.handle().map_err(failed("copy pidfd"))?,
+                    sockets: of_nat,
+                    configuration,
+                    log,
+                    freezer: cgroups.freezer().cloned(),
+                };
+                Some(in_time(nat.connect(&plan, ends, &self.requests)).await?)
             }
             None => None,
         };
@@ -185,15 +200,25 @@ impl Maker {
     }
 
     /// How a sandbox is to be connected, if it is to be.
-    fn plan(&self, network: Network) -> Result<Option<(&Nat, Plan)>, SandboxError> {
+    fn plan(&self, network: Network, can_be_stopped: bool) -> Result<Option<(&Nat, Plan)>, SandboxError> {
         match (network, &self.nat) {
             (Network::None | Network::Host, _) => Ok(None),
             (Network::Nat, _) if !self.isolation.has_network_of_its_own() => {
                 let reason = format!("the isolation level {} has no network of its own", self.isolation);
                 Err(SandboxError::Uplink { reason })
             }
-            (Network::Nat, Ok(nat)) => Ok(Some((nat, nat.plan()))),
+            (Network::Nat, Ok(nat)) => Ok(Some((nat, nat.plan(can_be_stopped)))),
             (Network::Nat, Err(reason)) => Err(SandboxError::Uplink { reason: reason.clone() }),
+        }
+    }
+
+    /// Whether another attempt should be made, because this machine makes no interface that waits for its uplink.
+    pub(crate) fn changes_plan_for(&self, error: &SandboxError) -> bool {
+        match (error, &self.nat) {
+            (SandboxError::Setup { step, .. }, Ok(nat)) if step.starts_with(protocol::MAKE_INTERFACE) => {
+                nat.connect_at_once()
+            }
+            _ => false,
         }
     }
 
@@ -243,6 +268,17 @@ impl Prepared {
     #[must_use]
     pub fn tmp(&self) -> Option<&Path> {
         self.parts.tmp.as_ref().map(TmpDirectory::path)
+    }
+
+    /// Has its network connected now, where that waits for the first packet.
+    ///
+    /// # Errors
+    /// Why it cannot be connected.
+    pub async fn connect(&self) -> Result<(), SandboxError> {
+        match &self.parts.connection {
+            Some(connection) => in_time(connection.complete()).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether its init has not ended.
@@ -355,7 +391,7 @@ async fn in_time<T>(step: impl Future<Output = Result<T, SandboxError>>) -> Resu
 }
 
 /// A pipe with a non-blocking read end; the write end blocks, as programs expect of their output.
-fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     channel::set_nonblocking(&read)?;
     Ok((read, write))

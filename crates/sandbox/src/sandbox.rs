@@ -422,7 +422,7 @@ impl Drop for Sandbox {
 
 impl Shared {
     fn set_frozen(&self, frozen: bool) -> io::Result<()> {
-        if self.tree.is_namespace || self.cgroups.can_freeze() {
+        if self.tree.is_namespace || self.cgroups.freezer().is_some() {
             return self.cgroups.set_frozen(frozen);
         }
         match self.control.try_send(if frozen { &Order::Stop } else { &Order::Continue }) {
@@ -443,6 +443,7 @@ impl Shared {
             self.control.close_our_side();
         }
         self.tree.kill();
+        self.cgroups.end();
     }
 }
 

@@ -171,7 +171,7 @@ impl Spawner {
         let maker = Maker {
             isolation: options.isolation,
             scratch,
-            requests: Requests::new(ours).map_err(failed("register request socket"))?,
+            requests: Arc::new(Requests::new(ours).map_err(failed("register request socket"))?),
             cleaner,
             cgroups,
             listeners: options.listeners,
@@ -197,11 +197,6 @@ impl Spawner {
     /// [`SpawnerOptions::prepared`] does from the start; has an effect only once.
     pub fn keep_ready(&self, base: Base, count: usize) {
         self.0.pool.keep_ready(base, count);
-    }
-
-    /// Keeps an empty sandbox for whoever asks for one next, if those that [`Self::keep_ready`] keeps are of its kind.
-    pub fn keep(&self, prepared: Prepared) {
-        self.0.pool.put(prepared);
     }
 
     /// An empty sandbox: one that was made ahead of demand, if there is one, else a new one.

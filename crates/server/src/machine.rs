@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lambd_cli::ServeArgs;
 use lambd_runtime::{Catalogue, Instances, LiveCatalogue};
-use lambd_sandbox::{Base, BaseRoot, Isolation, Prepared, Spawner};
+use lambd_sandbox::{Base, BaseRoot, Isolation, Spawner};
 use lambd_types::{NetworkPolicy, NetworkRules};
 use tokio::sync::SetOnce;
 
@@ -28,8 +28,8 @@ fn prepared_sandboxes(policy: NetworkPolicy) -> usize {
 
 /// Whether `nat` works.
 pub(crate) enum Trial {
-    /// This came of it, with the sandbox that was connected.
-    Made(Result<Box<Prepared>, Obstacle>),
+    /// This came of it.
+    Made(Result<(), Obstacle>),
     /// It is still to be tried.
     Due,
 }
@@ -89,11 +89,6 @@ impl Machine<'_> {
         let nat = nat.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let network = network::choose(args.network, args.allow_host_network, &nat);
         let default = network.rules.default_policy();
-        if let Ok(connected) = nat
-            && default == NetworkPolicy::Nat
-        {
-            spawner.keep(*connected);
-        }
         let base = Base { network: network::of_sandbox(default), root: BaseRoot::Host };
         spawner.keep_ready(base, prepared_sandboxes(default));
         let _ = found.rules.set(network.rules.clone());

@@ -2,7 +2,7 @@
 
 use lambd_cli::{NetworkChoice, StartError};
 use lambd_sandbox::{
-    Base, CgroupMode, Isolation, NatOptions, Network, Prepared, SandboxError, Spawner, SpawnerOptions,
+    Base, CgroupMode, Isolation, NatOptions, Network, SandboxError, Spawner, SpawnerOptions,
 };
 use lambd_types::NetworkPolicy::{self, Host, Nat, None as Nothing};
 use lambd_types::{Cidr, NetworkRules};
@@ -34,8 +34,8 @@ pub(crate) fn nat(isolation: &Isolation, denied: Vec<Cidr>) -> Result<NatOptions
     Ok(NatOptions { program, denied })
 }
 
-/// Connects an empty sandbox, which is as good as any other then.
-pub(crate) async fn try_nat(spawner: &Spawner) -> Result<Box<Prepared>, Obstacle> {
+/// Connects an empty sandbox. It is not kept: others are connected only when they need it.
+pub(crate) async fn try_nat(spawner: &Spawner) -> Result<(), Obstacle> {
     let obstacle = |error: SandboxError| {
         let reason = match error {
             SandboxError::Uplink { reason } => reason,
@@ -44,7 +44,7 @@ pub(crate) async fn try_nat(spawner: &Spawner) -> Result<Box<Prepared>, Obstacle
         Obstacle { reason, remedy: EXAMINE.to_owned() }
     };
     let base = Base { network: Network::Nat, ..Base::default() };
-    spawner.prepare(base).await.map(Box::new).map_err(obstacle)
+    spawner.prepare(base).await.map_err(obstacle)?.connect().await.map_err(obstacle)
 }
 
 /// The same without a daemon.
@@ -58,7 +58,7 @@ pub(crate) async fn probe(isolation: &Isolation) -> Result<NatOptions, Obstacle>
     };
     let failed = |error: SandboxError| Obstacle { reason: error.to_string(), remedy: EXAMINE.to_owned() };
     let spawner = Spawner::start(with).map_err(failed)?;
-    let tried = try_nat(&spawner).await.map(drop);
+    let tried = try_nat(&spawner).await;
     spawner.shutdown().await;
     tried.map(|()| options)
 }
@@ -72,7 +72,7 @@ pub(crate) struct Chosen {
 }
 
 /// Refuses to go on without what the operator demands.
-pub(crate) fn demand<T>(choice: NetworkChoice, nat: &Result<T, Obstacle>) -> Result<(), StartError> {
+pub(crate) fn demand(choice: NetworkChoice, nat: &Result<(), Obstacle>) -> Result<(), StartError> {
     match (choice, nat) {
         (NetworkChoice::Only(Nat), Err(Obstacle { reason, remedy })) => {
             let (reason, remedy) = (reason.clone(), remedy.clone());
@@ -83,7 +83,7 @@ pub(crate) fn demand<T>(choice: NetworkChoice, nat: &Result<T, Obstacle>) -> Res
 }
 
 /// Decides by what the operator asks for and by whether `nat` works.
-pub(crate) fn choose<T>(choice: NetworkChoice, allow_host: bool, nat: &Result<T, Obstacle>) -> Chosen {
+pub(crate) fn choose(choice: NetworkChoice, allow_host: bool, nat: &Result<(), Obstacle>) -> Chosen {
     let (default, description) = match (choice, nat) {
         (NetworkChoice::Only(policy), _) => (policy, policy.to_string()),
         (NetworkChoice::Auto, Ok(_)) => (Nat, Nat.to_string()),

@@ -87,7 +87,7 @@ pub(super) fn seal(network: &Network) -> Result<NamespaceLimits, StepError> {
     limit_objects()?;
     let mut limits = Vec::new();
     for kind in NAMESPACES {
-        let has_uplink = matches!(network, Network::Connected(_));
+        let has_uplink = network.has_uplink();
         let limit = if has_uplink && NAMESPACES_OF_UPLINK.contains(kind) { LIMIT_FOR_UPLINK } else { b"0" };
         limits.extend(open_limit(&format!("max_{kind}_namespaces"))?.map(|file| (file, limit)));
     }

@@ -9,8 +9,10 @@
 //! | `open`      | finding a place for this daemon's groups                        |
 //! | `set`       | the groups of one sandbox                                       |
 //! | `shares`    | CPU and disk time in proportion to memory                       |
+//! | `freezer`   | stopping all processes of a sandbox                             |
 //! | `orphans`   | directories of daemons, and what dead daemons left              |
 
+mod freezer;
 mod hierarchy;
 mod open;
 mod orphans;
@@ -20,6 +22,7 @@ mod shares;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub(crate) use freezer::Freezer;
 pub(crate) use hierarchy::{Hierarchy, hierarchies};
 pub(crate) use orphans::kill_all;
 pub(crate) use set::CgroupSet;

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use lambd_jail::protocol::CgroupPlacement;
 
+use super::freezer::Freezer;
 use super::orphans;
 use super::shares::{self, Bandwidth};
 use crate::cleaner::Cleaner;
@@ -45,6 +46,17 @@ impl Groups {
         }
     }
 
+    fn freezer(&self) -> Option<Freezer> {
+        match self {
+            Self::None => None,
+            Self::V1(list) => {
+                let (_, group) = list.iter().find(|(name, _)| *name == "freezer")?;
+                Some(Freezer::v1(group))
+            }
+            Self::V2 { group, .. } => Some(Freezer::v2(group)),
+        }
+    }
+
     /// Makes all directories or none: one that exists is somebody else's.
     fn make_directories(&self) -> Result<(), SandboxError> {
         let directories = self.directories();
@@ -68,13 +80,15 @@ pub(crate) struct CgroupSet {
     memory_bytes: u64,
     cleaner: Cleaner,
     peak: OnceLock<Option<File>>,
+    freezer: Option<Arc<Freezer>>,
 }
 
 impl CgroupSet {
     /// Makes the directories and limits the processes.
     pub(super) fn make(groups: Groups, cleaner: &Cleaner) -> Result<Self, SandboxError> {
         groups.make_directories()?;
-        let set = Self { groups, memory_bytes: 0, cleaner: cleaner.clone(), peak: OnceLock::new() };
+        let freezer = groups.freezer().map(Arc::new);
+        let set = Self { groups, memory_bytes: 0, cleaner: cleaner.clone(), peak: OnceLock::new(), freezer };
         set.limit_processes()?;
         Ok(set)
     }
@@ -172,9 +186,9 @@ impl CgroupSet {
         }
     }
 
-    /// Whether [`Self::set_frozen`] does anything.
-    pub(crate) fn can_freeze(&self) -> bool {
-        self.file("freezer", "freezer.state", "cgroup.freeze").is_some()
+    /// What stops its processes, if anything can.
+    pub(crate) fn freezer(&self) -> Option<&Arc<Freezer>> {
+        self.freezer.as_ref()
     }
 
     /// Kills every process but one. Frozen ones die when they are thawed, before they run again.
@@ -188,14 +202,12 @@ impl CgroupSet {
 
     /// Stops all processes where they are, or lets them go on. Without a freezer nothing happens.
     pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
-        let Some(file) = self.file("freezer", "freezer.state", "cgroup.freeze") else { return Ok(()) };
-        let state = match (&self.groups, frozen) {
-            (Groups::V2 { .. }, true) => "1",
-            (Groups::V2 { .. }, false) => "0",
-            (_, true) => "FROZEN",
-            (_, false) => "THAWED",
-        };
-        write(&file, state)
+        self.freezer.as_ref().map_or(Ok(()), |freezer| freezer.rest(frozen))
+    }
+
+    /// Lets all processes go on for good, so that they can die.
+    pub(crate) fn end(&self) {
+        self.freezer.iter().for_each(|freezer| freezer.end());
     }
 
     /// Largest memory use so far in bytes, if the kernel accounts for it. Asked for after every event,
@@ -220,6 +232,7 @@ impl CgroupSet {
 
 impl Drop for CgroupSet {
     fn drop(&mut self) {
+        self.end();
         let directories: Vec<PathBuf> = self.groups.directories().into_iter().map(Path::to_owned).collect();
         if !directories.is_empty() {
             self.cleaner.remove(directories);

@@ -141,6 +141,16 @@ pub(super) fn replace(socket: BorrowedFd<'_>, denied: &Denied) -> Result<(), Ref
     finish(batch, socket)
 }
 
+/// Lets what was asked for be asked for once more.
+pub(super) fn forget(socket: BorrowedFd<'_>) -> Result<(), Refused> {
+    let mut batch = begin();
+    batch.request("empty a set of the filter", DELETE_ELEMENTS, 0, &header(FAMILY_INET), |a| {
+        a.put_text(1, TABLE);
+        a.put_text(2, ASKED_FOR);
+    });
+    finish(batch, socket)
+}
+
 fn begin() -> Batch {
     let mut batch = Batch::default();
     batch.bracket(BATCH_BEGIN, &batch_header());

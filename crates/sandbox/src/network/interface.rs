@@ -42,6 +42,8 @@ const LINK_NAME: u16 = 3;
 const LINK_FAMILIES: u16 = 26;
 const INET6_ADDRESS_GENERATION: u16 = 8;
 const UP: u32 = 1;
+/// `IFF_RUNNING` and `IFF_LOWER_UP`.
+const CONNECTED: u32 = 0x40 | 0x1_0000;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const TABLE_MAIN: u8 = 254;
@@ -70,6 +72,17 @@ pub(super) fn find(socket: BorrowedFd<'_>) -> io::Result<Option<u32>> {
 pub(super) fn next_change(socket: BorrowedFd<'_>) -> io::Result<Option<u32>> {
     let packet = netlink::receive(socket)?;
     Ok(netlink::messages(&packet).find_map(|message| index_in(message.kind, message.body)))
+}
+
+/// Whether the interface has another end and packets flow, see netdevice(7) and the kernel's
+/// `networking/operstates`.
+pub(super) fn is_connected(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut batch = Batch::default();
+    batch.request("list interfaces", GET_LINK, netlink::DUMP, &[0; LINK_HEADER], |_| {});
+    let found = batch.dump(socket)?;
+    let mut ours = found.iter().filter(|(kind, body)| index_in(*kind, body).is_some());
+    Ok(ours
+        .any(|(_, body)| netlink::i32_at(body, 8).is_some_and(|flags| flags as u32 & CONNECTED == CONNECTED)))
 }
 
 fn index_in(kind: u16, body: &[u8]) -> Option<u32> {

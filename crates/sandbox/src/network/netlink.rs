@@ -117,6 +117,8 @@ impl Batch {
             let packet = receive(socket)?;
             for message in messages(&packet) {
                 match message.kind {
+                    // News of a change, which nobody asked for.
+                    _ if message.sequence == 0 => {}
                     NLMSG_DONE => return Ok(found),
                     NLMSG_ERROR => {
                         return Err(io::Error::from_raw_os_error(-message.error().unwrap_or(0)));

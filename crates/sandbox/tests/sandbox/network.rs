@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use lambd_sandbox::{ExitStatus, NatOptions, Network, SandboxSpec, SpawnerOptions, find_pasta};
+use lambd_sandbox::{Base, ExitStatus, NatOptions, Network, SandboxSpec, SpawnerOptions, find_pasta};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{children, eventually, exited, is_alive, script, start_with, tree};
@@ -44,6 +44,11 @@ def udp(address, port=PORT, how="plain", wait=5):
     return action
 WAYS = ["plain", "device", "unicast_if", "multicast_if", "dontroute", "pktinfo"]
 "#;
+
+/// A shell script that says `up` when it has reached the outside, upon which its uplink is started, and then does this.
+fn up_and(then: &str) -> String {
+    format!("exec 5<>/dev/tcp/{OUTSIDE}/7000; read <&5; echo up; {then}")
+}
 
 /// A shell script that runs Python in a sandbox.
 fn python(text: &str) -> String {
@@ -186,13 +191,72 @@ fn in_the_hosts_network_its_names_and_addresses_are_there() {
     );
 }
 
-/// The process ids of a connected sandbox's init and uplink.
-fn processes(held: &Held) -> [i32; 2] {
+/// A function that needs no network has the interface, and nobody pays for its other end.
+#[tokio::test]
+async fn the_uplink_is_started_by_the_first_packet() {
+    let world = World::new();
+    world.serve_outside();
+    let text = format!(
+        "print('interface', TAP, flush=True)\nend('refused', tcp({:?}))\n\
+         import time; time.sleep(0.2); print('before', flush=True)\n\
+         time.sleep(0.5); end('first', udp({OUTSIDE:?})); time.sleep(1000)",
+        METADATA[0]
+    );
+    let mut held = Held::start(&mut world.helper(&["nat", &python(&text)]));
+    held.until("interface 2");
+    held.until("refused No route to host");
+    held.until("before");
+    assert!(uplinks(&held).is_empty(), "what is refused needs none either");
+    held.until(&format!("first udp {OUTSIDE}"));
+    assert_eq!(uplinks(&held).len(), 1);
+}
+
+/// The function goes on sending while the uplink starts: datagrams, which nobody repeats, and connections.
+#[test]
+fn nothing_is_lost_while_the_uplink_starts() {
+    let world = World::new();
+    world.serve_outside();
+    let text = format!(
+        "
+import select, threading, time
+open_ = []
+def connect(address):
+    end('tcp', tcp(address, wait=20))
+threads = []
+for number in range(150):
+    address = [{OUTSIDE:?}, {OUTSIDE_V6:?}][number % 2]
+    s = socket.socket(family(address), socket.SOCK_DGRAM)
+    s.sendto(b'?', (address, PORT))
+    open_.append(s)
+    if number % 30 == 0:
+        threads.append(threading.Thread(target=connect, args=(address,)))
+        threads[-1].start()
+    time.sleep(0.0002)
+answered, until = 0, time.time() + 20
+while open_ and time.time() < until:
+    for s in select.select(open_, [], [], 1)[0]:
+        answered += len(s.recv(99)) > 0
+        open_.remove(s)
+for thread in threads: thread.join()
+print('answered', answered)"
+    );
+    let output = world.nat(&python(&text), &[]);
+    assert_eq!(output.lines().last(), Some("answered 150"), "{output}");
+    assert_eq!(output.matches(&format!("tcp tcp {OUTSIDE}\n")).count(), 5, "{output}");
+}
+
+/// Of each connected sandbox.
+fn uplinks(held: &Held) -> Vec<i32> {
     // Children of the spawner only: an uplink clones itself for a moment to enter the network.
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", held.spawner));
     let children = children.expect("the spawner runs");
     let children = children.split_ascii_whitespace().map(|pid| pid.parse().expect("a pid"));
-    let uplinks: Vec<i32> = children.filter(|pid| is_uplink(*pid)).collect();
+    children.filter(|pid| is_uplink(*pid)).collect()
+}
+
+/// The process ids of a connected sandbox's init and uplink.
+fn processes(held: &Held) -> [i32; 2] {
+    let uplinks = uplinks(held);
     assert_eq!(uplinks.len(), 1, "{uplinks:?}");
     [held.init, uplinks[0]]
 }
@@ -209,7 +273,8 @@ fn kill(pid: i32) {
 #[tokio::test]
 async fn the_uplink_ends_with_the_function() {
     let world = World::new();
-    let mut held = Held::start(&mut world.helper(&["nat", "echo up; sleep 0.5"]));
+    world.serve_outside();
+    let mut held = Held::start(&mut world.helper(&["nat", &up_and("sleep 0.5")]));
     held.until("up");
     let processes = processes(&held);
     eventually("both are dead", || !processes.iter().any(|pid| is_alive(*pid))).await;
@@ -220,7 +285,9 @@ async fn the_uplink_ends_with_the_function() {
 async fn the_uplink_ends_with_the_daemon() {
     for ordinary_user in [false, true] {
         let world = World::new();
-        let mut held = Held::start(&mut world.helper_as(ordinary_user, &["nat", "echo up; sleep 1000"]));
+        world.serve_outside();
+        let script = up_and("sleep 1000");
+        let mut held = Held::start(&mut world.helper_as(ordinary_user, &["nat", &script]));
         held.until("up");
         let processes = processes(&held);
         held.kill();
@@ -233,7 +300,9 @@ async fn the_uplink_ends_with_the_daemon() {
 async fn the_uplink_ends_with_the_spawner() {
     for ordinary_user in [false, true] {
         let world = World::new();
-        let mut held = Held::start(&mut world.helper_as(ordinary_user, &["nat", "echo up; sleep 1000"]));
+        world.serve_outside();
+        let script = up_and("sleep 1000");
+        let mut held = Held::start(&mut world.helper_as(ordinary_user, &["nat", &script]));
         held.until("up");
         let processes = processes(&held);
         kill(held.spawner);
@@ -246,7 +315,8 @@ async fn the_uplink_ends_with_the_spawner() {
 async fn an_uplink_that_is_starting_ends_with_the_spawner() {
     let world = World::new();
     for _ in 0..10 {
-        let mut helper = world.helper(&["nat", "sleep 1000"]).stdout(Stdio::null()).spawn().expect("starts");
+        let script = format!("echo ? >/dev/udp/{OUTSIDE}/7000; sleep 1000");
+        let mut helper = world.helper(&["nat", &script]).stdout(Stdio::null()).spawn().expect("starts");
         let daemon = i32::try_from(helper.id()).expect("a pid");
         let (spawner, uplink) = loop {
             let spawners = children(daemon).into_iter();
@@ -269,7 +339,8 @@ async fn an_uplink_that_is_starting_ends_with_the_spawner() {
 #[tokio::test]
 async fn the_sandbox_ends_with_its_uplink() {
     let world = World::new();
-    let mut held = Held::start(&mut world.helper(&["nat", "echo up; sleep 1000"]));
+    world.serve_outside();
+    let mut held = Held::start(&mut world.helper(&["nat", &up_and("sleep 1000")]));
     held.until("up");
     let [init, uplink] = processes(&held);
     kill(uplink);
@@ -304,7 +375,8 @@ fn an_ordinary_users_sandboxes_are_connected_too() {
 #[tokio::test]
 async fn the_uplink_has_no_right_outside_of_its_sandbox() {
     let world = World::new();
-    let mut held = Held::start(&mut world.helper(&["nat", "echo up; sleep 1000"]));
+    world.serve_outside();
+    let mut held = Held::start(&mut world.helper(&["nat", &up_and("sleep 1000")]));
     held.until("up");
     let [init, uplink] = processes(&held);
     let status = |pid: i32, field: &str| {
@@ -358,7 +430,10 @@ async fn a_frozen_sandbox_ends_with_its_uplink() {
     let nat = Some(NatOptions { program, denied: Vec::new() });
     let spawner = start_with(SpawnerOptions { nat, ..SpawnerOptions::default() });
     let spec = SandboxSpec { network: Network::Nat, ..script("sleep 1000") };
-    let sandbox = spawner.spawn(spec).await.expect("spawns");
+    let base = Base { network: Network::Nat, ..Base::default() };
+    let prepared = spawner.prepare(base).await.expect("an empty sandbox");
+    prepared.connect().await.expect("is connected");
+    let sandbox = prepared.build(spec).await.expect("spawns");
     sandbox.freeze().expect("freezes");
     let children = tree(i32::try_from(spawner.pid()).expect("pid fits"));
     kill(children.into_iter().find(|pid| is_uplink(*pid)).expect("it is connected"));
