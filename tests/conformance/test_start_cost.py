@@ -38,8 +38,12 @@ def syncs(daemon: Daemon) -> collections.Counter:
     daemon.start()
     pid = daemon.process.pid
     wait_for(lambda: "listens on" in daemon.output()[len(said) :], "the end of the start")
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        tracer = re.search(r"^TracerPid:\s+([1-9]\d*)$", status.read(), re.MULTILINE)[1]
     daemon.kill()
-    wait_for(lambda: re.search(rf"^{pid} +\+\+\+ killed", trace.read_text(), re.MULTILINE), "the end of the trace")
+    # It ends after the last process that it follows: until then one that was just being started, and is stopped by it,
+    # may have the dead daemon's port and the lock of its directory.
+    wait_for(lambda: not os.path.exists(f"/proc/{tracer}"), "the end of the trace")
     daemon.prefix = []
     found = re.findall(r"^\d+ +\w+\(\d+<([^>]*)>", trace.read_text(), re.MULTILINE)
     trace.unlink()

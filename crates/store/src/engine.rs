@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 
 use crate::datadir::prepare_database;
@@ -195,10 +197,21 @@ async fn open_database(
         .idle_timeout(Duration::from_secs(300))
         // A connection to a file does not break while it is idle; asking it costs as much as a statement.
         .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(has_ended_its_transaction(connection)))
         .connect_with(options)
         .await?;
     migrate(&pool, path, migrations).await?;
     Ok(Opened { pool, is_new })
+}
+
+/// Whether a connection can be used again. When the disk is full SQLite rolls a transaction back by itself; sqlx does not
+/// hear of that, fails to roll it back, takes it for open from then on and refuses to begin another one.
+async fn has_ended_its_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // Or its end is on the way: the connection's thread answers after that.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Runs the migrations that `PRAGMA user_version` says are missing, each in a transaction of its own.
